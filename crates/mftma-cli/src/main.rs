@@ -1,0 +1,2 @@
+//! The `mftma` program.
+fn main() {}

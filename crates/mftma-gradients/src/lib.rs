@@ -1,0 +1,1 @@
+//! Gradient contributions near initialization.

@@ -1,0 +1,1 @@
+//! Typed dfdx networks: training, checkpoints, rewinding, activations.
