@@ -1,2 +1,28 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask reproduce`, `cargo xtask fetch`, `cargo xtask glyphs`.
+//!
+//! A thin dispatcher: the whole command line is declared in [`cli`], and each command is one file.
+
+mod cli;
+mod fetch;
+mod glyphs;
+mod reproduce;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let result = match cli::Cli::parse().command {
+        cli::Command::Reproduce(args) => reproduce::run(&args),
+        cli::Command::Fetch(args) => fetch::run(&args),
+        cli::Command::Glyphs(args) => glyphs::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // `{:#}` joins the causes: one line that names the file and the remedy.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The whole command line, declared once.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Project tasks: reproduce the study's figures, fetch data sets, build the embedded one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One task, one file.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the study: train, measure every layer's manifolds over epochs, draw the figures
+    Reproduce(ReproduceArgs),
+    /// Fetch a data set, check it, and unpack it into the data folder
+    Fetch(FetchArgs),
+    /// Rebuild the embedded data set `glyphs` from fonts installed on this machine
+    Glyphs(GlyphsArgs),
+}
+
+/// Flags of `cargo xtask reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceArgs {
+    /// The figure to make (all when left out)
+    pub figure: Option<String>,
+    /// Data set to train on [default: the profile's]
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// Folder that holds downloaded data sets
+    #[arg(long, value_name = "DIR", env = "MFTMA_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Folder for tables and figures [default: results/<profile>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Settings: smoke, quick, laptop, paper, or a TOML file
+    #[arg(long, value_name = "PROFILE", default_value = "quick")]
+    pub profile: String,
+    /// No progress bars
+    #[arg(long)]
+    pub quiet: bool,
+    /// List what would run and why, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Redo finished work
+    #[arg(long)]
+    pub force: bool,
+    /// Number of independent seeds [default: the profile's]
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+}
+
+/// Flags of `cargo xtask fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Name of the data set, as in datasets/manifest.toml
+    pub set: String,
+    /// Folder that holds downloaded data sets
+    #[arg(long, value_name = "DIR", env = "MFTMA_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Take this local archive or unpacked folder instead of downloading
+    #[arg(long, value_name = "FILE_OR_DIR")]
+    pub from: Option<PathBuf>,
+    /// No progress bar
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Flags of `cargo xtask glyphs`.
+#[derive(Debug, Args)]
+pub struct GlyphsArgs {
+    /// Folder to write the data set to
+    #[arg(long, value_name = "DIR", default_value = "datasets/glyphs")]
+    pub out: PathBuf,
+}
