@@ -1,1 +1,15 @@
-//! The geometry engine.
+//! The geometry of object manifolds by replica mean-field theory: capacity, radius, dimension, centre correlation.
+
+pub mod activations;
+pub mod analysis;
+pub mod error;
+pub mod geometry;
+pub mod settings;
+
+pub use activations::{Activations, ArrayActivations, Block};
+pub use analysis::{Analysis, AnalysisBuilder, Progress};
+pub use error::{Error, SourceError};
+pub use geometry::{
+    Geometry, Interval, ManifoldGeometry, MeanEstimate, RankTrial, Row, Spectrum, Warning,
+};
+pub use settings::{Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors};
