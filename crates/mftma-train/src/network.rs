@@ -1,0 +1,328 @@
+//! The boundary between networks and everything that trains, rewinds or measures them.
+//!
+//! A [`NetworkSpec`] names an architecture and its sizes; [`NetworkSpec::build`] gives a [`Network`], whose concrete
+//! type (spatial sizes in the types, see [`crate::zoo`]) stays hidden, so that twenty widths share one compiled network.
+
+use std::fmt;
+
+use ndarray::{Array2, ArrayView2, ArrayView4};
+use serde::{Deserialize, Serialize};
+
+use crate::ops::Parameter;
+
+/// A named architecture. Every width is scaled by [`NetworkSpec::width`]; 64 is the published width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// Two hidden layers of `8 × width` units each.
+    Mlp,
+    /// VGG configuration A: eight convolutions ([arXiv:1409.1556](https://doi.org/10.48550/arXiv.1409.1556)).
+    Vgg11,
+    /// VGG configuration B: ten convolutions.
+    Vgg13,
+    /// VGG configuration D: thirteen convolutions.
+    Vgg16,
+    /// AlexNet, one-column form ([arXiv:1404.5997](https://doi.org/10.48550/arXiv.1404.5997)).
+    AlexNet,
+    /// ResNet-18 with the 3×3 stem for small images ([DOI 10.1109/CVPR.2016.90](https://doi.org/10.1109/CVPR.2016.90)).
+    ResNet18,
+    /// One residual block per stage, three stages: small enough for a sweep over widths.
+    ResNetShallow,
+}
+
+impl Architecture {
+    /// All architectures, in the order of declaration.
+    pub const ALL: [Self; 7] = [
+        Self::Mlp,
+        Self::Vgg11,
+        Self::Vgg13,
+        Self::Vgg16,
+        Self::AlexNet,
+        Self::ResNet18,
+        Self::ResNetShallow,
+    ];
+
+    /// The name used in settings and on the command line, for example `vgg16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mlp => "mlp",
+            Self::Vgg11 => "vgg11",
+            Self::Vgg13 => "vgg13",
+            Self::Vgg16 => "vgg16",
+            Self::AlexNet => "alex-net",
+            Self::ResNet18 => "res-net18",
+            Self::ResNetShallow => "res-net-shallow",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Shape of one input image: `channels × height × width`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ImageShape {
+    /// Colour channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// Values per image.
+    pub fn len(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether an image holds no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}×{}×{}", self.channels, self.height, self.width)
+    }
+}
+
+/// Everything that fixes a network's shape (and nothing about its values).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// Base channel count; 64 is the published network.
+    pub width: usize,
+    /// Whether each convolution is followed by batch normalisation (then it has no bias of its own, which the
+    /// normalisation would cancel). Residual networks are defined with it only.
+    pub batch_norm: bool,
+    /// Number of classes, at least 2.
+    pub classes: usize,
+    /// Shape of the images.
+    pub input: ImageShape,
+}
+
+/// What a [`LayerInfo`] describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerKind {
+    /// The images as they enter the network.
+    Input,
+    /// Output of a convolution, before normalisation and non-linearity.
+    Convolution,
+    /// Output of a linear layer, before normalisation and non-linearity.
+    Linear,
+}
+
+/// One place where activations can be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// Stable name: `input`, `conv3_2`, `fc1`.
+    pub name: String,
+    /// What the layer is.
+    pub kind: LayerKind,
+    /// Shape of one example's output: `[channels, height, width]`, or `[features]` for a linear layer.
+    pub shape: Vec<usize>,
+}
+
+impl LayerInfo {
+    /// Features of one flattened example.
+    pub fn features(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Which statistics batch normalisation uses in [`Network::loss_and_gradients`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StatisticsMode {
+    /// The batch's own, and the running ones move towards them (ordinary training).
+    Batch,
+    /// The batch's own; the running ones stay.
+    BatchOnly,
+    /// The running ones, held constant: examples do not influence each other, so gradients of groups add up exactly.
+    Running,
+}
+
+/// What one pass over a batch gives.
+#[derive(Debug)]
+pub struct Step {
+    /// Mean cross-entropy over the batch, in nats.
+    pub loss: f64,
+    /// Class scores, batch × classes.
+    pub logits: Array2<f32>,
+    /// Gradient of the **mean** loss for each parameter, in the order of [`Network::parameters`]; each in the
+    /// parameter's own order of elements. (Multiply by the batch size for the gradient of the summed loss.)
+    pub gradients: Vec<Vec<f32>>,
+}
+
+impl Step {
+    /// How many examples of the batch have their largest score at their label.
+    pub fn correct(&self, labels: &[u16]) -> usize {
+        correct(self.logits.view(), labels)
+    }
+}
+
+/// Number of rows of `logits` (batch × classes) whose largest entry is at the label; the first wins a tie.
+pub fn correct(logits: ArrayView2<'_, f32>, labels: &[u16]) -> usize {
+    logits
+        .rows()
+        .into_iter()
+        .zip(labels)
+        .filter(|(row, label)| {
+            let mut best = 0;
+            for (class, value) in row.iter().enumerate() {
+                if *value > row[best] {
+                    best = class;
+                }
+            }
+            best == usize::from(**label)
+        })
+        .count()
+}
+
+/// Why a network could not be built or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// A size in the specification is impossible for the architecture.
+    #[error("{architecture}: {reason}")]
+    Spec {
+        /// The architecture asked for.
+        architecture: Architecture,
+        /// What is wrong, with the value and the remedy.
+        reason: String,
+    },
+    /// The images do not have the shape the network was built for.
+    #[error(
+        "the network takes images of {expected}, but the batch holds images of {found}; resize or pad them first"
+    )]
+    Images {
+        /// Shape the network was built for.
+        expected: ImageShape,
+        /// Shape handed in.
+        found: ImageShape,
+    },
+    /// The batch has no example.
+    #[error("the batch is empty; hand in at least one image")]
+    EmptyBatch,
+    /// As many labels as images are needed.
+    #[error("{images} images but {labels} labels; each image needs one label")]
+    LabelCount {
+        /// Images in the batch.
+        images: usize,
+        /// Labels handed in.
+        labels: usize,
+    },
+    /// A label beyond the class count.
+    #[error("label {label} at position {position}, but the network has {classes} classes (0 to {})", classes - 1)]
+    Label {
+        /// The label.
+        label: u16,
+        /// Its position in the batch.
+        position: usize,
+        /// Classes of the network.
+        classes: usize,
+    },
+    /// No such layer.
+    #[error("layer index {index}, but the network has {count} layers (0 is the input)")]
+    Layer {
+        /// The index asked for.
+        index: usize,
+        /// Number of layers.
+        count: usize,
+    },
+    /// Operands of an operator do not fit.
+    #[error("{operator}: {reason}")]
+    Shape {
+        /// The operator.
+        operator: &'static str,
+        /// What does not fit, with the sizes.
+        reason: String,
+    },
+    /// dfdx reported a failure of its own.
+    #[error("automatic differentiation failed: {0}")]
+    Tape(String),
+}
+
+/// Receives `(index into the layers asked for, activations)`; activations are batch × features, each row flattened in
+/// `(channel, row, column)` order.
+pub type ActivationSink<'a> = dyn FnMut(usize, ArrayView2<'_, f32>) + 'a;
+
+/// A network with named layers and parameters. Work runs on rayon's current pool; the same bytes at any thread count.
+pub trait Network: Send + Sync {
+    /// The specification it was built from.
+    fn spec(&self) -> &NetworkSpec;
+
+    /// The input and every convolution and linear layer, in the order of computation.
+    fn layers(&self) -> &[LayerInfo];
+
+    /// Trainable arrays, in a fixed order, with names such as `conv1_1.weight` and `conv1_1.bn.gamma`.
+    fn parameters(&self) -> Vec<&Parameter>;
+
+    /// The same, to change.
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter>;
+
+    /// Running means and variances of normalisation layers, such as `conv1_1.bn.running_mean`. Not trained by gradient.
+    fn statistics(&self) -> Vec<&Parameter>;
+
+    /// The same, to change.
+    fn statistics_mut(&mut self) -> Vec<&mut Parameter>;
+
+    /// Mean loss, scores and gradients of one batch (n × channels × height × width).
+    ///
+    /// # Errors
+    /// Where images or labels do not fit the network.
+    fn loss_and_gradients(
+        &mut self,
+        images: ArrayView4<'_, f32>,
+        labels: &[u16],
+        statistics: StatisticsMode,
+    ) -> Result<Step, NetworkError>;
+
+    /// Class scores (n × classes) with running statistics; records nothing for a backward pass.
+    ///
+    /// # Errors
+    /// Where the images do not fit the network.
+    fn logits(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f32>, NetworkError>;
+
+    /// Hands the outputs of `layers` (indices into [`Network::layers`]) to `sink` as they are computed, with running
+    /// statistics: outputs of convolutions and linear layers before normalisation and non-linearity, and the input.
+    /// No layer is held longer than the next one needs it; computation stops after the last layer asked for.
+    ///
+    /// # Errors
+    /// Where the images do not fit the network, or a layer does not exist.
+    fn activations(
+        &self,
+        images: ArrayView4<'_, f32>,
+        layers: &[usize],
+        sink: &mut ActivationSink<'_>,
+    ) -> Result<(), NetworkError>;
+
+    /// A copy with the same values.
+    fn duplicate(&self) -> Box<dyn Network>;
+}
+
+impl NetworkSpec {
+    /// Builds the network. `initialise` fills each parameter once, in the order of [`Network::parameters`]; it sees the
+    /// parameter's name, role, shape and fans. Before the call weights and shifts are 0, and scales are 1.
+    /// Running means start at 0 and running variances at 1.
+    ///
+    /// # Errors
+    /// Where a size is impossible for the architecture; the message names the size and the remedy.
+    pub fn build(
+        &self,
+        initialise: &mut dyn FnMut(&mut Parameter),
+    ) -> Result<Box<dyn Network>, NetworkError> {
+        let mut network = crate::zoo::build(self)?;
+        for parameter in network.parameters_mut() {
+            initialise(parameter);
+        }
+        Ok(network)
+    }
+}

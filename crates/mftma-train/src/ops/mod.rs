@@ -1,0 +1,5 @@
+//! Operators on dfdx's tape.
+
+mod parameter;
+
+pub use parameter::{Parameter, ParameterRole};
