@@ -4,7 +4,9 @@ pub mod activations;
 pub mod analysis;
 pub mod error;
 pub mod geometry;
+mod manifold;
 pub mod settings;
+mod solver;
 
 pub use activations::{Activations, ArrayActivations, Block};
 pub use analysis::{Analysis, AnalysisBuilder, Progress};
@@ -13,3 +15,8 @@ pub use geometry::{
     Geometry, Interval, ManifoldGeometry, MeanEstimate, RankTrial, Row, Spectrum, Warning,
 };
 pub use settings::{Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors};
+pub use manifold::{
+    AnchorPoints, Dimensions, Estimate, ManifoldMeasures, ManifoldProblem, ProblemError, Sampling,
+    VarianceReduction,
+};
+pub use solver::{SolverStatus, StatusCounts};
