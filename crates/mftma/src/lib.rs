@@ -14,9 +14,9 @@ pub use error::{Error, SourceError};
 pub use geometry::{
     Geometry, Interval, ManifoldGeometry, MeanEstimate, RankTrial, Row, Spectrum, Warning,
 };
-pub use settings::{Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors};
 pub use manifold::{
     AnchorPoints, Dimensions, Estimate, ManifoldMeasures, ManifoldProblem, ProblemError, Sampling,
     VarianceReduction,
 };
+pub use settings::{Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors};
 pub use solver::{SolverStatus, StatusCounts};
