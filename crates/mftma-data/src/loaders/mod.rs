@@ -4,6 +4,13 @@ use std::path::Path;
 
 use crate::{Dataset, Error, Result, data_dir};
 
+pub mod cifar;
+mod files;
+pub mod folder;
+pub mod idx;
+mod images;
+pub mod tiny_imagenet;
+
 /// Reads one data set.
 pub trait Loader: Send + Sync {
     /// The name under which [`open`] finds the data set.
@@ -18,22 +25,44 @@ pub trait Loader: Send + Sync {
     fn load(&self, data_dir: &Path) -> Result<Dataset>;
 }
 
-/// The loader of the data set called `name`.
+/// The loaders of all data sets that have a fixed name.
+fn named() -> Vec<Box<dyn Loader>> {
+    let mut loaders: Vec<Box<dyn Loader>> = vec![
+        Box::new(cifar::Cifar::ten()),
+        Box::new(cifar::Cifar::hundred()),
+        Box::new(tiny_imagenet::TinyImageNet),
+        Box::new(idx::Idx::mnist()),
+        Box::new(idx::Idx::fashion_mnist()),
+    ];
+    for part in idx::Idx::emnist() {
+        loaders.push(Box::new(part));
+    }
+    loaders
+}
+
+/// The names that [`open`] knows; besides them, `folder:PATH` is a folder of images sorted by class.
+pub fn names() -> Vec<String> {
+    named()
+        .iter()
+        .map(|loader| loader.name().to_owned())
+        .collect()
+}
+
+/// The loader of the data set called `name`: one of [`names`], or `folder:PATH` for
+/// [`ClassFolders`](folder::ClassFolders) with default settings.
 ///
 /// # Errors
 /// [`Error::UnknownSet`], listing the known names.
 pub fn loader(name: &str) -> Result<Box<dyn Loader>> {
-    let loaders: Vec<Box<dyn Loader>> = Vec::new();
-    let known: Vec<String> = loaders
-        .iter()
-        .map(|loader| loader.name().to_owned())
-        .collect();
-    loaders
+    if let Some(path) = name.strip_prefix("folder:").filter(|path| !path.is_empty()) {
+        return Ok(Box::new(folder::ClassFolders::new(path)));
+    }
+    named()
         .into_iter()
         .find(|loader| loader.name() == name)
         .ok_or_else(|| Error::UnknownSet {
             name: name.to_owned(),
-            known: known.join(", "),
+            known: format!("{}, folder:PATH", names().join(", ")),
         })
 }
 
