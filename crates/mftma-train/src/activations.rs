@@ -1,0 +1,305 @@
+//! Activations of layers for lists of examples: streamed into the engine, or to disk.
+//!
+//! All activations are taken in evaluation mode: normalisations use their running statistics, as they do when a network is tested,
+//! so what an example gives does not depend on which others are measured with it. Outputs of convolutions and linear layers
+//! come before normalisation and non-linearity, flattened in (channel, row, column) order.
+
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use mftma::{Activations, Block, SourceError};
+use mftma_data::{ExampleGroup, ManifoldIndices, Split};
+use ndarray::{Array2, ArrayView2, s};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+
+use crate::evaluate::images_view;
+use crate::files::AtomicFile;
+use crate::{Network, TrainError, TrainingData};
+
+/// Images in one forward pass.
+const BATCH: usize = 100;
+/// Features handed to the engine at a time.
+const BLOCK_WIDTH: usize = 256;
+/// Default of [`LayerActivations::memory_limit`]: 1 GiB \[D\].
+const MEMORY_LIMIT: usize = 1 << 30;
+
+/// One layer's activations of the manifolds of one example group, as the engine's input.
+///
+/// The layer is held once (points × features, `f32`) while its blocks are handed out, or in parts where that would pass the memory
+/// limit: each part then costs a forward pass of all images. Nothing is held between calls.
+#[derive(Clone)]
+pub struct LayerActivations<'a> {
+    network: &'a dyn Network,
+    data: &'a TrainingData,
+    group: ExampleGroup,
+    indices: Vec<usize>,
+    points_per_manifold: Vec<usize>,
+    layer: usize,
+    features: usize,
+    memory_limit: usize,
+}
+
+impl<'a> LayerActivations<'a> {
+    /// The activations of `layer` for the examples of `manifolds`.
+    ///
+    /// # Errors
+    /// As [`LayerActivations::of_examples`].
+    pub fn new(
+        network: &'a dyn Network,
+        data: &'a TrainingData,
+        manifolds: &ManifoldIndices,
+        layer: &str,
+    ) -> Result<Self, TrainError> {
+        Self::of_examples(network, data, manifolds.group(), manifolds.indices(), layer)
+    }
+
+    /// The activations of `layer` for any lists of examples, one for each manifold: indices into the split of `group`.
+    ///
+    /// # Errors
+    /// [`TrainError::UnknownLayer`]; [`TrainError::Shape`] where an index is not below the number of examples.
+    pub fn of_examples(
+        network: &'a dyn Network,
+        data: &'a TrainingData,
+        group: ExampleGroup,
+        manifolds: &[Vec<usize>],
+        layer: &str,
+    ) -> Result<Self, TrainError> {
+        let layer = find_layer(network, layer)?;
+        let indices = manifolds.concat();
+        check_indices(data.split(group), &indices)?;
+        Ok(LayerActivations {
+            network,
+            data,
+            group,
+            indices,
+            points_per_manifold: manifolds.iter().map(Vec::len).collect(),
+            layer,
+            features: network.layers()[layer].features(),
+            memory_limit: MEMORY_LIMIT,
+        })
+    }
+
+    /// Bytes of activations to hold at a time; 1 GiB by default \[D\]. At least one block of 256 features is held.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+}
+
+impl Activations for LayerActivations<'_> {
+    fn points_per_manifold(&self) -> &[usize] {
+        &self.points_per_manifold
+    }
+
+    fn n_features(&self) -> usize {
+        self.features
+    }
+
+    fn for_each_block(
+        &self,
+        visit: &mut dyn FnMut(Block<'_>) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        let n = self.indices.len();
+        let affordable = self.memory_limit / (4 * n).max(1) / BLOCK_WIDTH * BLOCK_WIDTH;
+        let part = affordable.max(BLOCK_WIDTH).min(self.features.max(1));
+        let mut held = Array2::<f32>::zeros((n, part));
+        for start in (0..self.features).step_by(part) {
+            let end = self.features.min(start + part);
+            let mut row = 0;
+            let split = self.data.split(self.group);
+            for_each_batch(
+                self.network,
+                self.data,
+                split,
+                &self.indices,
+                &[self.layer],
+                &mut |_, batch| {
+                    held.slice_mut(s![row..row + batch.nrows(), ..end - start])
+                        .assign(&batch.slice(s![.., start..end]));
+                    row += batch.nrows();
+                    Ok(())
+                },
+            )?;
+            for at in (0..end - start).step_by(BLOCK_WIDTH) {
+                let block = held.slice(s![.., at..(end - start).min(at + BLOCK_WIDTH)]);
+                if visit(Block::F32(block)).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the activations of several layers for a list of examples to one safetensors file: for each layer a tensor of its name,
+/// `F32`, examples × features. One forward pass; no more than a batch of any layer is held. Returns the file's size in bytes.
+///
+/// `indices` point into the split of `group`; `metadata` goes into the file as it is, as one entry `mftma`.
+///
+/// # Errors
+/// [`TrainError::UnknownLayer`]; [`TrainError::Shape`] for an index out of range or a layer named twice; [`TrainError::Io`].
+pub fn write_safetensors(
+    path: &Path,
+    network: &dyn Network,
+    data: &TrainingData,
+    group: ExampleGroup,
+    indices: &[usize],
+    layers: &[&str],
+    metadata: &str,
+) -> Result<u64, TrainError> {
+    let split = data.split(group);
+    check_indices(split, indices)?;
+    let mut found = Vec::new();
+    let mut infos = Vec::new();
+    let mut offset = 0;
+    for &name in layers {
+        let layer = find_layer(network, name)?;
+        if found.contains(&layer) {
+            return Err(TrainError::setting("layers", name, "name each layer once"));
+        }
+        let features = network.layers()[layer].features();
+        let end = offset + indices.len() * features * 4;
+        let shape = vec![indices.len(), features];
+        infos.push((
+            name.to_string(),
+            TensorInfo {
+                dtype: Dtype::F32,
+                shape,
+                data_offsets: (offset, end),
+            },
+        ));
+        found.push(layer);
+        offset = end;
+    }
+    let starts: Vec<usize> = infos.iter().map(|(_, info)| info.data_offsets.0).collect();
+    let entry = [("mftma".to_string(), metadata.to_string())].into();
+    let mut header = Metadata::new(Some(entry), infos)
+        .map_err(std::io::Error::other)
+        .and_then(|m| Ok(serde_json::to_vec(&m)?))
+        .map_err(TrainError::io("write", path))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+
+    let target = AtomicFile::create(path)?;
+    let body = 8 + header.len();
+    let mut out = BufWriter::new(&target.file);
+    let write = TrainError::io;
+    out.write_all(&(header.len() as u64).to_le_bytes())
+        .map_err(write("write", path))?;
+    out.write_all(&header).map_err(write("write", path))?;
+    let mut rows = vec![0; found.len()];
+    for_each_batch(
+        network,
+        data,
+        split,
+        indices,
+        &found,
+        &mut |which, batch| {
+            let at = body + starts[which] + rows[which] * batch.ncols() * 4;
+            rows[which] += batch.nrows();
+            out.seek(SeekFrom::Start(at as u64))
+                .map_err(write("write", path))?;
+            for row in batch.rows() {
+                let bytes: Vec<u8> = row.iter().flat_map(|v| v.to_le_bytes()).collect();
+                out.write_all(&bytes).map_err(write("write", path))?;
+            }
+            Ok(())
+        },
+    )?;
+    out.flush().map_err(write("write", path))?;
+    drop(out);
+    target.finish()?;
+    Ok((body + offset) as u64)
+}
+
+/// Writes the activations of one layer for a list of examples to a NumPy file: `float32`, examples × features. No more than a batch
+/// is held.
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub fn write_npy(
+    path: &Path,
+    network: &dyn Network,
+    data: &TrainingData,
+    group: ExampleGroup,
+    indices: &[usize],
+    layer: &str,
+) -> Result<(), TrainError> {
+    use npyz::WriterBuilder;
+    let split = data.split(group);
+    check_indices(split, indices)?;
+    let layer = find_layer(network, layer)?;
+    let shape = [
+        indices.len() as u64,
+        network.layers()[layer].features() as u64,
+    ];
+    let target = AtomicFile::create(path)?;
+    let mut writer = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(&shape)
+        .writer(BufWriter::new(&target.file))
+        .begin_nd()
+        .map_err(TrainError::io("write", path))?;
+    for_each_batch(network, data, split, indices, &[layer], &mut |_, batch| {
+        writer
+            .extend(batch.iter().copied())
+            .map_err(TrainError::io("write", path))
+    })?;
+    writer.finish().map_err(TrainError::io("write", path))?;
+    target.finish()
+}
+
+/// Hands the outputs of `layers` on, batch after batch of `indices`: `(index into layers, examples × features)`.
+fn for_each_batch(
+    network: &dyn Network,
+    data: &TrainingData,
+    split: &Split,
+    indices: &[usize],
+    layers: &[usize],
+    each: &mut dyn FnMut(usize, ArrayView2<'_, f32>) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    let mut images = Vec::new();
+    let mut failed = Ok(());
+    for indices in indices.chunks(BATCH) {
+        data.batch_into(split, indices, &mut images);
+        network.activations(
+            images_view(split, indices.len(), &images),
+            layers,
+            &mut |which, batch| {
+                if failed.is_ok() {
+                    failed = each(which, batch);
+                }
+            },
+        )?;
+        std::mem::replace(&mut failed, Ok(()))?;
+    }
+    Ok(())
+}
+
+/// The place of a layer in [`Network::layers`].
+pub(crate) fn find_layer(network: &dyn Network, name: &str) -> Result<usize, TrainError> {
+    let layers = network.layers();
+    layers
+        .iter()
+        .position(|l| l.name == name)
+        .ok_or_else(|| TrainError::UnknownLayer {
+            name: name.to_string(),
+            known: layers
+                .iter()
+                .map(|l| l.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+}
+
+fn check_indices(split: &Split, indices: &[usize]) -> Result<(), TrainError> {
+    match indices.iter().find(|&&i| i >= split.len()) {
+        None => Ok(()),
+        Some(i) => Err(TrainError::Shape {
+            what: "index of an example".into(),
+            expected: format!("below {}", split.len()),
+            found: i.to_string(),
+            remedy: "list examples of the group's own split",
+        }),
+    }
+}

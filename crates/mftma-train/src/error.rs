@@ -1,0 +1,159 @@
+//! What can go wrong in training, said so that it can be put right.
+
+use std::path::{Path, PathBuf};
+
+/// The error of settings, training, checkpoints, rewinding and activations.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A setting is outside its range or contradicts another.
+    #[error("setting `{setting}` is {value}: {remedy}")]
+    Setting {
+        /// The setting's name as it stands in a profile, with dots.
+        setting: String,
+        /// Its value.
+        value: String,
+        /// What to give instead.
+        remedy: String,
+    },
+
+    /// The network cannot be built from its specification, or refused its input.
+    #[error(transparent)]
+    Network(#[from] crate::NetworkError),
+
+    /// The data set refused what was asked of it.
+    #[error(transparent)]
+    Data(#[from] mftma_data::Error),
+
+    /// Images or labels do not fit the network or each other.
+    #[error("{what}: expected {expected}, found {found}; {remedy}")]
+    Shape {
+        /// Which size.
+        what: String,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
+    /// The operating system refused a file or folder.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `read`, `write`, …
+        action: &'static str,
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// A file is not a checkpoint, is cut short, or is damaged.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the offending value.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
+    /// A checkpoint belongs to another run: other settings, other data or another network.
+    #[error("{}: {what} is {found}, but this run has {expected}; {remedy}", path.display())]
+    Mismatch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs, by name.
+        what: String,
+        /// The value asked for.
+        expected: String,
+        /// The value in the checkpoint.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
+    /// No layer of the network has this name.
+    #[error("no layer is called `{name}`; the layers are {known}")]
+    UnknownLayer {
+        /// The name asked for.
+        name: String,
+        /// The names there are, separated by commas.
+        known: String,
+    },
+
+    /// The run has no checkpoint of this epoch.
+    #[error("{} holds no checkpoint of epoch {epoch}; it holds {known}", folder.display())]
+    NoCheckpoint {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The epoch asked for.
+        epoch: usize,
+        /// The epochs there are.
+        known: String,
+    },
+
+    /// The scheduled checkpoints would take more than the policy allows.
+    #[error(
+        "checkpoints would take {needed} bytes, but the policy allows {limit}: \
+         raise `checkpoints.limit_bytes`, save fewer epochs, or narrow the network"
+    )]
+    DiskLimit {
+        /// Bytes that the policy's files can take at most.
+        needed: u64,
+        /// The limit that was set.
+        limit: u64,
+    },
+
+    /// Another process trains in the same folder.
+    #[error("{} is in use by another training process; wait for it or choose another folder", folder.display())]
+    Locked {
+        /// The run's folder.
+        folder: PathBuf,
+    },
+
+    /// The loss became infinite, NaN or larger than the limit.
+    #[error(
+        "training diverged in epoch {epoch}, step {step}: {what} is {value} at learning rate {learning_rate}; {kept}. \
+         Lower `learning_rate` or add `schedule.warm_up_epochs`"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step within the epoch, from 0.
+        step: usize,
+        /// What left its range: the loss, or a parameter by name.
+        what: String,
+        /// Its value.
+        value: f64,
+        /// The learning rate of that step.
+        learning_rate: f64,
+        /// Where the last good checkpoint is, in words.
+        kept: String,
+    },
+}
+
+impl TrainError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| TrainError::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    pub(crate) fn setting(
+        setting: impl Into<String>,
+        value: impl ToString,
+        remedy: impl Into<String>,
+    ) -> Self {
+        TrainError::Setting {
+            setting: setting.into(),
+            value: value.to_string(),
+            remedy: remedy.into(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Files that are whole or absent.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::TrainError;
+
+/// Ending of a file that is being written. A killed process leaves at most one such file for each name; the next
+/// writer of the same name takes it over, and [`remove_partial`] takes the rest away.
+const PARTIAL: &str = "partial";
+
+fn partial(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(PARTIAL);
+    PathBuf::from(name)
+}
+
+/// A file under a temporary name in its final folder, put in place by [`AtomicFile::finish`].
+pub(crate) struct AtomicFile {
+    path: PathBuf,
+    partial: PathBuf,
+    pub(crate) file: File,
+}
+
+impl AtomicFile {
+    pub(crate) fn create(path: &Path) -> Result<Self, TrainError> {
+        let partial = partial(path);
+        let file = File::create(&partial).map_err(TrainError::io("write", &partial))?;
+        Ok(AtomicFile {
+            path: path.to_owned(),
+            partial,
+            file,
+        })
+    }
+
+    /// Brings the content to the disk, then renames, then brings the folder to the disk: whenever the machine stops, the
+    /// name holds either the old content or all of the new.
+    pub(crate) fn finish(self) -> Result<(), TrainError> {
+        let AtomicFile {
+            path,
+            partial,
+            file,
+        } = self;
+        file.sync_all().map_err(TrainError::io("write", &partial))?;
+        drop(file);
+        fs::rename(&partial, &path).map_err(TrainError::io("rename a temporary file to", &path))?;
+        sync_folder(&path)
+    }
+}
+
+/// Replaces the content of `path` in one step.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let mut target = AtomicFile::create(path)?;
+    target
+        .file
+        .write_all(bytes)
+        .map_err(TrainError::io("write", path))?;
+    target.finish()
+}
+
+/// Takes away what killed writers left in `folder`.
+pub(crate) fn remove_partial(folder: &Path) -> Result<(), TrainError> {
+    for entry in fs::read_dir(folder).map_err(TrainError::io("list", folder))? {
+        let path = entry.map_err(TrainError::io("list", folder))?.path();
+        if path.extension().is_some_and(|e| e == PARTIAL) {
+            fs::remove_file(&path).map_err(TrainError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> Result<(), TrainError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let handle = File::open(folder).map_err(TrainError::io("open", folder))?;
+    handle.sync_all().map_err(TrainError::io("sync", folder))
+}
+
+/// Elsewhere a folder cannot be opened as a file; the rename itself is still atomic.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> Result<(), TrainError> {
+    Ok(())
+}

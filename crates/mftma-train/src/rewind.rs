@@ -1,0 +1,204 @@
+//! Rewinding: the parameters of some layers from an earlier epoch, the rest from the end.
+
+use crate::checkpoint::Checkpoint;
+use crate::evaluate::{check_classes, images_view};
+use crate::rng::epoch_order;
+use crate::{Network, ParameterRole, StatisticsMode, TrainError, TrainingData};
+
+/// Where the running statistics of normalisations come from after rewinding.
+///
+/// The paper's choice is not known; every choice is a setting of the analysis, by name \[D\].
+#[derive(Clone, Copy, Debug)]
+pub enum RewoundStatistics<'a> {
+    /// Of the rewound layers from the early epoch with the parameters, of the rest from the end.
+    Rewound,
+    /// All from the end.
+    Kept,
+    /// All measured anew on training images, as the rewound network sees them (Izmailov et al. 2018, arXiv 1803.05407, §3.2,
+    /// do so for averaged weights).
+    Reestimated {
+        /// The run's data.
+        data: &'a TrainingData,
+        /// Training images to measure on, drawn without replacement; all if there are fewer.
+        examples: usize,
+        /// Seed of the draw.
+        seed: u64,
+    },
+}
+
+/// The network of `end` with the parameters of `layers` put back to those of `early`.
+///
+/// `layers` are names as [`Network::layers`] gives them, without `input`; a normalisation belongs to the convolution before it. No layers give the
+/// network of `end`, all layers with [`RewoundStatistics::Rewound`] that of `early`. Evaluate the result with
+/// [`crate::evaluate()`].
+///
+/// # Errors
+/// [`TrainError::UnknownLayer`]; [`TrainError::Mismatch`] where the checkpoints are of different runs;
+/// [`TrainError::Shape`] or [`TrainError::Network`] where the data do not fit the network.
+pub fn rewind(
+    end: &Checkpoint,
+    early: &Checkpoint,
+    layers: &[&str],
+    statistics: RewoundStatistics<'_>,
+) -> Result<Box<dyn Network>, TrainError> {
+    early.check_run(&end.header().settings, &end.header().data)?;
+    let mut network = end.network()?;
+    let source = early.network()?;
+    check_layers(&*network, layers)?;
+    let is_rewound = |layer: &str| layers.contains(&layer);
+    for (to, from) in network
+        .parameters_mut()
+        .into_iter()
+        .zip(source.parameters())
+    {
+        if is_rewound(to.layer()) {
+            to.values_mut().copy_from_slice(from.values());
+        }
+    }
+    match statistics {
+        RewoundStatistics::Kept => {}
+        RewoundStatistics::Rewound => {
+            for (to, from) in network
+                .statistics_mut()
+                .into_iter()
+                .zip(source.statistics())
+            {
+                if is_rewound(to.layer()) {
+                    to.values_mut().copy_from_slice(from.values());
+                }
+            }
+        }
+        RewoundStatistics::Reestimated {
+            data,
+            examples,
+            seed,
+        } => {
+            reestimate(&mut *network, data, examples, seed)?;
+        }
+    }
+    Ok(network)
+}
+
+/// Layers that have parameters, in the order of computation: what can be rewound.
+pub fn rewindable_layers(network: &dyn Network) -> Vec<&str> {
+    let parameters = network.parameters();
+    let has = |name: &str| parameters.iter().any(|p| p.layer() == name);
+    network
+        .layers()
+        .iter()
+        .map(|l| l.name.as_str())
+        .filter(|name| has(name))
+        .collect()
+}
+
+fn check_layers(network: &dyn Network, layers: &[&str]) -> Result<(), TrainError> {
+    let known = rewindable_layers(network);
+    match layers.iter().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(TrainError::UnknownLayer {
+            name: name.to_string(),
+            known: known.join(", "),
+        }),
+    }
+}
+
+/// Images in a batch of the re-estimation.
+const BATCH: usize = 250;
+
+/// Measures all running statistics anew: over fixed batches, the mean of the batch means, and the mean of the batch variances
+/// plus the variance of the batch means, each batch weighted by its size.
+///
+/// A training pass moves running statistics from r to r + m (b − r), b being the batch's own. Passing twice the same batch from
+/// r = 0 and r = 1 would give m and b; the momentum is the same for all, so m is measured once, on the first batch.
+fn reestimate(
+    network: &mut dyn Network,
+    data: &TrainingData,
+    examples: usize,
+    seed: u64,
+) -> Result<(), TrainError> {
+    if examples == 0 {
+        return Err(TrainError::setting(
+            "examples",
+            0,
+            "give at least 1 training image to measure on",
+        ));
+    }
+    check_classes(network, data)?;
+    if network.statistics().is_empty() {
+        return Ok(());
+    }
+    let train = data.dataset().train();
+    let labels = data.permutation().assigned_labels();
+    let mut order = epoch_order(seed, 0, train.len());
+    order.truncate(examples);
+    // Batches of equal size but for one, and never a remainder of a few images.
+    let batches = order.len().div_ceil(BATCH);
+    let (mut images, mut chosen_labels) = (Vec::new(), Vec::new());
+    let mut pass = |network: &mut dyn Network,
+                    batch: &[usize],
+                    start: f32|
+     -> Result<Vec<Vec<f32>>, TrainError> {
+        for s in network.statistics_mut() {
+            s.values_mut().fill(start);
+        }
+        data.batch_into(train, batch, &mut images);
+        chosen_labels.clear();
+        chosen_labels.extend(batch.iter().map(|&i| labels[i]));
+        network.loss_and_gradients(
+            images_view(train, batch.len(), &images),
+            &chosen_labels,
+            StatisticsMode::Batch,
+        )?;
+        Ok(network
+            .statistics()
+            .iter()
+            .map(|s| s.values().to_vec())
+            .collect())
+    };
+
+    let range = |k: usize| k * order.len() / batches..(k + 1) * order.len() / batches;
+    let from_zero = pass(network, &order[range(0)], 0.0)?;
+    let from_one = pass(network, &order[range(0)], 1.0)?;
+    // r + m (b − r) from 1 less the same from 0 is 1 − m, in every entry; the first entry of the first statistic will do.
+    let momentum = 1.0 - f64::from(from_one[0][0] - from_zero[0][0]);
+
+    // For each statistic the weighted sums of its batch values and, for means, of their squares.
+    let mut sums: Vec<Vec<(f64, f64)>> = from_zero
+        .iter()
+        .map(|s| vec![(0.0, 0.0); s.len()])
+        .collect();
+    for k in 0..batches {
+        let batch = &order[range(k)];
+        let weight = batch.len() as f64 / order.len() as f64;
+        for (sums, moved) in sums.iter_mut().zip(pass(network, batch, 0.0)?) {
+            for ((first, second), value) in sums.iter_mut().zip(moved) {
+                let value = f64::from(value) / momentum;
+                *first += weight * value;
+                *second += weight * value * value;
+            }
+        }
+    }
+
+    let spread: Vec<(String, Vec<f64>)> = network
+        .statistics()
+        .iter()
+        .zip(&sums)
+        .filter(|(s, _)| s.role() == ParameterRole::RunningMean)
+        .map(|(s, sums)| {
+            let variance = sums
+                .iter()
+                .map(|(first, second)| (second - first * first).max(0.0));
+            (s.layer().to_string(), variance.collect())
+        })
+        .collect();
+    for (s, sums) in network.statistics_mut().into_iter().zip(&sums) {
+        let between = match s.role() {
+            ParameterRole::RunningVariance => spread.iter().find(|(layer, _)| layer == s.layer()),
+            _ => None,
+        };
+        for (i, (value, (first, _))) in s.values_mut().iter_mut().zip(sums).enumerate() {
+            *value = (first + between.map_or(0.0, |(_, v)| v[i])) as f32;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! What determines a training run: every setting by name, and one hash over all of them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::init::Initialization;
+use crate::optim::OptimizerSettings;
+use crate::schedule::Schedule;
+use crate::{NetworkSpec, TrainError};
+
+/// Everything but the data that determines the bytes of a training run.
+///
+/// Serialised (TOML in a profile, JSON in a checkpoint) under the field names here; a field left out takes its default, an
+/// unknown one is an error. Tags say where a default comes from: \[P\] read in the paper, \[S\] in a second source, \[R\]
+/// recalled and unverified, \[D\] decided by this project.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSettings {
+    /// Architecture, width and class count.
+    pub network: NetworkSpec,
+    /// Seed of the initialization, the order of examples and the augmentation (each its own named stream). Default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// How parameters start.
+    #[serde(default)]
+    pub initialization: Initialization,
+    /// The update rule. SGD with momentum 0.9 \[S\], no weight decay \[P\].
+    #[serde(default)]
+    pub optimizer: OptimizerSettings,
+    /// Base learning rate, multiplied by the schedule. Default 0.01 \[S\] (the nearest known settings, an example notebook of
+    /// the reference, not the paper).
+    #[serde(default = "defaults::learning_rate")]
+    pub learning_rate: f64,
+    /// Course of the learning rate. Constant by default \[D\].
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Most examples in a batch; 128 by default \[D\]. An epoch of n examples takes ⌈n / batch_size⌉ steps whose sizes differ
+    /// by at most one, so that no step normalises over a remainder of a few examples.
+    #[serde(default = "defaults::batch_size")]
+    pub batch_size: usize,
+    /// When training ends.
+    #[serde(default)]
+    pub stop: StopConditions,
+    /// Random crops and reflections of the training images; none by default: the paper trains without
+    /// regularisation \[P\].
+    #[serde(default)]
+    pub augmentation: mftma_data::Augmentation,
+    /// Which epochs are kept on disk.
+    #[serde(default)]
+    pub checkpoints: CheckpointPolicy,
+}
+
+mod defaults {
+    pub(super) fn learning_rate() -> f64 {
+        0.01
+    }
+    pub(super) fn batch_size() -> usize {
+        128
+    }
+    pub(super) fn max_epochs() -> usize {
+        1000
+    }
+    pub(super) fn max_loss() -> f64 {
+        1e3
+    }
+    pub(super) fn yes() -> bool {
+        true
+    }
+}
+
+/// When training ends; the first condition met counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopConditions {
+    /// Epochs at most; 1,000 by default \[P\].
+    #[serde(default = "defaults::max_epochs")]
+    pub max_epochs: usize,
+    /// Ends after the first epoch in which the share of training examples that are given their (permuted) training label, in
+    /// evaluation mode, is *above* this; 0.99 in the paper \[P\] and by default where the whole table is left out. None: train to the epoch limit.
+    #[serde(default)]
+    pub training_accuracy: Option<f64>,
+    /// Training is declared diverged when the mean loss of a batch is above this (or not a number); 1,000 by default \[D\], hundreds of
+    /// times the loss of guessing.
+    #[serde(default = "defaults::max_loss")]
+    pub max_loss: f64,
+}
+
+impl Default for StopConditions {
+    fn default() -> Self {
+        StopConditions {
+            max_epochs: defaults::max_epochs(),
+            training_accuracy: Some(0.99),
+            max_loss: defaults::max_loss(),
+        }
+    }
+}
+
+/// Which epochs are kept on disk, beside the one file from which the run resumes.
+///
+/// Epoch 0 is the initialization. Kept epochs hold parameters and normalisation statistics only (f32); the optimiser's state is in
+/// the resume file alone, which each epoch replaces. So the disk holds at most
+/// `kept epochs × network + resume file`, which [`crate::Trainer::disk_budget`] states before training begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointPolicy {
+    /// Keeps every n-th epoch, 0 included. None: only those listed.
+    #[serde(default)]
+    pub every: Option<usize>,
+    /// Keeps these epochs.
+    #[serde(default)]
+    pub epochs: BTreeSet<usize>,
+    /// Keeps the epoch of the highest test accuracy so far (the first of equals), in one file that is replaced.
+    #[serde(default)]
+    pub best: bool,
+    /// Keeps the last epoch; true by default.
+    #[serde(default = "defaults::yes")]
+    pub at_stop: bool,
+    /// Refuses to start if the files can come to more than this many bytes. None: no limit.
+    #[serde(default)]
+    pub limit_bytes: Option<u64>,
+}
+
+impl Default for CheckpointPolicy {
+    /// Only the last epoch.
+    fn default() -> Self {
+        CheckpointPolicy {
+            every: None,
+            epochs: BTreeSet::new(),
+            best: false,
+            at_stop: true,
+            limit_bytes: None,
+        }
+    }
+}
+
+impl CheckpointPolicy {
+    /// Whether the policy keeps `epoch` (apart from the best and the last).
+    pub fn keeps(&self, epoch: usize) -> bool {
+        self.epochs.contains(&epoch) || self.every.is_some_and(|n| epoch.is_multiple_of(n))
+    }
+
+    /// Files that a run of at most `max_epochs` epochs can keep, the resume file not counted.
+    pub fn files_at_most(&self, max_epochs: usize) -> u64 {
+        let scheduled = (0..=max_epochs).filter(|&e| self.keeps(e)).count();
+        let last = usize::from(self.at_stop && !self.keeps(max_epochs));
+        (scheduled + last + usize::from(self.best)) as u64
+    }
+}
+
+impl TrainSettings {
+    /// Settings for a network, everything else at its default.
+    pub fn new(network: NetworkSpec) -> Self {
+        TrainSettings {
+            network,
+            seed: 0,
+            initialization: Initialization::default(),
+            optimizer: OptimizerSettings::default(),
+            learning_rate: defaults::learning_rate(),
+            schedule: Schedule::default(),
+            batch_size: defaults::batch_size(),
+            stop: StopConditions::default(),
+            augmentation: mftma_data::Augmentation::default(),
+            checkpoints: CheckpointPolicy::default(),
+        }
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] with the name, the value and the remedy.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let fault = |(name, value, remedy): (&str, String, &str)| {
+            Err(TrainError::setting(name, value, remedy))
+        };
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return fault((
+                "learning_rate",
+                self.learning_rate.to_string(),
+                "give a positive number",
+            ));
+        }
+        if self.batch_size == 0 {
+            return fault(("batch_size", "0".into(), "give at least 1"));
+        }
+        if let Some(accuracy) = self.stop.training_accuracy
+            && !(0.0..1.0).contains(&accuracy)
+        {
+            return fault((
+                "stop.training_accuracy",
+                accuracy.to_string(),
+                "give a share in [0, 1), such as 0.99",
+            ));
+        }
+        if !(self.stop.max_loss > 0.0) {
+            return fault((
+                "stop.max_loss",
+                self.stop.max_loss.to_string(),
+                "give a positive number",
+            ));
+        }
+        if self.checkpoints.every == Some(0) {
+            return fault((
+                "checkpoints.every",
+                "0".into(),
+                "give at least 1, or leave it out",
+            ));
+        }
+        let faults = [
+            self.schedule.fault(),
+            self.optimizer.fault(),
+            self.initialization.fault(),
+        ];
+        faults.into_iter().flatten().next().map_or(Ok(()), fault)
+    }
+
+    /// The hash of all settings: BLAKE3 of their JSON, fields in declared order.
+    pub fn hash(&self) -> SettingsHash {
+        SettingsHash(blake3::hash(self.to_json().as_bytes()).to_hex().to_string())
+    }
+
+    /// The settings as JSON, as checkpoints carry them.
+    pub fn to_json(&self) -> String {
+        // Numbers, strings, lists and maps with string keys: nothing that JSON cannot hold.
+        serde_json::to_string(self).expect("settings are plain data")
+    }
+
+    /// The first setting in which `other` differs, as `(name, here, there)`.
+    pub(crate) fn first_difference(&self, other: &Self) -> Option<(String, String, String)> {
+        let json = |s: &Self| serde_json::to_value(s).unwrap_or_default();
+        difference(String::new(), &json(self), &json(other))
+    }
+}
+
+fn difference(
+    name: String,
+    a: &serde_json::Value,
+    b: &serde_json::Value,
+) -> Option<(String, String, String)> {
+    if let (Some(a), Some(b)) = (a.as_object(), b.as_object()) {
+        let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        let null = serde_json::Value::Null;
+        return keys.into_iter().find_map(|key| {
+            let name = if name.is_empty() {
+                key.clone()
+            } else {
+                format!("{name}.{key}")
+            };
+            difference(
+                name,
+                a.get(key).unwrap_or(&null),
+                b.get(key).unwrap_or(&null),
+            )
+        });
+    }
+    (a != b).then(|| (name, a.to_string(), b.to_string()))
+}
+
+/// The hash of a run's settings, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SettingsHash(String);
+
+impl fmt::Display for SettingsHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

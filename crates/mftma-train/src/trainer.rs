@@ -1,0 +1,568 @@
+//! The training loop.
+
+use std::fs::{self, File, TryLockError};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use mftma_data::ExampleGroup;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{self, Checkpoint, CheckpointKind, State};
+use crate::data::{DataIdentity, TrainingData};
+use crate::evaluate::{GroupScores, check_classes, evaluate, images_view};
+use crate::files::{remove_partial, write_atomically};
+use crate::optim::Optimizer;
+use crate::rng::epoch_order;
+use crate::run::{BEST_FILE, METRICS_FILE, RESUME_FILE, kept_file};
+use crate::settings::TrainSettings;
+use crate::{Network, StatisticsMode, TrainError};
+
+/// What one epoch gave. Epoch 0 is the initialization.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Epochs of training behind these numbers.
+    pub epoch: usize,
+    /// Optimiser steps behind them.
+    pub steps: u64,
+    /// Learning rate of the epoch's last step; 0 for epoch 0.
+    pub learning_rate: f64,
+    /// Mean cross-entropy of the epoch's batches as they were trained on (each before its own update, with batch statistics), in nats.
+    /// None for epoch 0.
+    pub batch_loss: Option<f64>,
+    /// Share of the training examples that are given the label they are trained on, in evaluation mode: the stop condition's number.
+    pub training_accuracy: f64,
+    /// The four example groups after the epoch, in evaluation mode. A group without examples is left out.
+    pub groups: GroupScores,
+}
+
+/// Why training ended. A status, not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// The training accuracy rose above its threshold.
+    TrainingAccuracy,
+    /// The epoch limit was reached.
+    EpochLimit,
+}
+
+/// What the callback of [`Trainer::run`] is told.
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// An epoch begins.
+    EpochStarted {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Its number of steps.
+        steps: usize,
+        /// The network before it.
+        network: &'a dyn Network,
+    },
+    /// A step was made.
+    Step {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step within it, from 0.
+        step: usize,
+        /// Steps of the epoch.
+        steps: usize,
+        /// Mean loss of the batch before the update.
+        loss: f64,
+        /// The network after the update.
+        network: &'a dyn Network,
+    },
+    /// An epoch was measured (the initialization too, as epoch 0).
+    EpochFinished {
+        /// Its numbers.
+        metrics: &'a EpochMetrics,
+        /// The network after it.
+        network: &'a dyn Network,
+    },
+    /// A file was written.
+    Saved {
+        /// The file.
+        path: &'a Path,
+        /// Its size.
+        bytes: u64,
+        /// Size of all files of the run.
+        total_bytes: u64,
+    },
+}
+
+/// A run that ended.
+pub struct Trained {
+    /// The network as it is after the last epoch (after the last step, if the run was cancelled).
+    pub network: Box<dyn Network>,
+    /// The metrics of every whole epoch, from 0 on.
+    pub history: Vec<EpochMetrics>,
+    /// Why it ended; None if the callback cancelled it. A cancelled run that has a folder goes on there from its last whole epoch.
+    pub stopped: Option<StopReason>,
+}
+
+/// Trains one network on one data set, in memory or in a folder from which it can go on.
+///
+/// With a folder, the state after each epoch is written to `resume.safetensors` (temporary file, sync, rename), and a
+/// process killed at any instant goes on from the last whole epoch: nothing of a run depends on anything but settings, data and
+/// epoch, so all files end with the same bytes as undisturbed, at any number of threads.
+///
+/// Work runs on rayon's current thread pool. Nothing is printed and no clock is read.
+pub struct Trainer<'a> {
+    settings: TrainSettings,
+    data: &'a TrainingData,
+    identity: DataIdentity,
+    network: Box<dyn Network>,
+    optimizer: Optimizer,
+    history: Vec<EpochMetrics>,
+    stopped: Option<StopReason>,
+    folder: Option<Folder>,
+}
+
+/// The folder of a run and the lock on it, which the system lets go when the process ends.
+struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl<'a> Trainer<'a> {
+    /// A run in memory, at its initialization.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] for a setting out of range, [`TrainError::Network`] for an impossible network,
+    /// [`TrainError::Shape`] where network and data do not fit.
+    pub fn new(settings: TrainSettings, data: &'a TrainingData) -> Result<Self, TrainError> {
+        settings.check()?;
+        let (seed, initialization) = (settings.seed, settings.initialization.clone());
+        let network = settings
+            .network
+            .build(&mut |parameter| initialization.fill(seed, parameter))?;
+        check_classes(&*network, data)?;
+        let [channels, height, width] = data.dataset().image_shape();
+        let input = network.spec().input;
+        if [input.channels, input.height, input.width] != [channels, height, width] {
+            return Err(TrainError::Shape {
+                what: "images".into(),
+                expected: format!("{input}, as `network.input` says"),
+                found: format!("{channels}×{height}×{width}"),
+                remedy: "set `network.input` to the shape of the data set's images",
+            });
+        }
+        let parameters = network.parameters();
+        let optimizer = Optimizer::new(
+            settings.optimizer.clone(),
+            parameters.iter().map(|p| (p.name(), p.len())),
+        );
+        Ok(Trainer {
+            identity: data.identity(),
+            settings,
+            data,
+            network,
+            optimizer,
+            history: Vec::new(),
+            stopped: None,
+            folder: None,
+        })
+    }
+
+    /// A run in `folder`, which is made if it is not there: a new one, or the one that was begun there with the same settings and data.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; [`TrainError::Mismatch`] where the folder holds a run of other settings or data;
+    /// [`TrainError::Format`] where its resume file is damaged; [`TrainError::Locked`] where another process trains in it;
+    /// [`TrainError::DiskLimit`] where the policy's limit is too small; [`TrainError::Io`].
+    pub fn in_folder(
+        settings: TrainSettings,
+        data: &'a TrainingData,
+        folder: &Path,
+    ) -> Result<Self, TrainError> {
+        let mut trainer = Self::new(settings, data)?;
+        if let Some(limit) = trainer.settings.checkpoints.limit_bytes {
+            let needed = trainer.disk_budget();
+            if needed > limit {
+                return Err(TrainError::DiskLimit { needed, limit });
+            }
+        }
+        fs::create_dir_all(folder).map_err(TrainError::io("make the folder", folder))?;
+        let lock_path = folder.join("lock");
+        let lock = File::create(&lock_path).map_err(TrainError::io("write", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(TrainError::Locked {
+                    folder: folder.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(e)) => return Err(TrainError::io("lock", &lock_path)(e)),
+        }
+        let resume = folder.join(RESUME_FILE);
+        if resume.exists() {
+            let saved = Checkpoint::open(&resume)?;
+            saved.check_run(&trainer.settings, &trainer.identity)?;
+            if saved.header().kind != CheckpointKind::Resume
+                || saved.header().history.len() != saved.header().epoch + 1
+            {
+                return Err(TrainError::Format {
+                    path: resume,
+                    problem: "it is no resume file: it was put here under another name".into(),
+                    remedy: "delete it to train from the start",
+                });
+            }
+            saved.load_into(&mut *trainer.network)?;
+            saved.load_optimizer(&mut trainer.optimizer)?;
+            trainer.history = saved.header().history.clone();
+            trainer.stopped = saved.header().stopped;
+        }
+        remove_partial(folder)?;
+        trainer.folder = Some(Folder {
+            path: folder.to_owned(),
+            _lock: lock,
+        });
+        if !trainer.history.is_empty() {
+            // The process may have been killed between the resume file and the table that follows from it.
+            trainer.write_metrics()?;
+        }
+        Ok(trainer)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &TrainSettings {
+        &self.settings
+    }
+
+    /// The network as it stands.
+    pub fn network(&self) -> &dyn Network {
+        &*self.network
+    }
+
+    /// The metrics so far; empty before [`Trainer::run`] has measured the initialization.
+    pub fn history(&self) -> &[EpochMetrics] {
+        &self.history
+    }
+
+    /// Bytes that the run's checkpoints can take at most: by the policy's files and the network's size, with room for headers and metrics.
+    pub fn disk_budget(&self) -> u64 {
+        let len = |parameters: Vec<&crate::Parameter>| {
+            parameters.iter().map(|p| p.len() as u64).sum::<u64>()
+        };
+        let (parameters, statistics) = (
+            len(self.network.parameters()),
+            len(self.network.statistics()),
+        );
+        let tensors = (self.network.parameters().len() + self.network.statistics().len()) as u64;
+        let slots = self.settings.optimizer.slots().len() as u64;
+        let epochs = self.settings.stop.max_epochs as u64;
+        // A tensor's entry in a header takes at most some 200 bytes, an epoch's metrics some 700, settings and data some 4,000.
+        let kept = 4 * (parameters + statistics) + 200 * tensors + 4_700;
+        let resume = kept + slots * (4 * parameters + 200 * tensors) + 700 * epochs;
+        let metrics = 700 * epochs;
+        // While a file is replaced, the old and the new stand side by side: once more the larger kind.
+        self.settings
+            .checkpoints
+            .files_at_most(self.settings.stop.max_epochs)
+            * kept
+            + 2 * resume
+            + metrics
+    }
+
+    /// Trains to a stop condition, telling `progress` of every step; it cancels by `ControlFlow::Break`. A run that had already
+    /// ended returns at once.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] where the loss or a parameter leaves its range (the files of the last good epoch stay);
+    /// [`TrainError::Io`]; [`TrainError::Network`].
+    pub fn run(
+        mut self,
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Trained, TrainError> {
+        let mut flow = ControlFlow::Continue(());
+        if self.history.is_empty() {
+            flow = self.finish_epoch(None, progress)?;
+        }
+        while flow.is_continue() && self.stopped.is_none() {
+            flow = match self.train_epoch(progress)? {
+                ControlFlow::Continue(epoch) => self.finish_epoch(Some(epoch), progress)?,
+                ControlFlow::Break(()) => ControlFlow::Break(()),
+            };
+        }
+        Ok(Trained {
+            network: self.network,
+            history: self.history,
+            stopped: self.stopped,
+        })
+    }
+
+    /// One pass over the training examples: the mean loss of its batches and the last learning rate.
+    fn train_epoch(
+        &mut self,
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), PassedEpoch>, TrainError> {
+        let epoch = self.history.len();
+        let train = self.data.dataset().train();
+        let order = epoch_order(self.settings.seed, epoch, train.len());
+        let labels = self.data.permutation().assigned_labels();
+        let steps = train.len().div_ceil(self.settings.batch_size);
+        if progress(Progress::EpochStarted {
+            epoch,
+            steps,
+            network: &*self.network,
+        })
+        .is_break()
+        {
+            return Ok(ControlFlow::Break(()));
+        }
+        let (mut images, mut batch_labels) = (Vec::new(), Vec::new());
+        let (mut sum, mut rate) = (0.0, 0.0);
+        for step in 0..steps {
+            let batch = &order[batch_range(step, steps, train.len())];
+            rate = self.settings.learning_rate * self.settings.schedule.factor(epoch, step, steps);
+            let augmentation = &self.settings.augmentation;
+            if *augmentation == mftma_data::Augmentation::default() {
+                self.data.batch_into(train, batch, &mut images);
+            } else {
+                self.data
+                    .augmented_batch_into(augmentation, epoch, batch, &mut images)?;
+            }
+            batch_labels.clear();
+            batch_labels.extend(batch.iter().map(|&i| labels[i]));
+            let result = self.network.loss_and_gradients(
+                images_view(train, batch.len(), &images),
+                &batch_labels,
+                StatisticsMode::Batch,
+            )?;
+            if !(result.loss <= self.settings.stop.max_loss) {
+                return Err(self.diverged(epoch, step, "the loss".into(), result.loss, rate));
+            }
+            self.optimizer.begin_step();
+            let parameters = self.network.parameters_mut();
+            for (index, (parameter, gradient)) in
+                parameters.into_iter().zip(&result.gradients).enumerate()
+            {
+                self.optimizer
+                    .update(index, rate as f32, parameter.values_mut(), gradient);
+            }
+            sum += result.loss * batch.len() as f64;
+            let event = Progress::Step {
+                epoch,
+                step,
+                steps,
+                loss: result.loss,
+                network: &*self.network,
+            };
+            if progress(event).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        for p in self
+            .network
+            .parameters()
+            .into_iter()
+            .chain(self.network.statistics())
+        {
+            if let Some(value) = p.values().iter().find(|v| !v.is_finite()) {
+                return Err(self.diverged(
+                    epoch,
+                    steps - 1,
+                    p.name().to_string(),
+                    f64::from(*value),
+                    rate,
+                ));
+            }
+        }
+        Ok(ControlFlow::Continue(PassedEpoch {
+            batch_loss: sum / train.len() as f64,
+            learning_rate: rate,
+        }))
+    }
+
+    /// Measures the network, decides whether to stop, and saves.
+    fn finish_epoch(
+        &mut self,
+        passed: Option<PassedEpoch>,
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, TrainError> {
+        let epoch = self.history.len();
+        let groups = evaluate(&*self.network, self.data, &ExampleGroup::ALL)?;
+        let learning_rate = passed.as_ref().map_or(0.0, |p| p.learning_rate);
+        if let Some((group, score)) = groups.iter().find(|(_, score)| !score.loss.is_finite()) {
+            return Err(self.diverged(
+                epoch,
+                0,
+                format!("the loss on {group} examples"),
+                score.loss,
+                learning_rate,
+            ));
+        }
+        let trained = [ExampleGroup::Unpermuted, ExampleGroup::Permuted];
+        let correct: usize = trained
+            .iter()
+            .filter_map(|g| groups.get(g))
+            .map(|s| s.correct)
+            .sum();
+        let metrics = EpochMetrics {
+            epoch,
+            steps: self.optimizer.steps(),
+            learning_rate,
+            batch_loss: passed.map(|p| p.batch_loss),
+            training_accuracy: correct as f64 / self.data.dataset().train().len() as f64,
+            groups,
+        };
+        let stop = &self.settings.stop;
+        if stop
+            .training_accuracy
+            .is_some_and(|limit| epoch > 0 && metrics.training_accuracy > limit)
+        {
+            self.stopped = Some(StopReason::TrainingAccuracy);
+        } else if epoch >= stop.max_epochs {
+            self.stopped = Some(StopReason::EpochLimit);
+        }
+        self.history.push(metrics);
+        let metrics = &self.history[epoch];
+        let mut flow = progress(Progress::EpochFinished {
+            metrics,
+            network: &*self.network,
+        });
+        if let Some(saved) = self.save()? {
+            for (path, bytes) in &saved.files {
+                let event = Progress::Saved {
+                    path,
+                    bytes: *bytes,
+                    total_bytes: saved.total_bytes,
+                };
+                if progress(event).is_break() {
+                    flow = ControlFlow::Break(());
+                }
+            }
+        }
+        Ok(flow)
+    }
+
+    /// Writes the files of the last epoch in the history. The resume file comes after those kept, and is what makes the epoch
+    /// count: killed before it, the run repeats the epoch and writes the same files again.
+    fn save(&self) -> Result<Option<Saved>, TrainError> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let epoch = self.history.len() - 1;
+        let policy = &self.settings.checkpoints;
+        let mut names = Vec::new();
+        if policy.keeps(epoch) || (policy.at_stop && self.stopped.is_some()) {
+            names.push((kept_file(epoch), CheckpointKind::Kept));
+        }
+        if policy.best && self.best_epoch() == epoch {
+            names.push((BEST_FILE.to_string(), CheckpointKind::Kept));
+        }
+        names.push((RESUME_FILE.to_string(), CheckpointKind::Resume));
+        let mut files = Vec::new();
+        for (name, kind) in names {
+            let state = State {
+                kind,
+                epoch,
+                settings: &self.settings,
+                data: &self.identity,
+                history: match kind {
+                    CheckpointKind::Resume => &self.history,
+                    CheckpointKind::Kept => &self.history[epoch..],
+                },
+                stopped: self.stopped,
+                network: &*self.network,
+                optimizer: &self.optimizer,
+            };
+            let path = folder.path.join(name);
+            let bytes = checkpoint::write(&path, &state)?;
+            files.push((path, bytes));
+        }
+        self.write_metrics()?;
+        Ok(Some(Saved {
+            files,
+            total_bytes: crate::run::disk_use(&folder.path)?,
+        }))
+    }
+
+    /// The epoch of the highest test accuracy, the first of equals.
+    fn best_epoch(&self) -> usize {
+        let accuracy =
+            |m: &EpochMetrics| m.groups.get(&ExampleGroup::Test).map_or(0, |s| s.correct);
+        let mut best = 0;
+        for metrics in &self.history {
+            if accuracy(metrics) > accuracy(&self.history[best]) {
+                best = metrics.epoch;
+            }
+        }
+        best
+    }
+
+    /// Writes the history as a table, one JSON object a line.
+    fn write_metrics(&self) -> Result<(), TrainError> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        let path = folder.path.join(METRICS_FILE);
+        let mut lines = Vec::new();
+        for metrics in &self.history {
+            serde_json::to_writer(&mut lines, metrics)
+                .map_err(|e| TrainError::io("write", &path)(e.into()))?;
+            lines.push(b'\n');
+        }
+        write_atomically(&path, &lines)
+    }
+
+    fn diverged(
+        &self,
+        epoch: usize,
+        step: usize,
+        what: String,
+        value: f64,
+        learning_rate: f64,
+    ) -> TrainError {
+        let kept = match (&self.folder, epoch) {
+            (Some(folder), 1..) => format!(
+                "the state after epoch {} is kept in {}",
+                epoch - 1,
+                folder.path.join(RESUME_FILE).display()
+            ),
+            _ => "nothing was saved".to_string(),
+        };
+        TrainError::Diverged {
+            epoch,
+            step,
+            what,
+            value,
+            learning_rate,
+            kept,
+        }
+    }
+}
+
+struct PassedEpoch {
+    batch_loss: f64,
+    learning_rate: f64,
+}
+
+struct Saved {
+    files: Vec<(PathBuf, u64)>,
+    total_bytes: u64,
+}
+
+/// The examples of a step in the epoch's order: `n` examples over `steps` steps whose sizes differ by at most one.
+fn batch_range(step: usize, steps: usize, n: usize) -> std::ops::Range<usize> {
+    step * n / steps..(step + 1) * n / steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::batch_range;
+
+    #[test]
+    fn batches_cover_an_epoch_evenly() {
+        for (n, size) in [(10_000, 128), (257, 128), (1, 128), (128, 128), (7, 3)] {
+            let steps = usize::div_ceil(n, size);
+            let ranges: Vec<_> = (0..steps).map(|s| batch_range(s, steps, n)).collect();
+            assert_eq!((ranges[0].start, ranges[steps - 1].end), (0, n));
+            assert!(ranges.windows(2).all(|w| w[0].end == w[1].start));
+            let sizes: Vec<_> = ranges.iter().map(|r| r.len()).collect();
+            let (least, most) = (sizes.iter().min().copied(), sizes.iter().max().copied());
+            assert!(
+                most <= Some(size) && most <= least.map(|l| l + 1),
+                "{n} by {size}: {sizes:?}"
+            );
+        }
+    }
+}
