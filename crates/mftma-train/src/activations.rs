@@ -249,6 +249,9 @@ pub fn write_npy(
     target.finish()
 }
 
+/// Receives `(index into the layers asked for, activations)` and may fail.
+type BatchSink<'a> = dyn FnMut(usize, ArrayView2<'_, f32>) -> Result<(), TrainError> + 'a;
+
 /// Hands the outputs of `layers` on, batch after batch of `indices`: `(index into layers, examples × features)`.
 fn for_each_batch(
     network: &dyn Network,
@@ -256,7 +259,7 @@ fn for_each_batch(
     split: &Split,
     indices: &[usize],
     layers: &[usize],
-    each: &mut dyn FnMut(usize, ArrayView2<'_, f32>) -> Result<(), TrainError>,
+    each: &mut BatchSink<'_>,
 ) -> Result<(), TrainError> {
     let mut images = Vec::new();
     let mut failed = Ok(());

@@ -368,11 +368,13 @@ impl Checkpoint {
     pub fn load_into(&self, network: &mut dyn Network) -> Result<(), TrainError> {
         let mut used = 0;
         for p in network.parameters_mut() {
-            self.copy(&parameter_key(p), &p.shape().to_vec(), p.values_mut())?;
+            let shape = p.shape().to_vec();
+            self.copy(&parameter_key(p), &shape, p.values_mut())?;
             used += 1;
         }
         for s in network.statistics_mut() {
-            self.copy(&statistic_key(s), &s.shape().to_vec(), s.values_mut())?;
+            let shape = s.shape().to_vec();
+            self.copy(&statistic_key(s), &shape, s.values_mut())?;
             used += 1;
         }
         let of_network = |name: &&String| !name.starts_with("optimizer/");

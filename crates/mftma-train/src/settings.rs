@@ -193,7 +193,7 @@ impl TrainSettings {
                 "give a share in [0, 1), such as 0.99",
             ));
         }
-        if !(self.stop.max_loss > 0.0) {
+        if self.stop.max_loss.is_nan() || self.stop.max_loss <= 0.0 {
             return fault((
                 "stop.max_loss",
                 self.stop.max_loss.to_string(),

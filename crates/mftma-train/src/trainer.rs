@@ -327,7 +327,7 @@ impl<'a> Trainer<'a> {
                 &batch_labels,
                 StatisticsMode::Batch,
             )?;
-            if !(result.loss <= self.settings.stop.max_loss) {
+            if result.loss.is_nan() || result.loss > self.settings.stop.max_loss {
                 return Err(self.diverged(epoch, step, "the loss".into(), result.loss, rate));
             }
             self.optimizer.begin_step();
