@@ -6,6 +6,7 @@ pub mod error;
 pub mod geometry;
 mod manifold;
 pub mod settings;
+mod simulated;
 mod solver;
 
 pub use activations::{Activations, ArrayActivations, Block};
@@ -19,4 +20,5 @@ pub use manifold::{
     VarianceReduction,
 };
 pub use settings::{Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors};
+pub use simulated::{Dichotomy, SimulatedCapacity, Simulation, SimulationError, simulate_capacity};
 pub use solver::{SolverStatus, StatusCounts};

@@ -1,0 +1,426 @@
+//! Gaussian vectors in chunks, and the anchor point of each.
+
+use ndarray::{Array2, ArrayView2};
+use pulp::{Arch, Simd, WithSimd};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{ChiSquared, Distribution, StandardNormal};
+
+use super::statistics::Totals;
+use super::{ManifoldProblem, Sampling, VarianceReduction};
+use crate::solver::kernels::{argmax, axpy, combine, dot, padded, product};
+use crate::solver::{SolverStatus, Workspace};
+
+/// Vectors drawn from one random stream.
+const CHUNK: usize = 64;
+
+/// Doubles of S̃ᵀT held at a time: they should stay in the second-level cache.
+const PRODUCTS: usize = 32 * 1024;
+
+/// From this many vectors on a chunk is one unit of the standard errors, to bound memory.
+const MERGE_FROM: usize = 16 * 1024;
+
+/// How the vectors of one measurement are laid out; the same for any number of threads.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Vectors per random stream: whole blocks.
+    pub(super) chunk: usize,
+    /// Vectors that are drawn together and so are one unit of the standard errors.
+    pub(super) block: usize,
+    reduction: VarianceReduction,
+    key: [u8; 32],
+    /// Coordinates handed in beyond the rank.
+    padding: usize,
+}
+
+impl Plan {
+    pub(super) fn new(problem: &ManifoldProblem, sampling: &Sampling) -> Self {
+        let n = problem.set.rank + 1;
+        let (draw, mut block) = match sampling.variance_reduction {
+            VarianceReduction::Independent => (1, 1),
+            VarianceReduction::Antithetic => (2, 2),
+            VarianceReduction::Orthogonal => (n, n),
+            VarianceReduction::OrthogonalAntithetic => (2 * n, 2 * n),
+        };
+        let chunk = CHUNK.next_multiple_of(draw);
+        let most = sampling.relative_error.map_or(sampling.vectors, |_| {
+            sampling.max_vectors.max(sampling.vectors)
+        });
+        if most > MERGE_FROM {
+            block = chunk;
+        }
+        let mut key = *b"........--------anchor vectors  ";
+        key[..8].copy_from_slice(&sampling.seed.to_le_bytes());
+        key[8..16].copy_from_slice(&sampling.stream.to_le_bytes());
+        Self {
+            chunk,
+            block,
+            reduction: sampling.variance_reduction,
+            key,
+            padding: problem.handed_in_dimension - problem.set.rank,
+        }
+    }
+
+    pub(super) fn supplied(problem: &ManifoldProblem, vectors: usize) -> Self {
+        Self {
+            chunk: vectors,
+            block: 1,
+            reduction: VarianceReduction::Independent,
+            key: [0; 32],
+            padding: problem.handed_in_dimension - problem.set.rank,
+        }
+    }
+}
+
+/// One Gaussian vector's anchor point.
+pub(super) struct Anchor<'a> {
+    pub(super) f: f64,
+    pub(super) status: SolverStatus,
+    pub(super) kkt: f64,
+    /// s(T) in coordinates of the span, padded.
+    pub(super) position: &'a [f64],
+    /// Points with a positive multiplier, and the multipliers.
+    pub(super) members: &'a [u32],
+    pub(super) multipliers: &'a [f64],
+    /// t·s(T).
+    pub(super) overlap: f64,
+    /// ‖s(T)‖².
+    pub(super) squared_length: f64,
+    /// ‖t‖² in the span, and in the coordinates handed in.
+    pub(super) t_squared: f64,
+    pub(super) t_squared_handed_in: f64,
+}
+
+/// Vectors of one chunk and the scratch memory to solve them.
+pub(super) struct Chunk {
+    /// (chunk, rank), rows padded: t in coordinates of the span.
+    t: Vec<f64>,
+    t0: Vec<f64>,
+    /// ‖t‖² beyond the span, in the coordinates handed in.
+    beyond: Vec<f64>,
+    /// S̃ᵀT of a few vectors.
+    q: Vec<f64>,
+    rows: usize,
+    b: Vec<f64>,
+    position: Vec<f64>,
+    weights: Vec<f64>,
+    block: Vec<f64>,
+    workspace: Workspace,
+}
+
+impl Chunk {
+    pub(super) fn new(problem: &ManifoldProblem, plan: &Plan) -> Self {
+        let set = &problem.set;
+        let rows = (PRODUCTS / set.m_stride).clamp(4, plan.chunk.next_multiple_of(4));
+        let n = padded(set.rank + 1);
+        Self {
+            t: vec![0.0; plan.chunk * set.r_stride],
+            t0: vec![0.0; plan.chunk],
+            beyond: vec![0.0; plan.chunk],
+            q: vec![0.0; rows * set.m_stride],
+            rows,
+            b: vec![0.0; set.m_stride],
+            position: vec![0.0; set.r_stride],
+            weights: Vec::with_capacity(set.rank + 1),
+            block: vec![0.0; n * (set.rank + 1)],
+            workspace: set.workspace(),
+        }
+    }
+
+    /// Draw the vectors of chunk `index`.
+    pub(super) fn draw(
+        &mut self,
+        problem: &ManifoldProblem,
+        plan: &Plan,
+        index: usize,
+        count: usize,
+    ) {
+        let mut rng = ChaCha8Rng::from_seed(plan.key);
+        rng.set_stream(index as u64);
+        let (rank, stride) = (problem.set.rank, problem.set.r_stride);
+        let set = |chunk: &mut Self, v: usize, sign: f64, coordinates: &[f64]| {
+            if v < count {
+                let row = &mut chunk.t[v * stride..][..rank];
+                for (t, c) in row.iter_mut().zip(coordinates) {
+                    *t = sign * c;
+                }
+                chunk.t0[v] = sign * coordinates[rank];
+            }
+        };
+        match plan.reduction {
+            VarianceReduction::Independent => {
+                for v in 0..count {
+                    for t in &mut self.t[v * stride..][..rank] {
+                        *t = StandardNormal.sample(&mut rng);
+                    }
+                    self.t0[v] = StandardNormal.sample(&mut rng);
+                }
+            }
+            VarianceReduction::Antithetic => {
+                let mut row = core::mem::take(&mut self.block);
+                for v in (0..count).step_by(2) {
+                    for t in &mut row[..=rank] {
+                        *t = StandardNormal.sample(&mut rng);
+                    }
+                    set(self, v, 1.0, &row[..=rank]);
+                    set(self, v + 1, -1.0, &row[..=rank]);
+                }
+                self.block = row;
+            }
+            VarianceReduction::Orthogonal | VarianceReduction::OrthogonalAntithetic => {
+                let n = rank + 1;
+                let width = padded(n);
+                let copies = if plan.reduction == VarianceReduction::Orthogonal {
+                    1
+                } else {
+                    2
+                };
+                let mut block = core::mem::take(&mut self.block);
+                for from in (0..count).step_by(copies * n) {
+                    for row in block.chunks_exact_mut(width) {
+                        for t in &mut row[..n] {
+                            *t = StandardNormal.sample(&mut rng);
+                        }
+                    }
+                    Arch::new().dispatch(Orthogonalise {
+                        rows: &mut block,
+                        width,
+                    });
+                    for (i, row) in block.chunks_exact(width).enumerate() {
+                        for copy in 0..copies {
+                            let sign = if copy == 0 { 1.0 } else { -1.0 };
+                            set(self, from + copies * i + copy, sign, &row[..n]);
+                        }
+                    }
+                }
+                self.block = block;
+            }
+        }
+        self.beyond.fill(0.0);
+        if plan.padding > 0
+            && let Ok(beyond) = ChiSquared::new(plan.padding as f64)
+        {
+            for b in &mut self.beyond[..count] {
+                *b = beyond.sample(&mut rng);
+            }
+        }
+    }
+
+    /// Take vectors (D + 1, n_t) given in the coordinates of the points.
+    pub(super) fn load(
+        &mut self,
+        problem: &ManifoldProblem,
+        basis: &Array2<f64>,
+        vectors: ArrayView2<'_, f64>,
+    ) {
+        let (d, stride) = (problem.handed_in_dimension, problem.set.r_stride);
+        let t = vectors.slice(ndarray::s![..d, ..]);
+        let inside = basis.dot(&t);
+        for v in 0..vectors.ncols() {
+            let mut remaining: f64 = t.column(v).iter().map(|t| t * t).sum();
+            for (r, &value) in inside.column(v).iter().enumerate() {
+                self.t[v * stride + r] = value;
+                remaining -= value * value;
+            }
+            self.t0[v] = vectors[[d, v]];
+            self.beyond[v] = if problem.set.rank < d {
+                remaining.max(0.0)
+            } else {
+                0.0
+            };
+        }
+    }
+
+    /// Solve for the first `count` vectors and hand each anchor point to `visit`.
+    pub(super) fn each(
+        &mut self,
+        problem: &ManifoldProblem,
+        plan: &Plan,
+        kappa: f64,
+        count: usize,
+        visit: &mut dyn FnMut(usize, Anchor<'_>),
+    ) {
+        let _ = plan;
+        self.workspace.reset();
+        Arch::new().dispatch(SolveChunk {
+            problem,
+            chunk: self,
+            kappa,
+            count,
+            visit,
+        });
+    }
+
+    /// Solve for the first `count` vectors and sum what the measures need.
+    pub(super) fn totals(
+        &mut self,
+        problem: &ManifoldProblem,
+        plan: &Plan,
+        kappa: f64,
+        count: usize,
+    ) -> Totals {
+        let mut totals = Totals::new(problem.set.rank);
+        self.workspace.reset();
+        let mut visit = |v: usize, anchor: Anchor<'_>| {
+            if v % plan.block == 0 {
+                totals.open();
+            }
+            totals.add(&anchor, &problem.mean_point);
+        };
+        Arch::new().dispatch(SolveChunk {
+            problem,
+            chunk: self,
+            kappa,
+            count,
+            visit: &mut visit,
+        });
+        totals
+    }
+}
+
+struct SolveChunk<'a, F: ?Sized> {
+    problem: &'a ManifoldProblem,
+    chunk: &'a mut Chunk,
+    kappa: f64,
+    count: usize,
+    visit: &'a mut F,
+}
+
+impl<F: FnMut(usize, Anchor<'_>) + ?Sized> WithSimd for SolveChunk<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            problem,
+            chunk,
+            kappa,
+            count,
+            visit,
+        } = self;
+        let set = &problem.set;
+        let mut v = 0;
+        while v < count {
+            let rows = chunk.rows.min(count - v);
+            product(
+                simd,
+                &chunk.t[v * set.r_stride..],
+                set.r_stride,
+                set.rank,
+                &set.by_coordinate,
+                set.m_stride,
+                &mut chunk.q[..rows * set.m_stride],
+            );
+            for row in 0..rows {
+                solve_one(simd, problem, chunk, kappa, v + row, row, visit);
+            }
+            v += rows;
+        }
+    }
+}
+
+#[inline(always)]
+fn solve_one<S: Simd, F: FnMut(usize, Anchor<'_>) + ?Sized>(
+    simd: S,
+    problem: &ManifoldProblem,
+    chunk: &mut Chunk,
+    kappa: f64,
+    v: usize,
+    row: usize,
+    visit: &mut F,
+) {
+    let set = &problem.set;
+    let q = &chunk.q[row * set.m_stride..][..set.m_stride];
+    let t = &chunk.t[v * set.r_stride..][..set.r_stride];
+    let t_squared = dot(simd, t, t);
+    let shift = chunk.t0[v] + kappa;
+    let (farthest, support) = argmax(simd, q, set.m);
+    let (f, status, kkt, sum) = if support + shift > 0.0 {
+        for (b, q) in chunk.b[..set.m].iter_mut().zip(q) {
+            *b = q + shift;
+        }
+        let outcome = set.solve(
+            simd,
+            &chunk.b,
+            (t_squared + shift * shift).sqrt(),
+            &mut chunk.workspace,
+        );
+        (outcome.f, outcome.status, outcome.kkt, outcome.sum)
+    } else {
+        (0.0, SolverStatus::Interior, 0.0, 0.0)
+    };
+    let bound = sum > 0.0;
+    let members = if bound {
+        chunk.workspace.members()
+    } else {
+        &[]
+    };
+    let multipliers = if bound {
+        chunk.workspace.multipliers()
+    } else {
+        &[]
+    };
+    if bound {
+        chunk.weights.clear();
+        chunk.weights.extend(multipliers.iter().map(|x| x / sum));
+        chunk.position.fill(0.0);
+        let point = |i: usize| &set.by_point[members[i] as usize * set.r_stride..][..set.r_stride];
+        combine(simd, &chunk.weights, point, &mut chunk.position);
+    } else {
+        chunk
+            .position
+            .copy_from_slice(&set.by_point[farthest * set.r_stride..][..set.r_stride]);
+    }
+    let anchor = Anchor {
+        f: if bound { f } else { 0.0 },
+        status: if bound {
+            status
+        } else {
+            SolverStatus::Interior
+        },
+        kkt,
+        overlap: dot(simd, t, &chunk.position),
+        squared_length: dot(simd, &chunk.position, &chunk.position),
+        position: &chunk.position,
+        members,
+        multipliers,
+        t_squared,
+        t_squared_handed_in: t_squared + chunk.beyond[v],
+    };
+    visit(v, anchor);
+}
+
+/// Turn independent Gaussian rows into orthogonal rows that keep their lengths: a Haar-distributed frame with
+/// independent χ lengths, since a Gaussian vector's length does not depend on its direction.
+struct Orthogonalise<'a> {
+    rows: &'a mut [f64],
+    width: usize,
+}
+
+impl WithSimd for Orthogonalise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, width } = self;
+        let n = rows.len() / width;
+        let mut inverse_squares = vec![0.0; n];
+        for i in 0..n {
+            let (before, rest) = rows.split_at_mut(i * width);
+            let row = &mut rest[..width];
+            let length = dot(simd, row, row);
+            for (other, &inverse) in before.chunks_exact(width).zip(&inverse_squares) {
+                let c = dot(simd, other, row) * inverse;
+                axpy(simd, -c, other, row);
+            }
+            let left = dot(simd, row, row);
+            let scale = if left > 0.0 {
+                (length / left).sqrt()
+            } else {
+                0.0
+            };
+            row.iter_mut().for_each(|t| *t *= scale);
+            inverse_squares[i] = length.recip();
+        }
+    }
+}

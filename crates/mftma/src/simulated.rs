@@ -1,0 +1,519 @@
+//! Capacity by simulation: at how many random projections half of the dichotomies of the manifolds are separable.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use pulp::{Arch, Simd, WithSimd};
+use rand::seq::index::sample;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::manifold::pivoted_cholesky;
+use crate::solver::PointSet;
+use crate::solver::kernels::{dot, padded, product};
+
+/// Squared distance of (0, 1) from the cone of the points below which the origin counts as inside their hull: points
+/// have unit root-mean-square length, and the solver leaves about 1e-13.
+const TOUCHING: f64 = 1e-12;
+
+/// Why capacity cannot be simulated.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimulationError {
+    /// Fewer than two manifolds, or one without points.
+    #[error("{0}; a dichotomy needs at least two manifolds, each with a point")]
+    Manifolds(String),
+    /// The rows of the array are not the points of the manifolds.
+    #[error("the array has {rows} rows, but the manifolds have {points} points in all")]
+    Shape {
+        /// Rows found.
+        rows: usize,
+        /// Points expected.
+        points: usize,
+    },
+    /// A value is NaN or infinite.
+    #[error("feature {feature} of point {point} is {value}; remove or repair the point")]
+    NotFinite {
+        /// Row.
+        point: usize,
+        /// Column.
+        feature: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// A setting is outside its range.
+    #[error("{setting} is {value}, but must be {allowed}")]
+    Setting {
+        /// Name of the setting.
+        setting: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        allowed: &'static str,
+    },
+}
+
+/// How the manifolds are labelled ±1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Dichotomy {
+    /// Each label +1 or −1 with equal chance, as the theory has it.
+    #[default]
+    Uniform,
+    /// Exactly this many manifolds, drawn at random, are +1 (1: one against the rest).
+    Sparse {
+        /// Number of positive manifolds, below the number of manifolds.
+        positive: usize,
+    },
+}
+
+/// Settings of [`simulate_capacity`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Simulation {
+    /// Number of independent pairs of a projection and a dichotomy. Default 100 \[D\].
+    pub repetitions: usize,
+    /// How labels are drawn.
+    pub dichotomy: Dichotomy,
+    /// Whether the separating hyperplane may miss the origin. Default no \[D\]: α_M is the capacity of hyperplanes
+    /// through the origin (Chung, Lee & Sompolinsky 2018), after the global mean is removed.
+    pub bias: bool,
+    /// Whether the mean of all manifolds' centres is removed first. Default yes \[D\], as in the definition of α_M.
+    pub subtract_global_mean: bool,
+    /// Confidence of the interval. Default 0.95 \[D\].
+    pub confidence: f64,
+    /// Seed of the ChaCha8 streams, one per repetition.
+    pub seed: u64,
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self {
+            repetitions: 100,
+            dichotomy: Dichotomy::Uniform,
+            bias: false,
+            subtract_global_mean: true,
+            confidence: 0.95,
+            seed: 0,
+        }
+    }
+}
+
+/// What [`simulate_capacity`] finds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SimulatedCapacity {
+    /// α_sim = P/n*; `None` where fewer than half of the dichotomies are separable with all features.
+    pub capacity: Option<f64>,
+    /// Interval of α_sim at the confidence asked for; its lower end is 0 where the data do not bound it.
+    pub interval: (f64, f64),
+    /// n*, where the share of separable dichotomies crosses one half, interpolated between whole dimensions.
+    pub dimensions: Option<f64>,
+    /// For each repetition the least number of projected dimensions at which its dichotomy is separable;
+    /// `None` where it is not even with all features.
+    pub thresholds: Vec<Option<usize>>,
+}
+
+/// Simulated capacity of P manifolds (paper.md 9; compared with α_M in Chung, Lee & Sompolinsky 2018,
+/// DOI 10.1103/PhysRevX.8.031003).
+///
+/// `points` is (total points, N), row by row and manifold by manifold; `points_per_manifold` the numbers of rows.
+/// Each repetition draws labels and a Gaussian projection. With the same labels, points that are separable in the first
+/// n projected features are separable in the first n + 1, so each repetition has one threshold, found by bisection on n;
+/// the share of separable dichotomies at n is the share of thresholds up to n, and n* is its median. The interval is the
+/// binomial one for a median (normal approximation), interpolated in the same way.
+///
+/// Separability is decided by the anchor-point solver: the labelled points z are separable through the origin exactly if
+/// (0, 1) is outside the cone of the (z, 1). The separating direction that it finds is checked against every point.
+///
+/// Runs on rayon's current pool; the same bytes at any thread count.
+///
+/// ```
+/// use mftma::{Simulation, simulate_capacity};
+/// use ndarray::Array2;
+///
+/// // Twenty single points in general position: Cover's capacity, 2.
+/// let points = Array2::from_shape_fn((20, 30), |(i, j)| ((i * 31 + j * 17 + i * j * j) as f64).sin());
+/// let found = simulate_capacity(points.view(), &[1; 20], &Simulation::default())?;
+/// assert!(found.interval.0 < 2.0 && 2.0 < found.interval.1);
+/// # Ok::<(), mftma::SimulationError>(())
+/// ```
+///
+/// # Errors
+/// [`SimulationError`] for fewer than two manifolds, a wrong shape, values that are not finite or settings out of range.
+pub fn simulate_capacity(
+    points: ArrayView2<'_, f64>,
+    points_per_manifold: &[usize],
+    settings: &Simulation,
+) -> Result<SimulatedCapacity, SimulationError> {
+    check(points, points_per_manifold, settings)?;
+    let cloud = Cloud::new(points, points_per_manifold, settings);
+    let thresholds: Vec<Option<usize>> = (0..settings.repetitions)
+        .into_par_iter()
+        .map(|repetition| cloud.threshold(settings, repetition))
+        .collect();
+    let manifolds = points_per_manifold.len() as f64;
+    let spread = 0.5 * normal_quantile(0.5 + 0.5 * settings.confidence)
+        / (settings.repetitions as f64).sqrt();
+    let dimensions = crossing(&thresholds, 0.5);
+    let fewest = crossing(&thresholds, 0.5 - spread);
+    let most = crossing(&thresholds, 0.5 + spread);
+    Ok(SimulatedCapacity {
+        capacity: dimensions.map(|n| manifolds / n),
+        interval: (
+            most.map_or(0.0, |n| manifolds / n),
+            fewest.map_or(f64::INFINITY, |n| manifolds / n),
+        ),
+        dimensions,
+        thresholds,
+    })
+}
+
+fn check(
+    points: ArrayView2<'_, f64>,
+    counts: &[usize],
+    settings: &Simulation,
+) -> Result<(), SimulationError> {
+    if counts.len() < 2 {
+        return Err(SimulationError::Manifolds(format!(
+            "there are {} manifolds",
+            counts.len()
+        )));
+    }
+    if let Some(empty) = counts.iter().position(|&n| n == 0) {
+        return Err(SimulationError::Manifolds(format!(
+            "manifold {empty} has no points"
+        )));
+    }
+    let total: usize = counts.iter().sum();
+    if points.nrows() != total {
+        return Err(SimulationError::Shape {
+            rows: points.nrows(),
+            points: total,
+        });
+    }
+    for ((point, feature), &value) in points.indexed_iter() {
+        if !value.is_finite() {
+            return Err(SimulationError::NotFinite {
+                point,
+                feature,
+                value,
+            });
+        }
+    }
+    let setting = |setting, value: f64, ok: bool, allowed| {
+        if ok {
+            Ok(())
+        } else {
+            Err(SimulationError::Setting {
+                setting,
+                value,
+                allowed,
+            })
+        }
+    };
+    setting(
+        "repetitions",
+        settings.repetitions as f64,
+        settings.repetitions > 0,
+        "at least 1",
+    )?;
+    let confidence = settings.confidence;
+    setting(
+        "confidence",
+        confidence,
+        confidence > 0.0 && confidence < 1.0,
+        "between 0 and 1",
+    )?;
+    if let Dichotomy::Sparse { positive } = settings.dichotomy {
+        let ok = positive > 0 && positive < counts.len();
+        setting(
+            "the number of positive manifolds",
+            positive as f64,
+            ok,
+            "between 1 and the number of manifolds - 1",
+        )?;
+    }
+    Ok(())
+}
+
+/// All points in coordinates (r, points), padded, scaled to unit root-mean-square length.
+struct Cloud {
+    coordinates: Vec<f64>,
+    stride: usize,
+    rank: usize,
+    /// Manifold of each point.
+    manifold: Vec<usize>,
+    manifolds: usize,
+}
+
+impl Cloud {
+    fn new(points: ArrayView2<'_, f64>, counts: &[usize], settings: &Simulation) -> Self {
+        let mut x = points.to_owned();
+        let manifold: Vec<usize> = counts
+            .iter()
+            .enumerate()
+            .flat_map(|(i, &n)| core::iter::repeat_n(i, n))
+            .collect();
+        if settings.subtract_global_mean {
+            let mut mean = ndarray::Array1::<f64>::zeros(x.ncols());
+            for (row, &i) in x.rows().into_iter().zip(&manifold) {
+                mean.scaled_add(1.0 / (counts[i] * counts.len()) as f64, &row);
+            }
+            x -= &mean.insert_axis(Axis(0));
+        }
+        let total = x.nrows();
+        let size = (x.iter().map(|v| v * v).sum::<f64>() / total as f64).sqrt();
+        if size > 0.0 {
+            x /= size;
+        }
+        // A Gaussian projection of the features and one of any coordinates of the points' span are the same in law.
+        let (rank, rows): (usize, Array2<f64>) = if x.ncols() > total {
+            let gram = x.dot(&x.t());
+            let largest = gram.diag().iter().fold(0.0_f64, |a, &b| a.max(b));
+            let (rank, flat) =
+                pivoted_cholesky(gram.view(), 16.0 * total as f64 * f64::EPSILON * largest);
+            (
+                rank,
+                Array2::from_shape_fn((rank, total), |(r, j)| flat[r * total + j]),
+            )
+        } else {
+            (x.ncols(), x.reversed_axes())
+        };
+        let stride = padded(total);
+        let mut coordinates = vec![0.0; rank * stride];
+        for (row, padded) in rows
+            .rows()
+            .into_iter()
+            .zip(coordinates.chunks_exact_mut(stride))
+        {
+            for (value, out) in row.iter().zip(padded) {
+                *out = *value;
+            }
+        }
+        Self {
+            coordinates,
+            stride,
+            rank,
+            manifold,
+            manifolds: counts.len(),
+        }
+    }
+
+    fn labels(&self, dichotomy: Dichotomy, rng: &mut impl Rng) -> Vec<f64> {
+        match dichotomy {
+            Dichotomy::Uniform => (0..self.manifolds)
+                .map(|_| if rng.random::<bool>() { 1.0 } else { -1.0 })
+                .collect(),
+            Dichotomy::Sparse { positive } => {
+                let mut labels = vec![-1.0; self.manifolds];
+                for i in sample(rng, self.manifolds, positive) {
+                    labels[i] = 1.0;
+                }
+                labels
+            }
+        }
+    }
+
+    /// Least number of projected dimensions at which the dichotomy of one repetition is separable.
+    fn threshold(&self, settings: &Simulation, repetition: usize) -> Option<usize> {
+        let mut key = *b"........simulated capacity      ";
+        key[..8].copy_from_slice(&settings.seed.to_le_bytes());
+        let mut rng = ChaCha8Rng::from_seed(key);
+        rng.set_stream(repetition as u64);
+        let labels = self.labels(settings.dichotomy, &mut rng);
+        let signs: Vec<f64> = self.manifold.iter().map(|&i| labels[i]).collect();
+        let mut projected = Projected {
+            rows: Vec::new(),
+            dimensions: 0,
+        };
+        let mut separable_at = |n: usize| {
+            projected.extend(self, n, &signs, &mut rng);
+            self.separable(&projected, n, settings.bias.then_some(&signs))
+        };
+        // Double until separable, then bisect.
+        let (mut fails, mut holds) = (0, self.manifolds.div_ceil(2).min(self.rank));
+        while !separable_at(holds) {
+            if holds == self.rank {
+                return None;
+            }
+            fails = holds;
+            holds = (2 * holds).min(self.rank);
+        }
+        while holds - fails > 1 {
+            let middle = fails + (holds - fails) / 2;
+            if separable_at(middle) {
+                holds = middle;
+            } else {
+                fails = middle;
+            }
+        }
+        Some(holds)
+    }
+
+    /// Whether the labelled points are separable in their first n projected dimensions.
+    fn separable(&self, projected: &Projected, n: usize, bias: Option<&Vec<f64>>) -> bool {
+        let total = self.manifold.len();
+        let scale =
+            (self.rank.max(1) as f64 / n.max(1) as f64).sqrt() / (self.rank.max(1) as f64).sqrt();
+        let rank = n + usize::from(bias.is_some());
+        let mut coordinates = Vec::with_capacity(rank * total);
+        for row in projected.rows.chunks_exact(self.stride).take(n) {
+            coordinates.extend(row[..total].iter().map(|v| v * scale));
+        }
+        if let Some(signs) = bias {
+            coordinates.extend_from_slice(signs);
+        }
+        let set = PointSet::generated(total, rank, &coordinates);
+        Arch::new().dispatch(Separable { set: &set })
+    }
+}
+
+/// Labelled points under the random projection, drawn dimension by dimension as they are needed.
+struct Projected {
+    rows: Vec<f64>,
+    dimensions: usize,
+}
+
+impl Projected {
+    fn extend(&mut self, cloud: &Cloud, n: usize, signs: &[f64], rng: &mut impl Rng) {
+        if n <= self.dimensions {
+            return;
+        }
+        let more = n - self.dimensions;
+        let projection: Vec<f64> = (0..more * cloud.rank)
+            .map(|_| StandardNormal.sample(rng))
+            .collect();
+        let from = self.rows.len();
+        self.rows.resize(from + more * cloud.stride, 0.0);
+        Arch::new().dispatch(Project {
+            projection: &projection,
+            cloud,
+            out: &mut self.rows[from..],
+        });
+        for row in self.rows[from..].chunks_exact_mut(cloud.stride) {
+            for (value, sign) in row.iter_mut().zip(signs) {
+                *value *= sign;
+            }
+        }
+        self.dimensions = n;
+    }
+}
+
+struct Project<'a> {
+    projection: &'a [f64],
+    cloud: &'a Cloud,
+    out: &'a mut [f64],
+}
+
+impl WithSimd for Project<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            projection,
+            cloud,
+            out,
+        } = self;
+        product(
+            simd,
+            projection,
+            cloud.rank,
+            cloud.rank,
+            &cloud.coordinates,
+            cloud.stride,
+            out,
+        );
+    }
+}
+
+struct Separable<'a> {
+    set: &'a PointSet,
+}
+
+impl WithSimd for Separable<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        let set = self.set;
+        let mut workspace = set.workspace();
+        let mut b = vec![1.0; set.m_stride];
+        b[set.m..].fill(0.0);
+        let outcome = set.solve(simd, &b, 1.0, &mut workspace);
+        // V = (0, 1) − Σ α (z, 1) = (−p, 1 − Σα).
+        let mut p = vec![0.0; set.r_stride];
+        for (&j, &x) in workspace.members().iter().zip(workspace.multipliers()) {
+            let point = &set.by_point[j as usize * set.r_stride..][..set.r_stride];
+            crate::solver::kernels::axpy(simd, x, point, &mut p);
+        }
+        let squared = dot(simd, &p, &p) + (1.0 - outcome.sum).powi(2);
+        squared > TOUCHING
+            && set
+                .by_point
+                .chunks_exact(set.r_stride)
+                .all(|point| dot(simd, &p, point) > 0.5 * squared)
+    }
+}
+
+/// Where the share of thresholds up to n, taken as linear between whole n, reaches `level`.
+fn crossing(thresholds: &[Option<usize>], level: f64) -> Option<f64> {
+    let mut known: Vec<usize> = thresholds.iter().flatten().copied().collect();
+    known.sort_unstable();
+    let target = level * thresholds.len() as f64;
+    let mut below = 0;
+    while below < known.len() {
+        let n = known[below];
+        let up_to = known.partition_point(|&k| k <= n);
+        if up_to as f64 >= target {
+            let fraction = ((target - below as f64) / (up_to - below) as f64).max(0.0);
+            return Some((n as f64 - 1.0 + fraction).max(f64::MIN_POSITIVE));
+        }
+        below = up_to;
+    }
+    None
+}
+
+/// Quantile of the standard normal distribution by bisection on its distribution function.
+fn normal_quantile(p: f64) -> f64 {
+    // Φ(x) − ½ = φ(x)(x + x³/3 + x⁵/15 + …), which converges everywhere.
+    let cumulative = |x: f64| {
+        let (mut term, mut sum, mut k) = (x, x, 1.0);
+        while term > 1e-17 * sum {
+            k += 2.0;
+            term *= x * x / k;
+            sum += term;
+        }
+        0.5 + sum * (-0.5 * x * x).exp() / (2.0 * core::f64::consts::PI).sqrt()
+    };
+    let (mut low, mut high) = (0.0, 10.0);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if cumulative(middle) < p {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_between_whole_dimensions_is_interpolated() {
+        let thresholds = [Some(3), Some(4), Some(4), Some(5)];
+        assert_eq!(crossing(&thresholds, 0.5), Some(3.5));
+        assert_eq!(crossing(&thresholds, 0.75), Some(4.0));
+        assert_eq!(crossing(&[Some(2), None, None, None], 0.5), None);
+    }
+
+    #[test]
+    fn quantiles_of_the_normal_distribution() {
+        assert!((normal_quantile(0.975) - 1.959_963_984_540_054).abs() < 1e-12);
+        assert!(normal_quantile(0.5).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,202 @@
+//! One manifold against the exact solutions of the golden set (`a_*.npz`), and the closed forms that they hold.
+
+use std::path::PathBuf;
+
+use mftma::{ManifoldProblem, SolverStatus};
+use ndarray::{Array2, s};
+
+/// Agreement asked for, relative to max(1, |value|).
+const TOLERANCE: f64 = 1e-8;
+
+fn golden_dir() -> Option<PathBuf> {
+    let shared = std::env::var_os("MFTMA_SHARED")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
+    let dir = shared.join("golden");
+    if dir.is_dir() {
+        return Some(dir);
+    }
+    eprintln!(
+        "SKIPPED: no golden values at {} (set MFTMA_SHARED)",
+        dir.display()
+    );
+    None
+}
+
+struct Case {
+    name: String,
+    points: Array2<f64>,
+    vectors: Array2<f64>,
+    kappa: f64,
+    alpha: f64,
+    radius: f64,
+    dimension: f64,
+    f: Vec<f64>,
+    anchors: Array2<f64>,
+}
+
+fn load(path: &std::path::Path) -> Case {
+    let mut archive = npyz::npz::NpzArchive::open(path).expect("golden file opens");
+    let mut array = |name: &str| {
+        let file = archive
+            .by_name(name)
+            .expect("array reads")
+            .unwrap_or_else(|| panic!("{name} is missing"));
+        let shape: Vec<usize> = file.shape().iter().map(|&n| n as usize).collect();
+        let fortran = file.order() == npyz::Order::Fortran;
+        let values = file.into_vec::<f64>().expect("doubles");
+        let (rows, columns) = match shape[..] {
+            [] => (1, 1),
+            [n] => (1, n),
+            [r, c] => (r, c),
+            _ => panic!("{name} has {} dimensions", shape.len()),
+        };
+        if fortran {
+            Array2::from_shape_vec((columns, rows), values)
+                .expect("shape")
+                .reversed_axes()
+        } else {
+            Array2::from_shape_vec((rows, columns), values).expect("shape")
+        }
+    };
+    let points = array("sD1");
+    Case {
+        name: path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned(),
+        points: points.slice(s![..-1, ..]).to_owned(),
+        vectors: array("t_vec"),
+        kappa: array("kappa")[[0, 0]],
+        alpha: array("exact_a")[[0, 0]],
+        radius: array("exact_R")[[0, 0]],
+        dimension: array("exact_D")[[0, 0]],
+        f: array("exact_F").iter().copied().collect(),
+        anchors: array("exact_s_all"),
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let Some(dir) = golden_dir() else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
+        .expect("golden folder reads")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("a_") && name.ends_with(".npz")
+        })
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| load(path)).collect()
+}
+
+fn close(what: &str, found: f64, expected: f64) {
+    let error = (found - expected).abs() / expected.abs().max(1.0);
+    assert!(
+        error <= TOLERANCE,
+        "{what}: {found} instead of {expected} (off by {error:e})"
+    );
+}
+
+#[test]
+fn measures_agree_with_the_exact_solution() {
+    for case in cases() {
+        let problem = ManifoldProblem::from_points(case.points.view()).expect("usable points");
+        let found = problem
+            .measure_supplied(case.kappa, case.vectors.view())
+            .expect("usable vectors");
+        let name = &case.name;
+        close(
+            &format!("{name}: capacity"),
+            found.capacity.value,
+            case.alpha,
+        );
+        close(&format!("{name}: radius"), found.radius.value, case.radius);
+        close(
+            &format!("{name}: dimension"),
+            found.dimension.cosine_handed_in.value,
+            case.dimension,
+        );
+        assert!(
+            found.worst_kkt_residual < 1e-12,
+            "{name}: KKT residual {:e}",
+            found.worst_kkt_residual
+        );
+        assert_eq!(found.statuses.iteration_limit, 0, "{name}");
+    }
+}
+
+#[test]
+fn every_vector_agrees_with_the_exact_solution() {
+    for case in cases() {
+        let problem = ManifoldProblem::from_points(case.points.view()).expect("usable points");
+        let found = problem
+            .anchors(case.kappa, case.vectors.view())
+            .expect("usable vectors");
+        let name = &case.name;
+        for (v, &expected) in case.f.iter().enumerate() {
+            close(&format!("{name}: F of vector {v}"), found.f[v], expected);
+            assert_eq!(
+                found.statuses[v] == SolverStatus::Interior,
+                expected == 0.0,
+                "{name}: vector {v}"
+            );
+            for row in 0..case.anchors.nrows() {
+                let what = format!("{name}: anchor of vector {v}, coordinate {row}");
+                close(&what, found.anchors[[row, v]], case.anchors[[row, v]]);
+            }
+        }
+    }
+}
+
+/// The same answers from inner products alone, where drawing them from coordinates loses nothing.
+#[test]
+fn a_gram_matrix_gives_the_same_manifold() {
+    for case in cases() {
+        let from_points = ManifoldProblem::from_points(case.points.view()).expect("usable points");
+        let gram = case.points.t().dot(&case.points);
+        let from_gram = ManifoldProblem::from_gram(gram.view(), case.points.nrows())
+            .expect("usable Gram matrix");
+        let exact = case.name.contains("nearcollinear");
+        assert!(
+            exact || from_gram.rank() == from_points.rank(),
+            "{}: ranks differ",
+            case.name
+        );
+        let sampling = mftma::Sampling {
+            vectors: 20_000,
+            kappa: case.kappa,
+            ..Default::default()
+        };
+        if case.points.ncols() > 60 {
+            continue; // time
+        }
+        let (a, b) = (
+            from_points.measure(&sampling).expect("measures"),
+            from_gram.measure(&sampling).expect("measures"),
+        );
+        for (what, x, y) in [
+            ("capacity", a.capacity, b.capacity),
+            ("radius", a.radius, b.radius),
+            (
+                "dimension",
+                a.dimension.mean_square,
+                b.dimension.mean_square,
+            ),
+        ] {
+            let error = x
+                .standard_error
+                .unwrap_or(0.0)
+                .hypot(y.standard_error.unwrap_or(0.0))
+                .max(1e-9);
+            assert!(
+                (x.value - y.value).abs() < 5.0 * error,
+                "{}: {what} {x:?} {y:?}",
+                case.name
+            );
+        }
+    }
+}
