@@ -79,7 +79,13 @@ pub struct FetchArgs {
 /// Flags of `cargo xtask glyphs`.
 #[derive(Debug, Args)]
 pub struct GlyphsArgs {
-    /// Folder to write the data set to
+    /// Root of the Debian system whose font packages are drawn
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub fonts: PathBuf,
+    /// Folder to write the data set to; its packages.csv names the packages
     #[arg(long, value_name = "DIR", default_value = "datasets/glyphs")]
     pub out: PathBuf,
+    /// Folder for pictures of all images of either split, for looking at
+    #[arg(long, value_name = "DIR")]
+    pub sheet: Option<PathBuf>,
 }
