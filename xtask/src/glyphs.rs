@@ -116,9 +116,16 @@ struct Package {
 /// Wording that the copyright file must hold for a licence in the list; any one of the alternatives will do.
 fn wording(licence: &str) -> Option<&'static [&'static str]> {
     Some(match licence {
-        "OFL-1.1" | "OFL-1.0" => &["open font license", "openfont license", "copy of the font software"],
+        "OFL-1.1" | "OFL-1.0" => &[
+            "open font license",
+            "openfont license",
+            "copy of the font software",
+        ],
         "Apache-2.0" => &["apache license", "apache-2", "apache version 2"],
-        "Bitstream-Vera" => &["bitstream vera", "permission is hereby granted, free of charge, to any person obtaining a copy of the fonts"],
+        "Bitstream-Vera" => &[
+            "bitstream vera",
+            "permission is hereby granted, free of charge, to any person obtaining a copy of the fonts",
+        ],
         "MIT" => &["permission is hereby granted, free of charge"],
         "BSD-2-Clause" | "BSD-3-Clause" => &["redistribution and use in source and binary forms"],
         "GUST-Font-License" => &["gust font license"],
@@ -130,26 +137,46 @@ fn wording(licence: &str) -> Option<&'static [&'static str]> {
 
 /// Reads the list of packages and looks each one up in the package database under `root`.
 fn read_packages(list: &Path, root: &Path) -> Result<Vec<Package>> {
-    let text = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let text =
+        fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
     let status = root.join("var/lib/dpkg/status");
-    let status = fs::read_to_string(&status)
-        .with_context(|| format!("{}: --fonts must name the root of a Debian system", status.display()))?;
+    let status = fs::read_to_string(&status).with_context(|| {
+        format!(
+            "{}: --fonts must name the root of a Debian system",
+            status.display()
+        )
+    })?;
     let versions = installed_versions(&status);
     let mut packages = Vec::new();
-    for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .skip(1)
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let place = || format!("{}, line {}", list.display(), number + 1);
         let fields: Vec<&str> = line.split(',').map(str::trim).collect();
         let [name, licence, except] = fields[..] else {
             bail!("{}: wanted package,licence,except, found '{line}'", place());
         };
-        let wording = wording(licence).with_context(|| format!("{}: licence '{licence}' is not on the list", place()))?;
+        let wording = wording(licence)
+            .with_context(|| format!("{}: licence '{licence}' is not on the list", place()))?;
         let version = versions.get(name).with_context(|| {
-            format!("{}: package '{name}' is not installed under {}: apt-get install {name}", place(), root.display())
+            format!(
+                "{}: package '{name}' is not installed under {}: apt-get install {name}",
+                place(),
+                root.display()
+            )
         })?;
         let copyright = root.join(format!("usr/share/doc/{name}/copyright"));
-        let text = fs::read(&copyright).with_context(|| format!("cannot read {}", copyright.display()))?;
+        let text =
+            fs::read(&copyright).with_context(|| format!("cannot read {}", copyright.display()))?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let words = text
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .to_lowercase();
         ensure!(
             wording.iter().any(|phrase| words.contains(phrase)),
             "{}: {} does not mention {:?}, wanted for licence '{licence}'",
@@ -194,13 +221,21 @@ fn installed_versions(status: &str) -> BTreeMap<&str, &str> {
 /// TrueType and OpenType files of one package, sorted, each once, but for names that hold `except` (when not empty).
 fn font_files(root: &Path, package: &str, except: &str) -> Result<Vec<PathBuf>> {
     let list = root.join(format!("var/lib/dpkg/info/{package}.list"));
-    let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let text =
+        fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let mut files: Vec<PathBuf> = text
         .lines()
         .map(|line| PathBuf::from(line.trim_start_matches('/')))
         .filter(|path| {
-            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            let extension = path
+                .extension()
+                .and_then(|e| e.to_str())
+                .unwrap_or_default()
+                .to_lowercase();
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default();
             // Links lead to files that are listed themselves.
             ["ttf", "otf", "ttc"].contains(&extension.as_str())
                 && (except.is_empty() || !name.contains(except))
@@ -229,7 +264,8 @@ fn copyright_lines(text: &str) -> Vec<String> {
                 lines.push(line.trim().to_owned());
             } else {
                 inside = false;
-                if lower.contains("copyright (c) ") && lower.contains(|c: char| c.is_ascii_digit()) {
+                if lower.contains("copyright (c) ") && lower.contains(|c: char| c.is_ascii_digit())
+                {
                     lines.push(line.trim().to_owned());
                 }
             }
@@ -260,7 +296,13 @@ struct Typeface {
 
 impl Typeface {
     fn key(&self) -> (u16, &str, &str, &Path, u32) {
-        (self.plainness, &self.family, &self.package, &self.file, self.index)
+        (
+            self.plainness,
+            &self.family,
+            &self.package,
+            &self.file,
+            self.index,
+        )
     }
 
     fn name(&self) -> String {
@@ -292,7 +334,9 @@ impl Reason {
     const fn words(self) -> &'static str {
         match self {
             Self::Unparsable => "not a font that the parser reads",
-            Self::MissingCharacters => "a printable ASCII character missing, blank or drawn as .notdef",
+            Self::MissingCharacters => {
+                "a printable ASCII character missing, blank or drawn as .notdef"
+            }
             Self::NotBackslash => "another sign in the place of the backslash",
             Self::CharactersAlike => "small letters drawn as capitals",
             Self::TooSmall => "capitals too small once every glyph fits the frame",
@@ -308,7 +352,10 @@ impl Reason {
 fn read_faces(package: &Package, root: &Path, file: &Path) -> Result<Vec<Outcome>> {
     let path = root.join(file);
     let data = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = file
+        .file_stem()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let count = ttf_parser::fonts_in_collection(&data).unwrap_or(1);
     Ok((0..count)
         .map(|index| match Face::parse(&data, index) {
@@ -329,8 +376,10 @@ fn read_face(package: &Package, file: &Path, index: u32, stem: &str, face: &Face
                 .filter(|text| !text.is_empty())
         })
     };
-    let family = name([name_id::TYPOGRAPHIC_FAMILY, name_id::FAMILY]).unwrap_or_else(|| stem.to_owned());
-    let style = name([name_id::TYPOGRAPHIC_SUBFAMILY, name_id::SUBFAMILY]).unwrap_or_else(|| "Regular".to_owned());
+    let family =
+        name([name_id::TYPOGRAPHIC_FAMILY, name_id::FAMILY]).unwrap_or_else(|| stem.to_owned());
+    let style = name([name_id::TYPOGRAPHIC_SUBFAMILY, name_id::SUBFAMILY])
+        .unwrap_or_else(|| "Regular".to_owned());
     let (family, style) = move_style_words(&family, &style);
     let label = format!("{family} {style} ({})", package.name);
     let Some(glyphs) = outlines(face) else {
@@ -366,21 +415,62 @@ fn read_face(package: &Package, file: &Path, index: u32, stem: &str, face: &Face
 
 /// Words that tell a style, not a family; older fonts put them into the family's name.
 const STYLE_WORDS: &[&str] = &[
-    "thin", "hairline", "extralight", "ultralight", "light", "semilight", "demilight", "book", "regular", "roman", "medium",
-    "semibold", "demibold", "demi", "bold", "extrabold", "ultrabold", "heavy", "black", "extrablack", "ultra", "italic",
-    "oblique", "slanted", "condensed", "semicondensed", "extracondensed", "expanded", "extended", "semiexpanded", "narrow",
-    "wide", "normal", "regularitalic", "bolditalic", "lightitalic", "cond", "extcond", "semi", "extra",
+    "thin",
+    "hairline",
+    "extralight",
+    "ultralight",
+    "light",
+    "semilight",
+    "demilight",
+    "book",
+    "regular",
+    "roman",
+    "medium",
+    "semibold",
+    "demibold",
+    "demi",
+    "bold",
+    "extrabold",
+    "ultrabold",
+    "heavy",
+    "black",
+    "extrablack",
+    "ultra",
+    "italic",
+    "oblique",
+    "slanted",
+    "condensed",
+    "semicondensed",
+    "extracondensed",
+    "expanded",
+    "extended",
+    "semiexpanded",
+    "narrow",
+    "wide",
+    "normal",
+    "regularitalic",
+    "bolditalic",
+    "lightitalic",
+    "cond",
+    "extcond",
+    "semi",
+    "extra",
 ];
 
 /// Splits trailing style words off the family's name.
 fn move_style_words(family: &str, style: &str) -> (String, String) {
     let words: Vec<&str> = family.split_whitespace().collect();
     let mut end = words.len();
-    while end > 1 && STYLE_WORDS.contains(&words[end - 1].to_lowercase().replace('-', "").as_str()) {
+    while end > 1 && STYLE_WORDS.contains(&words[end - 1].to_lowercase().replace('-', "").as_str())
+    {
         end -= 1;
     }
     let mut moved: Vec<&str> = words[end..].to_vec();
-    moved.extend(style.split_whitespace().filter(|word| !words[end..].contains(word)));
+    moved.extend(
+        style
+            .split_whitespace()
+            .filter(|word| !words[end..].contains(word)),
+    );
     (words[..end].join(" "), moved.join(" "))
 }
 
@@ -422,7 +512,10 @@ impl OutlineBuilder for Flattener {
         for step in 1..=Self::CHORDS {
             let t = f32::from(step) / f32::from(Self::CHORDS);
             let (a, b, c) = ((1.0 - t) * (1.0 - t), 2.0 * t * (1.0 - t), t * t);
-            self.to(point(a * from.x + b * x1 + c * x, a * from.y + b * y1 + c * y));
+            self.to(point(
+                a * from.x + b * x1 + c * x,
+                a * from.y + b * y1 + c * y,
+            ));
         }
     }
 
@@ -445,7 +538,11 @@ impl OutlineBuilder for Flattener {
 }
 
 fn outline(face: &Face<'_>, glyph: ttf_parser::GlyphId) -> Option<Glyph> {
-    let mut flattener = Flattener { lines: Vec::new(), start: point(0.0, 0.0), at: point(0.0, 0.0) };
+    let mut flattener = Flattener {
+        lines: Vec::new(),
+        start: point(0.0, 0.0),
+        at: point(0.0, 0.0),
+    };
     face.outline_glyph(glyph, &mut flattener)?;
     let lines = flattener.lines;
     let (mut min, mut max) = (point(f32::MAX, f32::MAX), point(f32::MIN, f32::MIN));
@@ -462,7 +559,8 @@ fn outlines(face: &Face<'_>) -> Option<Vec<Glyph>> {
     CHARACTERS
         .map(|character| {
             let id = face.glyph_index(character).filter(|id| id.0 != 0)?;
-            outline(face, id).filter(|glyph| notdef.as_ref().is_none_or(|box_| box_.lines != glyph.lines))
+            outline(face, id)
+                .filter(|glyph| notdef.as_ref().is_none_or(|box_| box_.lines != glyph.lines))
         })
         .collect()
 }
@@ -473,15 +571,20 @@ fn is_backslash(glyph: &Glyph) -> bool {
     const CUTS: u8 = 40;
     let cuts: Vec<(f32, f32)> = (0..CUTS)
         .map(|cut| {
-            let y = glyph.max.y - (glyph.max.y - glyph.min.y) * (f32::from(cut) + 0.5) / f32::from(CUTS);
+            let y = glyph.max.y
+                - (glyph.max.y - glyph.min.y) * (f32::from(cut) + 0.5) / f32::from(CUTS);
             let crossings = glyph.lines.iter().filter(|(a, b)| (a.y < y) != (b.y < y));
             crossings
                 .map(|(a, b)| a.x + (y - a.y) / (b.y - a.y) * (b.x - a.x))
-                .fold((f32::MAX, f32::MIN), |(left, right), x| (left.min(x), right.max(x)))
+                .fold((f32::MAX, f32::MIN), |(left, right), x| {
+                    (left.min(x), right.max(x))
+                })
         })
         .collect();
     let (top, bottom) = (cuts[0], cuts[cuts.len() - 1]);
-    let narrow = cuts.iter().all(|(left, right)| right - left < 0.9 * (glyph.max.x - glyph.min.x));
+    let narrow = cuts
+        .iter()
+        .all(|(left, right)| right - left < 0.9 * (glyph.max.x - glyph.min.x));
     narrow && top.0 + top.1 < bottom.0 + bottom.1
 }
 
@@ -494,12 +597,22 @@ fn has_small_capitals(glyphs: &[Glyph]) -> bool {
         let scale = canvas::CAPITAL / (glyph.max.y - glyph.min.y);
         let middle = (glyph.min.x + glyph.max.x) / 2.0;
         let baseline = canvas::BASELINE + glyph.min.y * scale;
-        draw(glyph, (canvas::WIDTH, canvas::HEIGHT), scale, middle, canvas::WIDTH as f32 / 2.0, baseline)
+        draw(
+            glyph,
+            (canvas::WIDTH, canvas::HEIGHT),
+            scale,
+            middle,
+            canvas::WIDTH as f32 / 2.0,
+            baseline,
+        )
     };
     let total: f32 = DIFFERENT
         .chars()
         .map(|letter| {
-            let (small, capital) = (drawn(class_of(letter)), drawn(class_of(letter.to_ascii_uppercase())));
+            let (small, capital) = (
+                drawn(class_of(letter)),
+                drawn(class_of(letter.to_ascii_uppercase())),
+            );
             let apart: f32 = small.iter().zip(&capital).map(|(p, q)| (p - q).abs()).sum();
             let either: f32 = small.iter().zip(&capital).map(|(p, q)| p.max(*q)).sum();
             apart / either
@@ -509,7 +622,14 @@ fn has_small_capitals(glyphs: &[Glyph]) -> bool {
 }
 
 /// Draws one glyph: font unit (x, y) lands on pixel ((x - left) scale + dx, baseline - y scale).
-fn draw(glyph: &Glyph, size: (usize, usize), scale: f32, left: f32, dx: f32, baseline: f32) -> Vec<f32> {
+fn draw(
+    glyph: &Glyph,
+    size: (usize, usize),
+    scale: f32,
+    left: f32,
+    dx: f32,
+    baseline: f32,
+) -> Vec<f32> {
     let mut rasterizer = Rasterizer::new(size.0, size.1);
     // Ink beyond the frame is pressed onto its edge, not wrapped (only the comparison canvas is ever too small).
     let map = |p: &Point| {
@@ -541,7 +661,11 @@ fn draw_images(glyphs: &[Glyph]) -> (Vec<u8>, f32) {
     for glyph in glyphs {
         let middle = (glyph.min.x + glyph.max.x) / 2.0;
         let pixels = draw(glyph, (SIDE, SIDE), scale, middle, side / 2.0, baseline);
-        images.extend(pixels.iter().map(|&p| ((p * LEVELS).round() * (255.0 / LEVELS)) as u8));
+        images.extend(
+            pixels
+                .iter()
+                .map(|&p| ((p * LEVELS).round() * (255.0 / LEVELS)) as u8),
+        );
     }
     let capital = &glyphs[class_of('H')];
     (images, (capital.max.y - capital.min.y) * scale)
@@ -565,7 +689,14 @@ fn draw_compared(glyphs: &[Glyph]) -> (Vec<u8>, Vec<u32>) {
         let glyph = &glyphs[class];
         let middle = (glyph.min.x + glyph.max.x) / 2.0;
         let size = (canvas::WIDTH, canvas::HEIGHT);
-        let pixels = draw(glyph, size, scale, middle, canvas::WIDTH as f32 / 2.0, canvas::BASELINE);
+        let pixels = draw(
+            glyph,
+            size,
+            scale,
+            middle,
+            canvas::WIDTH as f32 / 2.0,
+            canvas::BASELINE,
+        );
         let start = compared.len();
         compared.extend(pixels.iter().map(|&p| (p * 255.0).round() as u8));
         ink.push(compared[start..].iter().map(|&p| u32::from(p)).sum());
@@ -577,7 +708,12 @@ fn draw_compared(glyphs: &[Glyph]) -> (Vec<u8>, Vec<u32>) {
 fn equal_pairs(images: &[u8]) -> usize {
     let images: Vec<&[u8]> = images.chunks_exact(SIDE * SIDE).collect();
     (0..images.len())
-        .map(|a| images[..a].iter().filter(|image| **image == images[a]).count())
+        .map(|a| {
+            images[..a]
+                .iter()
+                .filter(|image| **image == images[a])
+                .count()
+        })
         .sum()
 }
 
@@ -586,7 +722,10 @@ fn equal_pairs(images: &[u8]) -> usize {
 fn drop_unreadable(faces: Vec<Typeface>, report: &mut Report) -> Vec<Typeface> {
     let all: Vec<usize> = (0..faces.len()).collect();
     let first = readability(&faces, &all);
-    let inliers: Vec<usize> = all.into_iter().filter(|&face| first[face] >= MIN_READABLE).collect();
+    let inliers: Vec<usize> = all
+        .into_iter()
+        .filter(|&face| first[face] >= MIN_READABLE)
+        .collect();
     let second = readability(&faces, &inliers);
     report.readability = second.clone();
     let mut kept = Vec::new();
@@ -621,7 +760,12 @@ fn readability(faces: &[Typeface], basis: &[usize]) -> Vec<f32> {
                 .chunks_exact(pixels)
                 .enumerate()
                 .filter(|(class, image)| {
-                    let score = |mean: &[f32]| -> f32 { mean.iter().zip(*image).map(|(m, &p)| m * f32::from(p)).sum() };
+                    let score = |mean: &[f32]| -> f32 {
+                        mean.iter()
+                            .zip(*image)
+                            .map(|(m, &p)| m * f32::from(p))
+                            .sum()
+                    };
                     let own = score(&means[class * pixels..(class + 1) * pixels]);
                     means.chunks_exact(pixels).all(|mean| score(mean) <= own)
                 })
@@ -633,7 +777,6 @@ fn readability(faces: &[Typeface], basis: &[usize]) -> Vec<f32> {
 
 /// Distances between all pairs of faces.
 struct Distances {
-
     values: Vec<f32>,
 }
 
@@ -644,7 +787,9 @@ impl Distances {
             .into_par_iter()
             .map(|a| (0..a).map(|b| distance(&faces[a], &faces[b])).collect())
             .collect();
-        Self { values: rows.concat() }
+        Self {
+            values: rows.concat(),
+        }
     }
 
     fn get(&self, a: usize, b: usize) -> f32 {
@@ -661,8 +806,17 @@ impl Distances {
 fn distance(a: &Typeface, b: &Typeface) -> f32 {
     let size = canvas::WIDTH * canvas::HEIGHT;
     let mut total = 0.0;
-    for (letter, (x, y)) in a.compared.chunks_exact(size).zip(b.compared.chunks_exact(size)).enumerate() {
-        let apart: u32 = x.iter().zip(y).map(|(&p, &q)| u32::from(p.abs_diff(q))).sum();
+    for (letter, (x, y)) in a
+        .compared
+        .chunks_exact(size)
+        .zip(b.compared.chunks_exact(size))
+        .enumerate()
+    {
+        let apart: u32 = x
+            .iter()
+            .zip(y)
+            .map(|(&p, &q)| u32::from(p.abs_diff(q)))
+            .sum();
         let either = (a.ink[letter] + b.ink[letter] + apart) / 2;
         total += apart as f32 / either.max(1) as f32;
     }
@@ -671,7 +825,11 @@ fn distance(a: &Typeface, b: &Typeface) -> f32 {
 
 /// First word of a family's name: `DejaVu Sans Mono` and `DejaVu Serif` are one superfamily.
 fn superfamily(family: &str) -> String {
-    family.split([' ', '-']).next().unwrap_or_default().to_lowercase()
+    family
+        .split([' ', '-'])
+        .next()
+        .unwrap_or_default()
+        .to_lowercase()
 }
 
 /// Faces kept, in order of preference: far enough from every face kept before, and not too many of one family.
@@ -684,7 +842,11 @@ fn choose(faces: &[Typeface], distances: &Distances, report: &mut Report) -> Vec
             .map(|&other| (distances.get(face, other), other))
             .min_by(|a, b| a.0.total_cmp(&b.0));
         if let Some((distance, other)) = nearest.filter(|(distance, _)| *distance < DUPLICATE) {
-            let name = format!("{} {distance:.3} of {}", typeface.name(), faces[other].name());
+            let name = format!(
+                "{} {distance:.3} of {}",
+                typeface.name(),
+                faces[other].name()
+            );
             report.drop(name, Reason::NearDuplicate);
             report.across_families += usize::from(faces[other].family != typeface.family);
             continue;
@@ -718,11 +880,19 @@ impl Part {
 
 /// Draws superfamilies for the test part until it holds its share of the kept faces; then drops the training faces that
 /// look like a test face, so that no design lies on both sides under two names.
-fn split(faces: &[Typeface], distances: &Distances, kept: &[usize], report: &mut Report) -> Vec<(usize, Part)> {
+fn split(
+    faces: &[Typeface],
+    distances: &Distances,
+    kept: &[usize],
+    report: &mut Report,
+) -> Vec<(usize, Part)> {
     let wanted = (kept.len() as f32 * TEST_SHARE).ceil() as usize;
     let mut members: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for &face in kept {
-        members.entry(superfamily(&faces[face].family)).or_default().push(face);
+        members
+            .entry(superfamily(&faces[face].family))
+            .or_default()
+            .push(face);
     }
     let mut order: Vec<&Vec<usize>> = members.values().collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT_SEED));
@@ -736,8 +906,14 @@ fn split(faces: &[Typeface], distances: &Distances, kept: &[usize], report: &mut
     for &face in kept {
         if test.contains(&face) {
             parts.push((face, Part::Test));
-        } else if let Some(&near) = test.iter().find(|&&other| distances.get(face, other) < RELATED) {
-            report.drop(format!("{} of {}", faces[face].name(), faces[near].name()), Reason::NearTest);
+        } else if let Some(&near) = test
+            .iter()
+            .find(|&&other| distances.get(face, other) < RELATED)
+        {
+            report.drop(
+                format!("{} of {}", faces[face].name(), faces[near].name()),
+                Reason::NearTest,
+            );
         } else {
             parts.push((face, Part::Train));
         }
@@ -767,30 +943,61 @@ impl Report {
         parts: &[(usize, Part)],
     ) -> Result<()> {
         let kept: Vec<usize> = parts.iter().map(|&(face, _)| face).collect();
-        let of = |part: Part| parts.iter().filter(move |(_, p)| *p == part).map(|&(face, _)| face);
+        let of = |part: Part| {
+            parts
+                .iter()
+                .filter(move |(_, p)| *p == part)
+                .map(|&(face, _)| face)
+        };
         self.dropped.sort();
         let mut list = String::from("reason,face\n");
         for (reason, face) in &self.dropped {
-            writeln!(list, "{},{}", reason.words().replace(',', ";"), face.replace(',', ";"))?;
+            writeln!(
+                list,
+                "{},{}",
+                reason.words().replace(',', ";"),
+                face.replace(',', ";")
+            )?;
         }
         write_file(&args.out.join("dropped.csv"), list.as_bytes())?;
 
         let mut text = String::from("Written by `cargo xtask glyphs`.\n\n");
-        writeln!(text, "faces read                 {:5}", self.dropped.len() + kept.len())?;
+        writeln!(
+            text,
+            "faces read                 {:5}",
+            self.dropped.len() + kept.len()
+        )?;
         let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
         for (reason, _) in &self.dropped {
             *counts.entry(*reason).or_default() += 1;
         }
         for (reason, count) in counts {
-            writeln!(text, "  dropped                  {count:5}  {}", reason.words())?;
+            writeln!(
+                text,
+                "  dropped                  {count:5}  {}",
+                reason.words()
+            )?;
         }
-        writeln!(text, "    (of the near-duplicates {:4} repeat a face of another family name)", self.across_families)?;
+        writeln!(
+            text,
+            "    (of the near-duplicates {:4} repeat a face of another family name)",
+            self.across_families
+        )?;
         let families = |kept: &mut dyn Iterator<Item = usize>| -> usize {
-            kept.map(|face| faces[face].family.as_str()).collect::<BTreeSet<_>>().len()
+            kept.map(|face| faces[face].family.as_str())
+                .collect::<BTreeSet<_>>()
+                .len()
         };
-        let packages: BTreeSet<&str> = kept.iter().map(|&face| faces[face].package.as_str()).collect();
+        let packages: BTreeSet<&str> = kept
+            .iter()
+            .map(|&face| faces[face].package.as_str())
+            .collect();
         writeln!(text, "faces kept                 {:5}", kept.len())?;
-        writeln!(text, "families kept              {:5}", families(&mut kept.iter().copied()))?;
+        writeln!(
+            text,
+            "families kept              {:5}",
+            families(&mut kept.iter().copied())
+        )?;
         writeln!(text, "packages kept              {:5}", packages.len())?;
         for part in [Part::Train, Part::Test] {
             writeln!(
@@ -802,7 +1009,10 @@ impl Report {
                 of(part).count() * CLASSES
             )?;
         }
-        writeln!(text, "\nThresholds: near-duplicate below {DUPLICATE}, related below {RELATED}, readable from {MIN_READABLE}.")?;
+        writeln!(
+            text,
+            "\nThresholds: near-duplicate below {DUPLICATE}, related below {RELATED}, readable from {MIN_READABLE}."
+        )?;
         let nearest = |among: &[usize], face: usize| -> f32 {
             among
                 .iter()
@@ -815,10 +1025,22 @@ impl Report {
         let before: Vec<f32> = all.iter().map(|&face| nearest(&all, face)).collect();
         let after: Vec<f32> = kept.iter().map(|&face| nearest(&kept, face)).collect();
         let across: Vec<f32> = of(Part::Test).map(|face| nearest(&train, face)).collect();
-        histogram(&mut text, "Distance to the nearest other face, before dropping near-duplicates", &before)?;
+        histogram(
+            &mut text,
+            "Distance to the nearest other face, before dropping near-duplicates",
+            &before,
+        )?;
         histogram(&mut text, "The same among the faces kept", &after)?;
-        histogram(&mut text, "Distance of each test face to the nearest training face", &across)?;
-        histogram(&mut text, "Share of a face's images read by the nearest class mean", &self.readability)?;
+        histogram(
+            &mut text,
+            "Distance of each test face to the nearest training face",
+            &across,
+        )?;
+        histogram(
+            &mut text,
+            "Share of a face's images read by the nearest class mean",
+            &self.readability,
+        )?;
         write_file(&args.out.join("report.txt"), text.as_bytes())?;
         print!("{text}");
         Ok(())
@@ -833,15 +1055,31 @@ fn histogram(text: &mut String, title: &str, values: &[f32]) -> Result<()> {
     }
     writeln!(text, "\n{title}:")?;
     for (bin, count) in bins.iter().enumerate().filter(|(_, count)| **count > 0) {
-        writeln!(text, "  {:.2} to {:.2}  {count:5}", bin as f32 / 20.0, (bin + 1) as f32 / 20.0)?;
+        writeln!(
+            text,
+            "  {:.2} to {:.2}  {count:5}",
+            bin as f32 / 20.0,
+            (bin + 1) as f32 / 20.0
+        )?;
     }
     Ok(())
 }
 
 /// Writes the four IDX files, the table of faces, the licence table, the checksums and (when asked) the contact sheet.
-fn write_all(args: &GlyphsArgs, packages: &[Package], faces: &[Typeface], parts: &[(usize, Part)]) -> Result<()> {
-    let mut table = String::from("split,position,family,style,package,version,licence,file,index\n");
-    let version = |name: &str| packages.iter().find(|p| p.name == name).map_or("", |p| p.version.as_str());
+fn write_all(
+    args: &GlyphsArgs,
+    packages: &[Package],
+    faces: &[Typeface],
+    parts: &[(usize, Part)],
+) -> Result<()> {
+    let mut table =
+        String::from("split,position,family,style,package,version,licence,file,index\n");
+    let version = |name: &str| {
+        packages
+            .iter()
+            .find(|p| p.name == name)
+            .map_or("", |p| p.version.as_str())
+    };
     let mut sums = String::new();
     for part in [Part::Train, Part::Test] {
         let mut mine: Vec<&Typeface> = Vec::new();
@@ -864,17 +1102,29 @@ fn write_all(args: &GlyphsArgs, packages: &[Package], faces: &[Typeface], parts:
         }
         let count = u32::try_from(mine.len() * CLASSES)?;
         let side = u32::try_from(SIDE)?;
-        let mut images: Vec<u8> = [0x803, count, side, side].into_iter().flat_map(u32::to_be_bytes).collect();
-        let mut labels: Vec<u8> = [0x801, count].into_iter().flat_map(u32::to_be_bytes).collect();
+        let mut images: Vec<u8> = [0x803, count, side, side]
+            .into_iter()
+            .flat_map(u32::to_be_bytes)
+            .collect();
+        let mut labels: Vec<u8> = [0x801, count]
+            .into_iter()
+            .flat_map(u32::to_be_bytes)
+            .collect();
         for face in &mine {
             images.extend(&face.images);
             labels.extend(0..CLASSES as u8);
         }
-        for (bytes, name) in [(images, "images-idx3-ubyte.gz"), (labels, "labels-idx1-ubyte.gz")] {
+        for (bytes, name) in [
+            (images, "images-idx3-ubyte.gz"),
+            (labels, "labels-idx1-ubyte.gz"),
+        ] {
             let name = format!("{}-{name}", part.name());
             let packed = pack(&bytes)?;
             write_file(&args.out.join(&name), &packed)?;
-            let digest: String = Sha256::digest(&packed).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest: String = Sha256::digest(&packed)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             writeln!(sums, "{digest}  {name}")?;
         }
         if let Some(sheet) = &args.sheet {
@@ -883,17 +1133,26 @@ fn write_all(args: &GlyphsArgs, packages: &[Package], faces: &[Typeface], parts:
     }
     write_file(&args.out.join("faces.csv"), table.as_bytes())?;
     write_file(&args.out.join("SHA256SUMS"), sums.as_bytes())?;
-    write_file(&args.out.join("LICENSES.md"), licence_table(packages, faces, parts)?.as_bytes())
+    write_file(
+        &args.out.join("LICENSES.md"),
+        licence_table(packages, faces, parts)?.as_bytes(),
+    )
 }
 
 /// gzip without name or time, so that equal images give equal bytes.
 fn pack(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .write(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
 }
 
-fn licence_table(packages: &[Package], faces: &[Typeface], parts: &[(usize, Part)]) -> Result<String> {
+fn licence_table(
+    packages: &[Package],
+    faces: &[Typeface],
+    parts: &[(usize, Part)],
+) -> Result<String> {
     let mut text = String::from(
         "# Licences of the fonts drawn in `glyphs`\n\n\
          Written by `cargo xtask glyphs` from the packages' copyright files; `packages.csv` holds the licences as checked by hand,\n\
@@ -943,9 +1202,12 @@ fn draw_sheet(path: &Path, faces: &[&Typeface]) -> Result<()> {
 /// Writes to a temporary name in the same folder, then renames.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write in {}", folder.display()))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)
+        .with_context(|| format!("cannot write in {}", folder.display()))?;
     file.write_all(bytes)?;
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.persist(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }
