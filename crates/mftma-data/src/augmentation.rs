@@ -45,6 +45,13 @@ impl Augmentation {
                 "between 0 and 180",
             ));
         }
+        if self.crop_padding > usize::from(u16::MAX) {
+            return Err(Error::argument(
+                "crop padding",
+                self.crop_padding,
+                "at most 65535",
+            ));
+        }
         if image.dim() != out.dim() {
             return Err(Error::Inconsistent(format!(
                 "augmentation of an image of shape {:?} into one of {:?}",

@@ -7,9 +7,25 @@ use crate::{Dataset, Error, Result};
 
 /// Mean and standard deviation of each channel, of pixel values scaled to 0…1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Normalization {
     mean: Vec<f64>,
     standard_deviation: Vec<f64>,
+}
+
+/// The fields of a [`Normalization`] as read, not yet checked.
+#[derive(Deserialize)]
+struct Stored {
+    mean: Vec<f64>,
+    standard_deviation: Vec<f64>,
+}
+
+impl TryFrom<Stored> for Normalization {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        Self::new(stored.mean, stored.standard_deviation)
+    }
 }
 
 impl Normalization {

@@ -19,8 +19,10 @@ const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "bmp", "gif", "webp"];
 /// names that start with a dot, are passed over. Images have one channel where all are grey, else three.
 #[derive(Debug, Clone)]
 pub struct ClassFolders {
-    name: String,
-    folder: PathBuf,
+    /// Name of the data set.
+    pub name: String,
+    /// The folder, below the data folder or absolute.
+    pub folder: PathBuf,
     /// Height and width to which all images are scaled (triangle filter). `None`: images must agree in size.
     pub resize: Option<(u32, u32)>,
     /// Share of each class's images, rounded to the nearest number, that is held out where there is no `train` folder.
@@ -31,7 +33,7 @@ pub struct ClassFolders {
 }
 
 impl ClassFolders {
-    /// The folder `folder`, below the data folder or absolute. The data set is called `folder:` and this path.
+    /// The folder `folder`, with default settings. The data set is called `folder:` and this path.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         Self {
@@ -95,10 +97,7 @@ impl Loader for ClassFolders {
                 "put the images into one folder for each class",
             ));
         };
-        let headers = all
-            .iter()
-            .map(|path| images::header(path))
-            .collect::<Result<Vec<_>>>()?;
+        let headers = images::headers(&all)?;
         let channels = if headers.iter().all(|header| header.grey) {
             1
         } else {

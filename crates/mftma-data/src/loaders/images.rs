@@ -1,7 +1,6 @@
 //! Decoding of image files into one array, in parallel.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
@@ -26,41 +25,71 @@ fn failed(path: &Path) -> impl FnOnce(image::ImageError) -> Error {
     move |source| Error::Image { path, source }
 }
 
-fn decoder(path: &Path) -> Result<(impl ImageDecoder, u64)> {
+/// The content of an image file.
+fn content(path: &Path) -> Result<Vec<u8>> {
     let (file, stored) = files::open(path)?;
-    let mut reader = ImageReader::new(BufReader::<File>::new(file))
+    let mut bytes = Vec::with_capacity(stored as usize);
+    file.take(stored)
+        .read_to_end(&mut bytes)
+        .map_err(Error::io(path))?;
+    Ok(bytes)
+}
+
+/// Whether the content is that of a JPEG whose end is missing. The decoder would fill up with grey.
+///
+/// Within a scan the byte 255 never precedes 217 (end of image), so one of those after the last start of a scan
+/// (255, 218) is a true end.
+fn is_cut_jpeg(bytes: &[u8]) -> bool {
+    let after = bytes
+        .windows(2)
+        .rposition(|pair| pair == [255, 218])
+        .unwrap_or(0);
+    bytes.starts_with(&[255, 216]) && !bytes[after..].windows(2).any(|pair| pair == [255, 217])
+}
+
+/// A decoder that may not ask for more memory than `bytes`, the content of `path`, justify, and its header.
+fn decoder<'a>(bytes: &'a [u8], path: &Path) -> Result<(impl ImageDecoder + 'a, Header)> {
+    let limit = files::unpacked_limit(bytes.len() as u64);
+    let refuse = |problem| {
+        Err(Error::format(
+            path,
+            problem,
+            "replace the file, or take it out of the folder",
+        ))
+    };
+    if is_cut_jpeg(bytes) {
+        return refuse(format!(
+            "is a JPEG without an end: {} bytes are not all of it",
+            bytes.len()
+        ));
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(Error::io(path))?;
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(files::unpacked_limit(stored));
+    limits.max_alloc = Some(limit);
     reader.limits(limits);
-    Ok((reader.into_decoder().map_err(failed(path))?, stored))
-}
-
-/// Reads an image file's header.
-///
-/// # Errors
-/// [`Error::Image`]; [`Error::Format`] where it declares more pixels than a file of its size can hold.
-pub(super) fn header(path: &Path) -> Result<Header> {
-    let (decoder, stored) = decoder(path)?;
+    let decoder = reader.into_decoder().map_err(failed(path))?;
     let (width, height) = decoder.dimensions();
-    if decoder.total_bytes() > files::unpacked_limit(stored) {
-        return Err(Error::format(
-            path,
-            format!("declares {width} × {height} pixels, which {stored} bytes on disk cannot hold"),
-            "replace the file, or take it out of the folder",
+    if decoder.total_bytes() > limit {
+        return refuse(format!(
+            "declares {width} × {height} pixels, which {} bytes on disk cannot hold",
+            bytes.len()
         ));
     }
     let grey = matches!(
         decoder.color_type(),
         ColorType::L8 | ColorType::L16 | ColorType::La8 | ColorType::La16
     );
-    Ok(Header {
-        width,
-        height,
-        grey,
-        stored,
-    })
+    Ok((
+        decoder,
+        Header {
+            width,
+            height,
+            grey,
+            stored: bytes.len() as u64,
+        },
+    ))
 }
 
 /// The headers of all `paths`, read on rayon's current thread pool.
@@ -68,7 +97,10 @@ pub(super) fn header(path: &Path) -> Result<Header> {
 /// # Errors
 /// The error of the first file, in the order of `paths`, whose header cannot be used.
 pub(super) fn headers(paths: &[&PathBuf]) -> Result<Vec<Header>> {
-    let headers: Vec<Result<Header>> = paths.par_iter().map(|path| header(path)).collect();
+    let headers: Vec<Result<Header>> = paths
+        .par_iter()
+        .map(|path| Ok(decoder(&content(path)?, path)?.1))
+        .collect();
     headers.into_iter().collect()
 }
 
@@ -92,7 +124,8 @@ pub(super) fn decode(
     let image_bytes = (channels * plane).max(1);
     let pixels: &mut [u8] = images.as_slice_mut().unwrap_or_default();
     let decode_one = |(target, path): (&mut [u8], &PathBuf)| -> Result<()> {
-        let found = header(path)?;
+        let bytes = content(path)?;
+        let (decoder, found) = decoder(&bytes, path)?;
         if !resize && (found.width, found.height) != (width, height) {
             return Err(Error::format(
                 path,
@@ -103,7 +136,7 @@ pub(super) fn decode(
                 "bring all images to one size, or have them resized",
             ));
         }
-        let mut decoded = DynamicImage::from_decoder(decoder(path)?.0).map_err(failed(path))?;
+        let mut decoded = DynamicImage::from_decoder(decoder).map_err(failed(path))?;
         if (decoded.width(), decoded.height()) != (width, height) {
             decoded = decoded.resize_exact(width, height, image::imageops::FilterType::Triangle);
         }
