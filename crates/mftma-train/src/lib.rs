@@ -7,6 +7,8 @@ mod error;
 mod evaluate;
 mod files;
 mod init;
+mod kernels;
+pub mod layers;
 pub mod network;
 pub mod ops;
 mod optim;
