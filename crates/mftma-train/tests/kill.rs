@@ -13,7 +13,7 @@ const FOLDER: &str = "MFTMA_TRAIN_KILL_FOLDER";
 const EPOCHS: usize = 40;
 
 fn settings() -> TrainSettings {
-    let mut settings = common::settings(Architecture::Mlp, 8);
+    let mut settings = common::settings(Architecture::Mlp, 32);
     settings.stop.max_epochs = EPOCHS;
     settings.checkpoints.every = Some(3);
     settings.checkpoints.best = true;
@@ -33,7 +33,7 @@ fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;
     };
-    let data = common::data(8, 60, 1);
+    let data = common::data(32, 60, 1);
     let run =
         || common::run(Trainer::in_folder(settings(), &data, Path::new(&folder)).expect("starts"));
     common::with_threads(2, run);
@@ -43,7 +43,7 @@ fn child() {
 fn killed_at_random_moments_it_ends_with_the_same_bytes() {
     let home = tempfile::tempdir().expect("a folder");
     let (calm, killed) = (home.path().join("calm"), home.path().join("killed"));
-    let data = common::data(8, 60, 1);
+    let data = common::data(32, 60, 1);
     common::with_threads(1, || {
         common::run(Trainer::in_folder(settings(), &data, &calm).expect("starts"));
     });
