@@ -1,0 +1,74 @@
+//! Symmetric eigenproblems, behind one door.
+//!
+//! faer's decompositions are generic: they are compiled anew, for about a minute, in each crate that calls them. This
+//! crate calls them for `f64`, so that editing the engine does not compile them again. Everything here works on the
+//! calling thread, so that its bytes never depend on a pool.
+
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::{Mat, MatRef, Par};
+
+/// Eigenvalues in falling order (n), and their orthonormal eigenvectors as columns (n, n), of the symmetric matrix whose
+/// lower triangle `a` (n, n) holds. `None` only if the iteration fails, which it does for matrices that are not finite.
+pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Option<(Vec<f64>, Mat<f64>)> {
+    let mut vectors = Mat::<f64>::zeros(a.nrows(), a.nrows());
+    let values = decompose(a, Some(&mut vectors))?;
+    Some((values, vectors.reverse_cols().to_owned()))
+}
+
+/// Eigenvalues alone, in falling order (n), of the symmetric matrix whose lower triangle `a` (n, n) holds. `None` as for
+/// [`symmetric_eigen`].
+pub fn symmetric_eigenvalues(a: MatRef<'_, f64>) -> Option<Vec<f64>> {
+    decompose(a, None)
+}
+
+fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Option<Vec<f64>> {
+    let n = a.nrows();
+    let wanted = if vectors.is_some() {
+        ComputeEigenvectors::Yes
+    } else {
+        ComputeEigenvectors::No
+    };
+    let mut values = Diag::<f64>::zeros(n);
+    let scratch = self_adjoint_evd_scratch::<f64>(n, wanted, Par::Seq, Default::default());
+    self_adjoint_evd(
+        a,
+        values.as_mut(),
+        vectors.map(|vectors| vectors.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .ok()?;
+    // faer sorts them rising.
+    Some((0..n).rev().map(|i| values[i]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decomposition_rebuilds_the_matrix() {
+        let n = 7;
+        let full = Mat::from_fn(n, n, |i, j| ((i * j + i + j) as f64).sin());
+        let lower = Mat::from_fn(n, n, |i, j| if i >= j { full[(i, j)] } else { f64::NAN });
+        let (values, vectors) = symmetric_eigen(lower.as_ref()).expect("finite");
+        assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
+        assert_eq!(
+            symmetric_eigenvalues(lower.as_ref()).map(|v| v.len()),
+            Some(n)
+        );
+        for i in 0..n {
+            for j in 0..n {
+                let rebuilt: f64 = (0..n)
+                    .map(|k| vectors[(i, k)] * values[k] * vectors[(j, k)])
+                    .sum();
+                let product: f64 = (0..n).map(|k| vectors[(k, i)] * vectors[(k, j)]).sum();
+                assert!((rebuilt - full[(i, j)]).abs() < 1e-12);
+                assert!((product - f64::from(u8::from(i == j))).abs() < 1e-12);
+            }
+        }
+    }
+}
