@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::manifold::Estimate;
 use crate::settings::Conventions;
+use crate::solver::StatusCounts;
 
 /// A two-sided interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -11,15 +13,6 @@ pub struct Interval {
     pub lower: f64,
     /// Upper end.
     pub upper: f64,
-}
-
-/// A value and its standard error over Gaussian vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// The value.
-    pub value: f64,
-    /// Its standard error.
-    pub standard_error: Option<f64>,
 }
 
 /// A mean over manifolds: its value, its standard error over the Gaussian vectors with the points held fixed, and where
@@ -33,19 +26,6 @@ pub struct MeanEstimate {
     /// Percentile interval from resampling the manifolds (the classes) with replacement; see
     /// [`AnalysisBuilder::resamples`](crate::AnalysisBuilder::resamples).
     pub interval: Option<Interval>,
-}
-
-/// How many Gaussian vectors ended with which status.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatusCounts {
-    /// Solved to optimality, with at least one binding constraint.
-    pub solved: usize,
-    /// No constraint binds: the vector already separates; F = 0.
-    pub interior: usize,
-    /// Optimal, but the active points are dependent (a degenerate vertex or the cone's apex).
-    pub degenerate: usize,
-    /// Stopped at the iteration limit.
-    pub iteration_limit: usize,
 }
 
 /// The measures of one manifold.
@@ -117,6 +97,13 @@ pub enum Warning {
         /// P.
         manifolds: usize,
     },
+    /// Two manifolds have the same centre: no direction tells their means apart.
+    CoincidentCentres {
+        /// Index of the manifold.
+        manifold: usize,
+        /// An earlier manifold with the same centre.
+        other: usize,
+    },
     /// Features that are the same for every point: they carry no geometry.
     ConstantFeatures {
         /// How many of the N.
@@ -146,6 +133,9 @@ impl std::fmt::Display for Warning {
                     f,
                     "only {manifolds} manifolds: the mean-field theory wants 30 or more"
                 )
+            }
+            Warning::CoincidentCentres { manifold, other } => {
+                write!(f, "manifolds {other} and {manifold} have the same centre")
             }
             Warning::ConstantFeatures { features } => {
                 write!(f, "{features} feature(s) are the same for every point")
@@ -186,6 +176,8 @@ pub struct Geometry {
     pub dimension: MeanEstimate,
     /// Mean over i ≠ j of |cos(c_i − c̄, c_j − c̄)| before any removal.
     pub centre_correlation: f64,
+    /// Interval of it over manifolds, where resampling was asked for.
+    pub centre_correlation_interval: Option<Interval>,
     /// The same of the centres that remain after the low-rank removal.
     pub residual_centre_correlation: f64,
     /// K, the number of directions removed.
@@ -253,7 +245,11 @@ impl Geometry {
             Row::mean("capacity", &self.capacity),
             Row::mean("radius", &self.radius),
             Row::mean("dimension", &self.dimension),
-            Row::plain(None, "centre-correlation", self.centre_correlation),
+            Row {
+                lower: self.centre_correlation_interval.map(|i| i.lower),
+                upper: self.centre_correlation_interval.map(|i| i.upper),
+                ..Row::plain(None, "centre-correlation", self.centre_correlation)
+            },
             Row::plain(
                 None,
                 "residual-centre-correlation",

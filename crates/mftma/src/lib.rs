@@ -1,13 +1,74 @@
 //! The geometry of object manifolds by replica mean-field theory: capacity, radius, dimension, centre correlation.
+//!
+//! An *object manifold* is the cloud of a layer's activations for all examples that share a label. For P manifolds of M_i
+//! points in N features this crate computes, per manifold, the capacity α_M, the radius R_M and the dimension D_M, and
+//! over manifolds their means, the correlation ρ of the centres before and after their shared directions are removed, and
+//! the number K of those directions, each with an error bar where it has one.
+//!
+//! ```
+//! use mftma::{Analysis, ArrayActivations};
+//! use ndarray::Array2;
+//!
+//! // 40 manifolds of 10 points in 60 features: a centre for each, and points around it.
+//! let noise = |seed: usize| ((seed * 7919 + 13) % 1009) as f64 / 1009.0 - 0.5;
+//! let points = Array2::from_shape_fn((400, 60), |(row, feature)| {
+//!     let manifold = row / 10;
+//!     2.0 * noise(manifold * 60 + feature) + noise(7 + 31 * row * 60 + 17 * feature)
+//! });
+//!
+//! let source = ArrayActivations::new(points.view(), &[10; 40])?;
+//! let geometry = Analysis::builder().vectors(100).seed(1).resamples(200).build()?.run(&source)?;
+//!
+//! let capacity = geometry.capacity;
+//! println!("capacity {:.3} ± {:.3}", capacity.value, capacity.standard_error.unwrap_or(f64::NAN));
+//! println!("radius {:.3}, dimension {:.2}", geometry.radius.value, geometry.dimension.value);
+//! println!("{} shared directions removed", geometry.rank);
+//! for row in geometry.rows().iter().take(3) {
+//!     println!("{}: {} [{:?}, {:?}]", row.measure, row.value, row.lower, row.upper);
+//! }
+//! # assert!(capacity.value > 0.0 && geometry.dimension.value <= 9.0);
+//! # Ok::<(), mftma::Error>(())
+//! ```
+//!
+//! # What is computed
+//! With x̄ the global mean, c_i the centre of manifold i and V the K shared directions of the centres, points become
+//! s_μ = (I − VVᵀ)(x_μ − c_i)/‖(I − VVᵀ)(c_i − x̄)‖: relative to a centre at unit distance. Everything else is taken from
+//! the inner products ⟨s_μ, s_ν⟩. Definitions: Chung, Lee & Sompolinsky, *Phys. Rev. X* 8, 031003 (2018), eqs. 16, 17, 28
+//! and 29 (DOI 10.1103/PhysRevX.8.031003); correlated centres: Cohen, Chung, Lee & Sompolinsky, *Nat. Commun.* 11, 746
+//! (2020) (DOI 10.1038/s41467-020-14578-5); *the reference* is the Python package of Stephenson et al., NeurIPS 2019
+//! (arXiv 2003.01787). [`ManifoldProblem`] measures one manifold by itself.
+//!
+//! # Streaming
+//! [`Activations`] hands out blocks of features; one pass gathers the inner products, and no array of N features per point
+//! is held. The memory is that of one M_i×M_i matrix per manifold and of the P×ΣM_i products of centres with points,
+//! whatever N, plus one block in double precision. Where N < M_i the points themselves (N×M_i) are smaller and are kept
+//! instead. No projection is needed at any N; [`project`] is there for comparison with the reference.
+//!
+//! # Conventions
+//! Where the reference's choices can be doubted ours stand beside them, each a choice of its own, and the result carries
+//! what was used: see [`Conventions`].
+//!
+//! # Determinism
+//! Every random draw comes from a ChaCha8 stream of the seed. Work is split by the data alone: the same source and
+//! settings give the same bytes on any number of threads. The crate reads no file and no clock, prints nothing and holds
+//! no thread pool: it runs on rayon's current one.
 
 pub mod activations;
 pub mod analysis;
+pub mod centres;
 pub mod error;
 pub mod geometry;
+mod gram;
+mod linalg;
 mod manifold;
+mod means;
+pub mod projection;
+mod removal;
 pub mod settings;
 mod simulated;
 mod solver;
+mod spectrum;
+mod stiefel;
 
 pub use activations::{Activations, ArrayActivations, Block};
 pub use analysis::{Analysis, AnalysisBuilder, Progress};
@@ -19,6 +80,7 @@ pub use manifold::{
     AnchorPoints, Dimensions, Estimate, ManifoldMeasures, ManifoldProblem, ProblemError, Sampling,
     VarianceReduction,
 };
+pub use projection::project;
 pub use settings::{Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors};
 pub use simulated::{Dichotomy, SimulatedCapacity, Simulation, SimulationError, simulate_capacity};
 pub use solver::{SolverStatus, StatusCounts};

@@ -8,13 +8,17 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case", tag = "rule")]
 #[non_exhaustive]
 pub enum RankRule {
-    /// Ours: for each K the subspace of least cost from deterministic starts, and the K (0 included, at most P − 1) of
-    /// least mean |residual correlation|. No seed enters. See [`crate::centres`].
+    /// Ours: for each K the subspace of least cost from two deterministic starts (the solution for K − 1 with the direction
+    /// along which most correlation is left; the leading directions of the centres at unit length), and the K of least
+    /// mean |residual correlation|, 0 included and below the rank of the centres. K goes up as far as the reference's
+    /// does and stops as it does. No seed enters. See [`crate::centres`].
     Reproducible,
-    /// The reference's: K starts from the solution for K − 1 and a random direction, 10 restarts (see
-    /// [`AnalysisBuilder::restarts`](crate::AnalysisBuilder::restarts)), the restart with the largest smallest
-    /// remaining centre norm is kept, K is at least 1, at most the index of 95 % of the centres' variance + 11, and the
-    /// search stops after three rises. Depends on the seed.
+    /// The reference's: for each K the best of several random starts (see
+    /// [`AnalysisBuilder::restarts`](crate::AnalysisBuilder::restarts)), the one with the largest smallest remaining centre
+    /// norm, not the least cost. It means to start from the solution for K − 1 and a random direction, but its code
+    /// discards that start, and so do we. K is at least 1, at most 11 past the index of 95 % of the centres' variance, and
+    /// the search stops after three rises in a row from K > 4. Depends on the seed. Unlike the reference, K stays below the
+    /// rank of the centres, where nothing would be left.
     Reference,
     /// K fixed by the caller (0 ≤ K ≤ P − 1), with the subspace of least cost.
     Fixed {

@@ -3,7 +3,6 @@
 mod augmentation;
 mod cifar;
 mod folder;
-mod glyphs;
 mod groups;
 mod idx;
 mod normalization;

@@ -1,6 +1,5 @@
 //! Measures of one manifold: capacity α_M, radius R_M and dimension D_M with standard errors.
 
-pub(crate) mod normal;
 mod sampling;
 mod statistics;
 
@@ -111,12 +110,8 @@ pub struct Sampling {
     pub relative_error: Option<f64>,
     /// Never draw more vectors than this, whatever `relative_error` asks. Default 100,000.
     pub max_vectors: usize,
-    /// How vectors are drawn. Default: antithetic pairs, by measurement (see [`VarianceReduction`]).
+    /// How vectors are drawn.
     pub variance_reduction: VarianceReduction,
-    /// Whether averages are corrected by functions of T whose means are known (each point's F taken alone, ‖T‖² and
-    /// the centre's F), with coefficients from regression. Default yes, by measurement (see [`VarianceReduction`]).
-    /// Too few units for a regression (below 30) are averaged plainly.
-    pub control_variates: bool,
     /// Seed of the ChaCha8 streams.
     pub seed: u64,
     /// Number that sets this manifold's vectors apart from another's under the same seed (its index, say).
@@ -131,7 +126,6 @@ impl Default for Sampling {
             relative_error: None,
             max_vectors: 100_000,
             variance_reduction: VarianceReduction::default(),
-            control_variates: true,
             seed: 0,
             stream: 0,
         }
@@ -263,7 +257,7 @@ impl ManifoldProblem {
         check_setting(
             "the rank tolerance",
             tolerance,
-            (0.0..1.0).contains(&tolerance),
+            tolerance >= 0.0 && tolerance < 1.0,
             "in [0, 1)",
         )?;
         let largest = gram.diag().iter().fold(1.0_f64, |a, &b| a.max(b));
@@ -349,7 +343,7 @@ impl ManifoldProblem {
                 totals.append(part);
             }
             chunks_done = chunks;
-            let measures = totals.measures(self, sampling.kappa, sampling.control_variates);
+            let measures = totals.measures(self);
             let Some(target) = sampling.relative_error else {
                 return Ok(measures);
             };
@@ -381,7 +375,7 @@ impl ManifoldProblem {
         let (plan, mut chunk) = self.supplied(kappa, vectors)?;
         Ok(chunk
             .totals(self, &plan, kappa, vectors.ncols())
-            .measures(self, kappa, false))
+            .measures(self))
     }
 
     /// The anchor point of each supplied vector (D + 1, n_t).
@@ -393,7 +387,7 @@ impl ManifoldProblem {
         kappa: f64,
         vectors: ArrayView2<'_, f64>,
     ) -> Result<AnchorPoints, ProblemError> {
-        let (_, mut chunk) = self.supplied(kappa, vectors)?;
+        let (plan, mut chunk) = self.supplied(kappa, vectors)?;
         let basis = self.basis.as_ref().ok_or(ProblemError::NoCoordinates)?;
         let (n, d, rank) = (vectors.ncols(), self.handed_in_dimension, self.set.rank);
         let mut result = AnchorPoints {
@@ -403,7 +397,7 @@ impl ManifoldProblem {
             kkt_residuals: Array1::zeros(n),
             multipliers: vec![Vec::new(); n],
         };
-        chunk.each(self, kappa, n, &mut |v, anchor| {
+        chunk.each(self, &plan, kappa, n, &mut |v, anchor| {
             result.f[v] = anchor.f;
             result.statuses[v] = anchor.status;
             result.kkt_residuals[v] = anchor.kkt;
@@ -471,7 +465,7 @@ impl ManifoldMeasures {
         [self.capacity, self.radius, self.dimension.cosine]
             .iter()
             .map(|estimate| match estimate.standard_error {
-                Some(0.0) => 0.0,
+                Some(error) if error == 0.0 => 0.0,
                 Some(error) => error / estimate.value.abs(),
                 None => f64::INFINITY,
             })

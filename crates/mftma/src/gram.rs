@@ -1,0 +1,412 @@
+//! One pass over the features: every inner product that the analysis needs, and nothing of N features per point kept.
+//!
+//! Each block of features is centred as it passes (its global mean, and every manifold's mean of those features, are
+//! known from the block alone), so no digits are lost to a large common mean. Products are summed in double precision,
+//! block by block in the source's order, each manifold's by one task: the bytes depend on the blocks, never on the
+//! threads.
+
+use std::ops::ControlFlow;
+
+use faer::Mat;
+use ndarray::{Array2, ArrayView2, s};
+use rayon::prelude::*;
+
+use crate::activations::{Activations, Block};
+use crate::analysis::Progress;
+use crate::error::Error;
+use crate::linalg;
+
+/// Features per product: wide enough for the products to run at speed, narrow enough for the caches.
+const WIDTH: usize = 512;
+
+/// What the pass is asked to keep beside the inner products.
+pub(crate) struct Wanted<'a> {
+    /// Leading min(N, M_i) features of every manifold, from which the reference's coordinates are made.
+    pub(crate) leading: bool,
+    /// Products with these directions (N, K).
+    pub(crate) directions: Option<&'a Array2<f64>>,
+    /// All points, or the Gram matrix of all of them, for the variance spectrum.
+    pub(crate) spectrum: bool,
+}
+
+/// Inner products of one manifold's points x_μ, measured from their own centre c_i.
+#[derive(Debug, Clone)]
+pub(crate) struct ManifoldProducts {
+    /// ⟨x_μ − c_i, x_ν − c_i⟩ (M, M), lower triangle; `None` where N < M, where all features are kept in `leading`.
+    pub(crate) gram: Option<Mat<f64>>,
+    /// ⟨c_m − c̄, x_μ − c_i⟩ (P, M).
+    pub(crate) cross: Mat<f64>,
+    /// The first features of x_μ − c_i (min(N, M), M), where asked for or where N < M.
+    pub(crate) leading: Option<Mat<f64>>,
+    /// Products of the given directions with x_μ − c_i (K, M).
+    pub(crate) along: Mat<f64>,
+}
+
+/// Inner products of a whole source.
+#[derive(Debug, Clone)]
+pub(crate) struct InnerProducts {
+    /// One entry per manifold.
+    pub(crate) manifolds: Vec<ManifoldProducts>,
+    /// C (P, P), full: Gram matrix of the centres c_m − c̄.
+    pub(crate) centres: Mat<f64>,
+    /// The first features of the centres (max_i min(N, M_i), P).
+    pub(crate) leading_centres: Mat<f64>,
+    /// Products of the given directions with the centres (K, P).
+    pub(crate) centres_along: Mat<f64>,
+    /// The first features of the given directions.
+    pub(crate) leading_directions: Mat<f64>,
+    /// ‖c̄‖², the scale against which centres may coincide.
+    pub(crate) mean_norm_squared: f64,
+    /// Features that are the same for every point.
+    pub(crate) constant_features: usize,
+    /// Gram matrix (ΣM, ΣM) of all points about their mean, or (N, N) of features: whichever is smaller.
+    pub(crate) scatter: Option<Mat<f64>>,
+}
+
+/// The scalars a block may hold.
+trait Scalar: Copy + Into<f64> + PartialEq + Send + Sync {}
+impl Scalar for f32 {}
+impl Scalar for f64 {}
+
+struct Accumulator<'a> {
+    sizes: Vec<usize>,
+    /// First row of each manifold.
+    starts: Vec<usize>,
+    features: usize,
+    done: usize,
+    wanted: Wanted<'a>,
+    products: InnerProducts,
+    /// Points about their mean (N, ΣM), kept for the spectrum where N < ΣM.
+    points: Option<Mat<f64>>,
+}
+
+impl InnerProducts {
+    /// Passes over `source` once.
+    pub(crate) fn gather<A: Activations + ?Sized>(
+        source: &A,
+        wanted: Wanted<'_>,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<Self, Error> {
+        let mut accumulator = Accumulator::new(source, wanted)?;
+        let mut failure = None;
+        source
+            .for_each_block(&mut |block| {
+                let outcome = match block {
+                    Block::F32(view) => accumulator.absorb(view, progress),
+                    Block::F64(view) => accumulator.absorb(view, progress),
+                };
+                match outcome {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failure = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            })
+            .map_err(Error::Source)?;
+        match failure {
+            Some(error) => Err(error),
+            None => accumulator.finish(),
+        }
+    }
+}
+
+impl<'a> Accumulator<'a> {
+    fn new<A: Activations + ?Sized>(source: &A, wanted: Wanted<'a>) -> Result<Self, Error> {
+        let sizes = source.points_per_manifold().to_vec();
+        let (p, features) = (sizes.len(), source.n_features());
+        if p < 2 {
+            return Err(Error::TooFewManifolds {
+                found: p,
+                needed: 2,
+            });
+        }
+        if let Some(manifold) = sizes.iter().position(|&m| m == 0) {
+            return Err(Error::EmptyManifold { manifold });
+        }
+        if features == 0 {
+            return Err(Error::NoFeatures);
+        }
+        let k = match wanted.directions {
+            None => 0,
+            Some(v) if v.nrows() == features => v.ncols(),
+            Some(v) => {
+                return Err(Error::Shape {
+                    what: "rows of the given directions (N, K)",
+                    expected: features,
+                    found: v.nrows(),
+                });
+            }
+        };
+        let mut starts = Vec::with_capacity(p);
+        let mut total = 0;
+        for &m in &sizes {
+            starts.push(total);
+            total += m;
+        }
+        let mut longest = 0;
+        let manifolds = sizes
+            .iter()
+            .map(|&m| {
+                let keep = wanted.leading || features < m;
+                let leading = keep.then(|| Mat::zeros(features.min(m), m));
+                longest = longest.max(leading.as_ref().map_or(0, Mat::nrows));
+                ManifoldProducts {
+                    gram: (features >= m).then(|| Mat::zeros(m, m)),
+                    cross: Mat::zeros(p, m),
+                    leading,
+                    along: Mat::zeros(k, m),
+                }
+            })
+            .collect();
+        let small = total.min(features);
+        Ok(Self {
+            starts,
+            features,
+            done: 0,
+            points: (wanted.spectrum && features < total).then(|| Mat::zeros(features, total)),
+            products: InnerProducts {
+                manifolds,
+                centres: Mat::zeros(p, p),
+                leading_centres: Mat::zeros(longest, p),
+                centres_along: Mat::zeros(k, p),
+                leading_directions: Mat::zeros(longest, k),
+                mean_norm_squared: 0.0,
+                constant_features: 0,
+                scatter: wanted.spectrum.then(|| Mat::zeros(small, small)),
+            },
+            sizes,
+            wanted,
+        })
+    }
+
+    fn absorb<T: Scalar>(
+        &mut self,
+        block: ArrayView2<'_, T>,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<(), Error> {
+        let total: usize = self.sizes.iter().sum();
+        if block.nrows() != total {
+            return Err(Error::Shape {
+                what: "rows of a block (the sum of the points per manifold)",
+                expected: total,
+                found: block.nrows(),
+            });
+        }
+        if self.done + block.ncols() > self.features {
+            return Err(Error::Shape {
+                what: "features yielded by the source",
+                expected: self.features,
+                found: self.done + block.ncols(),
+            });
+        }
+        for start in (0..block.ncols()).step_by(WIDTH) {
+            let end = block.ncols().min(start + WIDTH);
+            self.absorb_narrow(block.slice(s![.., start..end]))?;
+            self.done += end - start;
+            if progress(Progress::Features {
+                done: self.done,
+                of: self.features,
+            })
+            .is_break()
+            {
+                return Err(Error::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    fn absorb_narrow<T: Scalar>(&mut self, block: ArrayView2<'_, T>) -> Result<(), Error> {
+        let (w, p, first) = (block.ncols(), self.sizes.len(), self.done);
+        let rows = |i: usize| block.slice(s![self.starts[i]..self.starts[i] + self.sizes[i], ..]);
+
+        let means: Vec<Vec<f64>> = (0..p)
+            .into_par_iter()
+            .map(|i| column_means(rows(i)))
+            .collect();
+        if let Some(i) = means
+            .iter()
+            .position(|mean| !mean.iter().all(|x| x.is_finite()))
+        {
+            return Err(not_finite(i, rows(i), first));
+        }
+        let mut grand = vec![0.0; w];
+        for mean in &means {
+            grand.iter_mut().zip(mean).for_each(|(g, x)| *g += x);
+        }
+        grand.iter_mut().for_each(|g| *g /= p as f64);
+        // (w, P): centres about their mean, one a column.
+        let centres = Mat::from_fn(w, p, |j, i| means[i][j] - grand[j]);
+        self.products.mean_norm_squared += grand.iter().map(|g| g * g).sum::<f64>();
+        self.products.constant_features += (0..w)
+            .filter(|&j| {
+                // Only a feature whose centres agree is worth a walk down its column.
+                let first_value = block[(0, j)];
+                let small = 1e-10 * grand[j].abs();
+                (0..p).all(|i| centres[(j, i)].abs() <= small)
+                    && block.column(j).iter().all(|&x| x == first_value)
+            })
+            .count();
+        for i in 0..p {
+            for j in first..self.products.leading_centres.nrows().min(first + w) {
+                self.products.leading_centres[(j, i)] = centres[(j - first, i)];
+            }
+        }
+        let directions = self.wanted.directions.map(|v| {
+            let v = v.slice(s![first..first + w, ..]);
+            Mat::from_fn(w, v.ncols(), |j, k| v[(j, k)])
+        });
+        if let Some(v) = &directions {
+            linalg::add_product(
+                self.products.centres_along.as_mut(),
+                1.0,
+                v.transpose(),
+                centres.as_ref(),
+            );
+            for k in 0..v.ncols() {
+                for j in first..self.products.leading_directions.nrows().min(first + w) {
+                    self.products.leading_directions[(j, k)] = v[(j - first, k)];
+                }
+            }
+        }
+
+        let InnerProducts {
+            manifolds,
+            centres: centre_gram,
+            ..
+        } = &mut self.products;
+        rayon::join(
+            || linalg::add_symmetric_product(centre_gram.as_mut(), 1.0, centres.transpose()),
+            || {
+                manifolds
+                    .par_iter_mut()
+                    .enumerate()
+                    .for_each(|(i, products)| {
+                        let points = centred(rows(i), &means[i]);
+                        if let Some(gram) = &mut products.gram {
+                            linalg::add_symmetric_product(gram.as_mut(), 1.0, points.transpose());
+                        }
+                        linalg::add_product(
+                            products.cross.as_mut(),
+                            1.0,
+                            centres.transpose(),
+                            points.as_ref(),
+                        );
+                        if let Some(v) = &directions {
+                            linalg::add_product(
+                                products.along.as_mut(),
+                                1.0,
+                                v.transpose(),
+                                points.as_ref(),
+                            );
+                        }
+                        if let Some(leading) = &mut products.leading {
+                            let end = leading.nrows().min(first + w);
+                            for mu in 0..leading.ncols() {
+                                for j in first..end {
+                                    leading[(j, mu)] = points[(j - first, mu)];
+                                }
+                            }
+                        }
+                    });
+            },
+        );
+        if self.wanted.spectrum {
+            self.absorb_scatter(block, &means);
+        }
+        Ok(())
+    }
+
+    /// The points of this block about the mean of all points, into the scatter or the store of points.
+    fn absorb_scatter<T: Scalar>(&mut self, block: ArrayView2<'_, T>, means: &[Vec<f64>]) {
+        let total = block.nrows() as f64;
+        let mut mean = vec![0.0; block.ncols()];
+        for (centre, &m) in means.iter().zip(&self.sizes) {
+            mean.iter_mut()
+                .zip(centre)
+                .for_each(|(g, x)| *g += x * (m as f64 / total));
+        }
+        let points = centred(block, &mean);
+        match (&mut self.points, &mut self.products.scatter) {
+            (Some(store), _) => {
+                for mu in 0..points.ncols() {
+                    store.col_as_slice_mut(mu)[self.done..self.done + points.nrows()]
+                        .copy_from_slice(points.col_as_slice(mu));
+                }
+            }
+            (None, Some(scatter)) => linalg::add_symmetric_product_tiled(scatter, points.as_ref()),
+            (None, None) => {}
+        }
+    }
+
+    fn finish(mut self) -> Result<InnerProducts, Error> {
+        if self.done != self.features {
+            return Err(Error::Shape {
+                what: "features yielded by the source",
+                expected: self.features,
+                found: self.done,
+            });
+        }
+        linalg::mirror_lower(&mut self.products.centres);
+        for products in &mut self.products.manifolds {
+            if let Some(gram) = &mut products.gram {
+                linalg::mirror_lower(gram);
+            }
+        }
+        if let (Some(points), Some(scatter)) = (self.points.take(), &mut self.products.scatter) {
+            linalg::add_symmetric_product_tiled(scatter, points.transpose());
+        }
+        Ok(self.products)
+    }
+}
+
+/// Mean of every column of `rows` (M, w).
+fn column_means<T: Scalar>(rows: ArrayView2<'_, T>) -> Vec<f64> {
+    let mut sum = vec![0.0; rows.ncols()];
+    for row in rows.rows() {
+        sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into());
+    }
+    let scale = 1.0 / rows.nrows() as f64;
+    sum.iter_mut().for_each(|s| *s *= scale);
+    sum
+}
+
+/// Rows (M, w) less `mean` (w), as (w, M): one point a column.
+fn centred<T: Scalar>(rows: ArrayView2<'_, T>, mean: &[f64]) -> Mat<f64> {
+    let mut points = Mat::zeros(rows.ncols(), rows.nrows());
+    for (mu, row) in rows.rows().into_iter().enumerate() {
+        let column = points.col_as_slice_mut(mu);
+        match row.to_slice() {
+            Some(row) => {
+                for ((out, &x), c) in column.iter_mut().zip(row).zip(mean) {
+                    *out = x.into() - c;
+                }
+            }
+            None => {
+                for ((out, &x), c) in column.iter_mut().zip(row).zip(mean) {
+                    *out = x.into() - c;
+                }
+            }
+        }
+    }
+    points
+}
+
+/// Names the value that made a mean of manifold `i` not finite.
+fn not_finite<T: Scalar>(manifold: usize, rows: ArrayView2<'_, T>, first_feature: usize) -> Error {
+    for ((point, j), &x) in rows.indexed_iter() {
+        let value: f64 = x.into();
+        if !value.is_finite() {
+            return Error::NotFinite {
+                manifold,
+                point,
+                feature: first_feature + j,
+                value,
+            };
+        }
+    }
+    Error::Manifold {
+        manifold,
+        reason: "the sum of its activations overflows; scale them down".into(),
+    }
+}

@@ -1,0 +1,129 @@
+//! Dense products and eigenproblems on the calling thread, so that their bytes never depend on the pool.
+
+use faer::linalg::matmul::{matmul, triangular};
+use faer::prelude::*;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+
+// Compiled in a crate of their own: faer's generic decompositions take a minute.
+pub(crate) use mftma_linalg::{symmetric_eigen, symmetric_eigenvalues};
+
+/// a (m, k) · b (k, n).
+pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
+    let mut out = Mat::zeros(a.nrows(), b.ncols());
+    matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
+    out
+}
+
+/// Adds scale · a (m, k) · b (k, n) to `out` (m, n).
+pub(crate) fn add_product(
+    out: MatMut<'_, f64>,
+    scale: f64,
+    a: MatRef<'_, f64>,
+    b: MatRef<'_, f64>,
+) {
+    matmul(out, Accum::Add, a, b, scale, Par::Seq);
+}
+
+/// Adds scale · a (m, k) · aᵀ to the lower triangle of `out` (m, m), diagonal included.
+pub(crate) fn add_symmetric_product(out: MatMut<'_, f64>, scale: f64, a: MatRef<'_, f64>) {
+    use triangular::BlockStructure::{Rectangular, TriangularLower};
+    triangular::matmul(
+        out,
+        TriangularLower,
+        Accum::Add,
+        a,
+        Rectangular,
+        a.transpose(),
+        Rectangular,
+        scale,
+        Par::Seq,
+    );
+}
+
+/// Copies the lower triangle of a square matrix onto its upper one.
+pub(crate) fn mirror_lower(a: &mut Mat<f64>) {
+    for j in 0..a.ncols() {
+        for i in 0..j {
+            a[(i, j)] = a[(j, i)];
+        }
+    }
+}
+
+/// Orthonormal columns spanning those of `a` (r, k), r ≥ k, by two passes of modified Gram–Schmidt. Columns that depend
+/// on earlier ones are replaced by coordinate directions, so the result always has k orthonormal columns.
+pub(crate) fn orthonormalise(a: &mut Mat<f64>) {
+    let (r, k) = (a.nrows(), a.ncols());
+    debug_assert!(k <= r);
+    let norm = |x: &[f64]| dot(x, x).sqrt();
+    let mut next_unit = 0;
+    for j in 0..k {
+        let mut column = a.col_as_slice(j).to_vec();
+        let length = loop {
+            let before = norm(&column);
+            for _ in 0..2 {
+                for i in 0..j {
+                    let other = a.col_as_slice(i);
+                    let dot: f64 = column.iter().zip(other).map(|(x, y)| x * y).sum();
+                    column
+                        .iter_mut()
+                        .zip(other)
+                        .for_each(|(x, y)| *x -= dot * y);
+                }
+            }
+            let after = norm(&column);
+            if after > 1e-10 * before {
+                break after;
+            }
+            column.fill(0.0);
+            column[next_unit] = 1.0;
+            next_unit += 1;
+        };
+        for (out, x) in a.col_as_slice_mut(j).iter_mut().zip(&column) {
+            *out = x / length;
+        }
+    }
+}
+
+/// Adds aᵀ·a for a (k, n) to the lower triangle of `out` (n, n), in tiles on rayon's current pool. Tiles are fixed by n,
+/// and each is summed by one task.
+pub(crate) fn add_symmetric_product_tiled(out: &mut Mat<f64>, a: MatRef<'_, f64>) {
+    const TILE: usize = 256;
+    use rayon::prelude::*;
+    let n = a.ncols();
+    out.as_mut()
+        .par_col_chunks_mut(TILE)
+        .enumerate()
+        .for_each(|(tile, mut columns)| {
+            let start = tile * TILE;
+            let width = columns.ncols();
+            add_product(
+                columns.rb_mut().subrows_mut(start, n - start),
+                1.0,
+                a.transpose().subrows(start, n - start),
+                a.subcols(start, width),
+            );
+        });
+}
+
+/// a · b, in eight running sums so that the compiler may take eight entries at a time.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0; 8];
+            let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+            let rest: f64 = a_chunks
+                .remainder()
+                .iter()
+                .zip(b_chunks.remainder())
+                .map(|(x, y)| x * y)
+                .sum();
+            for (x, y) in a_chunks.zip(b_chunks) {
+                for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+                    *sum += x * y;
+                }
+            }
+            sums.iter().sum::<f64>() + rest
+        },
+    )
+}

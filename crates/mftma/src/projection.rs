@@ -1,0 +1,109 @@
+//! The seeded random projection of the reference, for comparison: beyond N = 5,000 the reference analyses projected
+//! activations, this crate never needs to.
+
+use std::ops::ControlFlow;
+
+use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
+use ndarray::{Array2, ArrayView2};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use crate::activations::{Activations, Block};
+use crate::error::Error;
+
+/// Projects the activations of `source` (ΣM_i points, N features) onto `features` random directions of unit length, as
+/// the reference does: shape (ΣM_i, `features`). Directions are the rows of a standard-normal matrix (`features`, N)
+/// scaled to length 1, one ChaCha8 stream of `seed` a direction, so they do not depend on the blocks.
+///
+/// # Errors
+/// [`Error::Setting`] if `features` is 0, [`Error::Source`] if the source fails.
+pub fn project<A: Activations + ?Sized>(
+    source: &A,
+    features: usize,
+    seed: u64,
+) -> Result<Array2<f64>, Error> {
+    if features == 0 {
+        return Err(Error::Setting {
+            setting: "features",
+            value: "0".into(),
+            requirement: "at least 1",
+        });
+    }
+    let total: usize = source.points_per_manifold().iter().sum();
+    let mut streams: Vec<(ChaCha8Rng, f64)> = (0..features)
+        .map(|direction| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(direction as u64);
+            (rng, 0.0)
+        })
+        .collect();
+    let mut projected = Array2::<f64>::zeros((total, features));
+    let mut misfit = None;
+    source
+        .for_each_block(&mut |block| {
+            if block.n_points() != total {
+                misfit = Some(block.n_points());
+                return ControlFlow::Break(());
+            }
+            match block {
+                Block::F32(view) => add_block(&mut projected, &mut streams, view),
+                Block::F64(view) => add_block(&mut projected, &mut streams, view),
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(Error::Source)?;
+    if let Some(found) = misfit {
+        return Err(Error::Shape {
+            what: "rows of a block (the sum of the points per manifold)",
+            expected: total,
+            found,
+        });
+    }
+    for (mut column, (_, squares)) in projected.columns_mut().into_iter().zip(&streams) {
+        let length = squares.sqrt();
+        column.mapv_inplace(|x| x / length);
+    }
+    Ok(projected)
+}
+
+/// Adds the products of a block (points, w) with the next w entries of every direction.
+fn add_block<T: Copy + Into<f64>>(
+    projected: &mut Array2<f64>,
+    streams: &mut [(ChaCha8Rng, f64)],
+    block: ArrayView2<'_, T>,
+) {
+    let (points, w) = block.dim();
+    let features = streams.len();
+    let mut directions = vec![0.0; w * features];
+    directions
+        .par_chunks_mut(w)
+        .zip(streams)
+        .for_each(|(direction, (rng, squares))| {
+            for x in direction.iter_mut() {
+                *x = StandardNormal.sample(rng);
+            }
+            *squares += direction.iter().map(|x| x * x).sum::<f64>();
+        });
+    let directions = MatRef::from_column_major_slice(&directions, w, features);
+    let values: Vec<f64> = block.iter().map(|&x| x.into()).collect();
+    // Rows in chunks of fixed size, each summed by one task.
+    const CHUNK: usize = 64;
+    if let Some(out) = projected.as_slice_mut() {
+        out.par_chunks_mut(CHUNK * features)
+            .zip(values.par_chunks(CHUNK * w))
+            .for_each(|(out, values)| {
+                let rows = values.len() / w;
+                matmul(
+                    MatMut::from_row_major_slice_mut(out, rows, features),
+                    Accum::Add,
+                    MatRef::from_row_major_slice(values, rows, w),
+                    directions,
+                    1.0,
+                    Par::Seq,
+                );
+            });
+    }
+    debug_assert_eq!(values.len(), points * w);
+}
