@@ -32,3 +32,8 @@ pub use normalization::Normalization;
 pub use permutation::{LabelPermutation, PermutationScheme};
 pub use rng::stream;
 pub use subset::Subset;
+
+/// The example of the README is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

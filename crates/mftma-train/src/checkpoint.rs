@@ -70,7 +70,7 @@ pub struct Header {
     pub history: Vec<EpochMetrics>,
     /// Why training ended with this epoch, if it did.
     pub stopped: Option<StopReason>,
-    /// BLAKE3 of the names and values of all tensors in order, in hexadecimal.
+    /// BLAKE3 of everything else here and of the names, shapes and values of all tensors, in hexadecimal.
     pub content: String,
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn write(path: &Path, state: &State<'_>) -> Result<u64, TrainError> {
             )
         })
         .collect();
-    let header = Header {
+    let mut header = Header {
         format: FORMAT,
         kind: state.kind,
         epoch: state.epoch,
@@ -149,10 +149,15 @@ pub(crate) fn write(path: &Path, state: &State<'_>) -> Result<u64, TrainError> {
         },
         history: state.history.to_vec(),
         stopped: state.stopped,
-        content: content_hash(bytes.iter().map(|(name, bytes)| (*name, bytes.as_slice()))),
+        content: String::new(),
     };
-    let json = serde_json::to_string(&header)
-        .map_err(|e| foreign(path, format!("its header cannot be written: {e}")))?;
+    header.content = content_hash(
+        &header,
+        bytes
+            .iter()
+            .map(|(&name, bytes)| (name, tensors[name].0.as_slice(), bytes.as_slice())),
+    );
+    let json = header.to_json();
     let views: Result<Vec<_>, _> = bytes
         .iter()
         .map(|(&name, bytes)| {
@@ -166,13 +171,28 @@ pub(crate) fn write(path: &Path, state: &State<'_>) -> Result<u64, TrainError> {
     Ok(file.len() as u64)
 }
 
-fn content_hash<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+/// The hash of a header (its own `content` left empty) and of names, shapes and values of tensors.
+fn content_hash<'a>(
+    header: &Header,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
+) -> String {
+    let header = Header {
+        content: String::new(),
+        ..header.clone()
+    };
     let mut hasher = blake3::Hasher::new();
-    for (name, bytes) in tensors {
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
+    let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update_rayon(bytes);
+    };
+    add(header.to_json().as_bytes());
+    for (name, shape, bytes) in tensors {
+        add(name.as_bytes());
+        add(&shape
+            .iter()
+            .flat_map(|&n| (n as u64).to_le_bytes())
+            .collect::<Vec<u8>>());
+        add(bytes);
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -222,6 +242,11 @@ impl Header {
         let outer: Outer = serde_json::from_slice(&json)
             .map_err(|e| foreign(path, format!("it is no safetensors file: {e}")))?;
         Self::parse(path, outer.metadata.as_ref().and_then(|m| m.get(KEY)))
+    }
+
+    fn to_json(&self) -> String {
+        // Numbers, strings, lists and maps with string keys: nothing that JSON cannot hold.
+        serde_json::to_string(self).expect("a header is plain data")
     }
 
     fn parse(path: &Path, json: Option<&String>) -> Result<Self, TrainError> {
@@ -288,12 +313,17 @@ impl Checkpoint {
                 format!("tensor {name} has type {}, not F32", view.dtype()),
             ));
         }
-        let content = content_hash(views.iter().map(|(name, view)| (*name, view.data())));
+        let content = content_hash(
+            &header,
+            views
+                .iter()
+                .map(|(name, view)| (*name, view.shape(), view.data())),
+        );
         if content != header.content {
             return Err(foreign(
                 path,
                 format!(
-                    "it is damaged: its tensors have hash {content}, but it says {}",
+                    "it is damaged: its content has hash {content}, but it says {}",
                     header.content
                 ),
             ));

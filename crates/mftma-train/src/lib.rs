@@ -1,4 +1,17 @@
-//! Typed dfdx networks: training, checkpoints, rewinding, activations.
+//! Trains image networks on partly permuted labels and keeps every epoch open to inspection.
+//!
+//! - A [`NetworkSpec`] builds a [`Network`]: a named architecture ([`zoo`]) over operators on dfdx's tape ([`ops`]), behind
+//!   one object-safe trait with named layers and parameters.
+//! - [`TrainingData`] is a data set with permuted labels, handed out as normalised batches.
+//! - A [`Trainer`] runs [`TrainSettings`] in memory or in a folder, from which a killed run goes on to the same bytes. It tells
+//!   its caller of every step through [`Progress`] and is cancelled by the answer.
+//! - A [`Checkpoint`] of a [`Run`] gives an epoch's network back; [`rewind`] exchanges layers between two epochs; [`evaluate`] measures
+//!   the four example groups.
+//! - [`LayerActivations`] streams a layer into the engine (`mftma`); [`activations`] also writes to disk.
+//! - A [`Profile`] is a run by name.
+//!
+//! The crate prints nothing, reads no clock and has no global state. Work runs on rayon's current pool and gives the same bytes at any number of
+//! threads. Every random draw comes from a stream named by a seed and a purpose.
 
 pub mod activations;
 pub mod checkpoint;
@@ -7,9 +20,12 @@ mod error;
 mod evaluate;
 mod files;
 mod init;
+mod kernels;
+pub mod layers;
 pub mod network;
 pub mod ops;
 mod optim;
+mod profile;
 mod rewind;
 mod rng;
 mod run;
@@ -30,9 +46,15 @@ pub use network::{
 };
 pub use ops::{Parameter, ParameterRole};
 pub use optim::{Optimizer, OptimizerSettings};
+pub use profile::{PermutationSettings, Profile};
 pub use rewind::{RewoundStatistics, rewind, rewindable_layers};
 pub use rng::epoch_order;
 pub use run::{BEST_FILE, METRICS_FILE, RESUME_FILE, Run, kept_file};
 pub use schedule::{Decay, Schedule};
 pub use settings::{CheckpointPolicy, SettingsHash, StopConditions, TrainSettings};
 pub use trainer::{EpochMetrics, Progress, StopReason, Trained, Trainer};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -98,8 +98,8 @@ pub struct NetworkSpec {
     pub architecture: Architecture,
     /// Base channel count; 64 is the published network.
     pub width: usize,
-    /// Whether each convolution is followed by batch normalisation (then it has no bias of its own, which the
-    /// normalisation would cancel). Residual networks are defined with it only.
+    /// Whether each layer but the last is followed by batch normalisation. Then it has no bias of its own, which the
+    /// normalisation would cancel.
     pub batch_norm: bool,
     /// Number of classes, at least 2.
     pub classes: usize,

@@ -159,8 +159,12 @@ fn reestimate(
     let range = |k: usize| k * order.len() / batches..(k + 1) * order.len() / batches;
     let from_zero = pass(network, &order[range(0)], 0.0)?;
     let from_one = pass(network, &order[range(0)], 1.0)?;
-    // r + m (b − r) from 1 less the same from 0 is 1 − m, in every entry; the first entry of the first statistic will do.
-    let momentum = 1.0 - f64::from(from_one[0][0] - from_zero[0][0]);
+    // m b + (1 − m) less m b is 1 − m in every entry; the one of the smallest m b has lost the least to rounding.
+    let pairs = from_zero.iter().flatten().zip(from_one.iter().flatten());
+    let smallest = pairs.min_by(|(a, _), (b, _)| a.abs().total_cmp(&b.abs()));
+    let momentum = smallest.map_or(1.0, |(zero, one)| {
+        1.0 - (f64::from(*one) - f64::from(*zero))
+    });
 
     // For each statistic the weighted sums of its batch values and, for means, of their squares.
     let mut sums: Vec<Vec<(f64, f64)>> = from_zero

@@ -1,7 +1,7 @@
 //! Capacity by simulation: at how many random projections half of the dichotomies of the manifolds are separable.
 
 use ndarray::{Array2, ArrayView2, Axis};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 use rand::seq::index::sample;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,9 +9,9 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::manifold::pivoted_cholesky;
+use crate::manifold::{normal, pivoted_cholesky};
 use crate::solver::PointSet;
-use crate::solver::kernels::{dot, padded, product};
+use crate::solver::kernels::{padded, product};
 
 /// Squared distance of (0, 1) from the cone of the points below which the origin counts as inside their hull: points
 /// have unit root-mean-square length, and the solver leaves about 1e-13.
@@ -153,7 +153,7 @@ pub fn simulate_capacity(
         .map(|repetition| cloud.threshold(settings, repetition))
         .collect();
     let manifolds = points_per_manifold.len() as f64;
-    let spread = 0.5 * normal_quantile(0.5 + 0.5 * settings.confidence)
+    let spread = 0.5 * normal::quantile(0.5 + 0.5 * settings.confidence)
         / (settings.repetitions as f64).sqrt();
     let dimensions = crossing(&thresholds, 0.5);
     let fewest = crossing(&thresholds, 0.5 - spread);
@@ -365,7 +365,25 @@ impl Cloud {
             coordinates.extend_from_slice(signs);
         }
         let set = PointSet::generated(total, rank, &coordinates);
-        Arch::new().dispatch(Separable { set: &set })
+        let mut workspace = set.workspace();
+        let mut b = vec![1.0; set.m_stride];
+        b[set.m..].fill(0.0);
+        let outcome = set.solve(&b, 1.0, &mut workspace);
+        // V = (0, 1) − Σ α (z, 1) = (−p, 1 − Σα).
+        let mut p = vec![0.0; set.r_stride];
+        for (&j, &x) in workspace.members().iter().zip(workspace.multipliers()) {
+            let point = &set.by_point[j as usize * set.r_stride..][..set.r_stride];
+            for (p, z) in p.iter_mut().zip(point) {
+                *p += x * z;
+            }
+        }
+        let inner = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let squared = inner(&p, &p) + (1.0 - outcome.sum).powi(2);
+        squared > TOUCHING
+            && set
+                .by_point
+                .chunks_exact(set.r_stride)
+                .all(|point| inner(&p, point) > 0.5 * squared)
     }
 }
 
@@ -386,74 +404,20 @@ impl Projected {
             .collect();
         let from = self.rows.len();
         self.rows.resize(from + more * cloud.stride, 0.0);
-        Arch::new().dispatch(Project {
-            projection: &projection,
-            cloud,
-            out: &mut self.rows[from..],
-        });
+        product(
+            Arch::new(),
+            (&projection, cloud.rank),
+            cloud.rank,
+            &cloud.coordinates,
+            cloud.stride,
+            &mut self.rows[from..],
+        );
         for row in self.rows[from..].chunks_exact_mut(cloud.stride) {
             for (value, sign) in row.iter_mut().zip(signs) {
                 *value *= sign;
             }
         }
         self.dimensions = n;
-    }
-}
-
-struct Project<'a> {
-    projection: &'a [f64],
-    cloud: &'a Cloud,
-    out: &'a mut [f64],
-}
-
-impl WithSimd for Project<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            projection,
-            cloud,
-            out,
-        } = self;
-        product(
-            simd,
-            projection,
-            cloud.rank,
-            cloud.rank,
-            &cloud.coordinates,
-            cloud.stride,
-            out,
-        );
-    }
-}
-
-struct Separable<'a> {
-    set: &'a PointSet,
-}
-
-impl WithSimd for Separable<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let set = self.set;
-        let mut workspace = set.workspace();
-        let mut b = vec![1.0; set.m_stride];
-        b[set.m..].fill(0.0);
-        let outcome = set.solve(simd, &b, 1.0, &mut workspace);
-        // V = (0, 1) − Σ α (z, 1) = (−p, 1 − Σα).
-        let mut p = vec![0.0; set.r_stride];
-        for (&j, &x) in workspace.members().iter().zip(workspace.multipliers()) {
-            let point = &set.by_point[j as usize * set.r_stride..][..set.r_stride];
-            crate::solver::kernels::axpy(simd, x, point, &mut p);
-        }
-        let squared = dot(simd, &p, &p) + (1.0 - outcome.sum).powi(2);
-        squared > TOUCHING
-            && set
-                .by_point
-                .chunks_exact(set.r_stride)
-                .all(|point| dot(simd, &p, point) > 0.5 * squared)
     }
 }
 
@@ -475,30 +439,6 @@ fn crossing(thresholds: &[Option<usize>], level: f64) -> Option<f64> {
     None
 }
 
-/// Quantile of the standard normal distribution by bisection on its distribution function.
-fn normal_quantile(p: f64) -> f64 {
-    // Φ(x) − ½ = φ(x)(x + x³/3 + x⁵/15 + …), which converges everywhere.
-    let cumulative = |x: f64| {
-        let (mut term, mut sum, mut k) = (x, x, 1.0);
-        while term > 1e-17 * sum {
-            k += 2.0;
-            term *= x * x / k;
-            sum += term;
-        }
-        0.5 + sum * (-0.5 * x * x).exp() / (2.0 * core::f64::consts::PI).sqrt()
-    };
-    let (mut low, mut high) = (0.0, 10.0);
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if cumulative(middle) < p {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    low
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -509,11 +449,5 @@ mod tests {
         assert_eq!(crossing(&thresholds, 0.5), Some(3.5));
         assert_eq!(crossing(&thresholds, 0.75), Some(4.0));
         assert_eq!(crossing(&[Some(2), None, None, None], 0.5), None);
-    }
-
-    #[test]
-    fn quantiles_of_the_normal_distribution() {
-        assert!((normal_quantile(0.975) - 1.959_963_984_540_054).abs() < 1e-12);
-        assert!(normal_quantile(0.5).abs() < 1e-12);
     }
 }

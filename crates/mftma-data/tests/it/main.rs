@@ -3,6 +3,7 @@
 mod augmentation;
 mod cifar;
 mod folder;
+mod glyphs;
 mod groups;
 mod idx;
 mod normalization;

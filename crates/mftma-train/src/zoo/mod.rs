@@ -1,10 +1,301 @@
 //! The architectures.
+//!
+//! | architecture | layers | head | parameters at width 64, 3×32×32, 10 classes |
+//! |---|---|---|---|
+//! | `mlp` | `fc1` to `fc3`, hidden 8w | | |
+//! | `vgg11`, `vgg13`, `vgg16` | `conv1_1` to `conv5_k`, 3×3, channels w, 2w, 4w, 8w, 8w, a 2×2 maximum after each stage | one linear layer `fc1` | |
+//! | `alex-net` | `conv1` to `conv5`, channels w, 3w, 6w, 4w, 4w | `fc1`, `fc2` of 64w, `fc3` | |
+//! | `res-net18` | `conv1`, `conv2_1a` to `conv5_2b`; `s` is a projection shortcut | global mean, `fc1` | |
+//! | `res-net-shallow` | `conv1`, one block in each of three stages of w, 2w, 4w | global mean, `fc1` | |
 
-use crate::network::{Network, NetworkError, NetworkSpec};
+mod alexnet;
+mod mlp;
+mod resnet;
+mod vgg;
+
+use std::sync::Arc;
+
+use dfdx::prelude::{Backward, Const, ConstDim, OwnedTape};
+use ndarray::{Array2, ArrayView4};
+
+use crate::layers::{Arrays, Blueprint, Halt, Pass};
+use crate::network::{
+    ActivationSink, Architecture, ImageShape, LayerInfo, Network, NetworkError, NetworkSpec,
+    StatisticsMode, Step,
+};
+use crate::ops::{
+    Features, Maps, Moments, Parameter, ParameterRole, Recording, Value, Workspace,
+    collect_parameter, cross_entropy,
+};
+
+/// How far a running statistic moves towards the batch's in one step; the customary value.
+const MOMENTUM: f32 = 0.1;
+
+/// A network with its spatial sizes in its type.
+trait Body: Arrays + Clone + Send + Sync + 'static {
+    /// Rows and columns of the images.
+    type Side: ConstDim;
+
+    fn forward<T: Recording>(
+        &self,
+        x: Value<Maps<Self::Side, Self::Side>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Features, T>, Halt>;
+}
+
+/// A [`Body`] behind the object-safe boundary.
+#[derive(Clone)]
+struct Built<B> {
+    spec: NetworkSpec,
+    layers: Vec<LayerInfo>,
+    body: B,
+    workspace: Workspace,
+}
+
+impl<B: Body> Built<B> {
+    fn images(
+        &self,
+        images: ArrayView4<'_, f32>,
+    ) -> Result<Value<Maps<B::Side, B::Side>>, NetworkError> {
+        let (_, channels, height, width) = images.dim();
+        let found = ImageShape {
+            channels,
+            height,
+            width,
+        };
+        if found != self.spec.input {
+            return Err(NetworkError::Images {
+                expected: self.spec.input,
+                found,
+            });
+        }
+        self.workspace.images(images)
+    }
+
+    fn arrays(&self) -> Vec<&Parameter> {
+        let mut arrays = Vec::new();
+        self.body.arrays(&mut arrays);
+        arrays
+    }
+
+    fn arrays_mut(&mut self) -> Vec<&mut Parameter> {
+        let mut arrays = Vec::new();
+        self.body.arrays_mut(&mut arrays);
+        arrays
+    }
+
+    fn move_statistics(&mut self, moments: &[(String, Moments)]) {
+        for array in self.arrays_mut() {
+            let Some((_, moments)) = moments.iter().find(|(layer, _)| layer == array.layer())
+            else {
+                continue;
+            };
+            let towards = match array.role() {
+                ParameterRole::RunningMean => &moments.mean,
+                ParameterRole::RunningVariance => &moments.variance,
+                _ => continue,
+            };
+            for (value, towards) in array.values_mut().iter_mut().zip(towards) {
+                *value += MOMENTUM * (towards - *value);
+            }
+        }
+    }
+}
+
+fn is_statistic(array: &Parameter) -> bool {
+    matches!(
+        array.role(),
+        ParameterRole::RunningMean | ParameterRole::RunningVariance
+    )
+}
+
+/// The error of a pass that records nothing, and so cannot finish early.
+fn failure(halt: Halt) -> NetworkError {
+    match halt {
+        Halt::Failed(error) => error,
+        Halt::Finished => NetworkError::Tape("a pass ended early".to_owned()),
+    }
+}
+
+impl<B: Body> Network for Built<B> {
+    fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    fn layers(&self) -> &[LayerInfo] {
+        &self.layers
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        let mut arrays = self.arrays();
+        arrays.retain(|array| !is_statistic(array));
+        arrays
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        let mut arrays = self.arrays_mut();
+        arrays.retain(|array| !is_statistic(array));
+        arrays
+    }
+
+    fn statistics(&self) -> Vec<&Parameter> {
+        let mut arrays = self.arrays();
+        arrays.retain(|array| is_statistic(array));
+        arrays
+    }
+
+    fn statistics_mut(&mut self) -> Vec<&mut Parameter> {
+        let mut arrays = self.arrays_mut();
+        arrays.retain(|array| is_statistic(array));
+        arrays
+    }
+
+    fn loss_and_gradients(
+        &mut self,
+        images: ArrayView4<'_, f32>,
+        labels: &[u16],
+        statistics: StatisticsMode,
+    ) -> Result<Step, NetworkError> {
+        let x = self.images(images)?.with_tape(OwnedTape::default());
+        let mut pass = Pass::new(statistics);
+        let scores = self.body.forward(x, &mut pass).map_err(failure)?;
+        let outcome = cross_entropy(scores, labels)?;
+        let mut gradients = outcome
+            .loss
+            .try_backward()
+            .map_err(|error| NetworkError::Tape(error.to_string()))?;
+        let gradients = self
+            .parameters()
+            .into_iter()
+            .map(|parameter| collect_parameter(&mut gradients, parameter))
+            .collect::<Result<_, _>>()?;
+        if statistics == StatisticsMode::Batch {
+            self.move_statistics(&pass.into_moments());
+        }
+        Ok(Step {
+            loss: outcome.mean,
+            logits: outcome.logits,
+            gradients,
+        })
+    }
+
+    fn logits(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f32>, NetworkError> {
+        let mut pass = Pass::new(StatisticsMode::Running);
+        let scores = self
+            .body
+            .forward(self.images(images)?, &mut pass)
+            .map_err(failure)?;
+        Ok(scores.to_array())
+    }
+
+    fn activations(
+        &self,
+        images: ArrayView4<'_, f32>,
+        layers: &[usize],
+        sink: &mut ActivationSink<'_>,
+    ) -> Result<(), NetworkError> {
+        let count = self.layers.len();
+        if let Some(index) = layers.iter().find(|index| **index >= count) {
+            return Err(NetworkError::Layer {
+                index: *index,
+                count,
+            });
+        }
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let x = self.images(images)?;
+        let mut forward =
+            |position: usize, output: ndarray::ArrayView2<'_, f32>| sink(position, output);
+        let mut pass = Pass::recording(layers, &mut forward);
+        let run = pass
+            .record(0, || x.to_array())
+            .and_then(|()| self.body.forward(x, &mut pass).map(|_| ()));
+        match run {
+            Ok(()) | Err(Halt::Finished) => Ok(()),
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+
+    fn duplicate(&self) -> Box<dyn Network> {
+        let workspace = Workspace(Arc::default());
+        Box::new(Self {
+            workspace,
+            ..self.clone()
+        })
+    }
+}
+
+fn assemble<B: Body>(
+    spec: &NetworkSpec,
+    body: impl FnOnce(&mut Blueprint, &NetworkSpec) -> B,
+) -> Box<dyn Network> {
+    let ImageShape {
+        channels,
+        height,
+        width,
+    } = spec.input;
+    let mut plan = Blueprint::new(vec![channels, height, width], spec.batch_norm);
+    let body = body(&mut plan, spec);
+    Box::new(Built {
+        spec: spec.clone(),
+        layers: plan.into_layers(),
+        body,
+        workspace: Workspace::default(),
+    })
+}
 
 pub(crate) fn build(spec: &NetworkSpec) -> Result<Box<dyn Network>, NetworkError> {
-    Err(NetworkError::Spec {
-        architecture: spec.architecture,
-        reason: "not built yet".to_owned(),
+    let wrong = |reason: String| {
+        Err(NetworkError::Spec {
+            architecture: spec.architecture,
+            reason,
+        })
+    };
+    // Beyond this nothing fits in memory, and products of sizes could overflow.
+    const LARGEST: usize = 1 << 12;
+    if spec.width == 0 || spec.width > LARGEST {
+        return wrong(format!(
+            "width {} is not between 1 and {LARGEST}",
+            spec.width
+        ));
+    }
+    if spec.classes < 2 || spec.classes > usize::from(u16::MAX) {
+        return wrong(format!(
+            "{} classes; choose between 2 and {}",
+            spec.classes,
+            u16::MAX
+        ));
+    }
+    if spec.input.channels == 0 || spec.input.channels > LARGEST {
+        return wrong(format!(
+            "{} input channels; choose between 1 and {LARGEST}",
+            spec.input.channels
+        ));
+    }
+    let side = spec.input.height;
+    if spec.input.width != side || (side != 32 && side != 64) {
+        return wrong(format!(
+            "images of {}; networks take 32×32 or 64×64, so pad or resize the images (28×28 to 32×32, for example)",
+            spec.input
+        ));
+    }
+    type Small = Const<32>;
+    type Large = Const<64>;
+    Ok(match (spec.architecture, side) {
+        (Architecture::Mlp, 32) => assemble(spec, mlp::Mlp::<Small>::new),
+        (Architecture::Mlp, _) => assemble(spec, mlp::Mlp::<Large>::new),
+        (Architecture::Vgg11 | Architecture::Vgg13 | Architecture::Vgg16, 32) => {
+            assemble(spec, vgg::Vgg::<Small>::new)
+        }
+        (Architecture::Vgg11 | Architecture::Vgg13 | Architecture::Vgg16, _) => {
+            assemble(spec, vgg::Vgg::<Large>::new)
+        }
+        (Architecture::AlexNet, 32) => assemble(spec, alexnet::Small::new),
+        (Architecture::AlexNet, _) => assemble(spec, alexnet::Large::new),
+        (Architecture::ResNet18, 32) => assemble(spec, resnet::ResNet18::<Small>::new),
+        (Architecture::ResNet18, _) => assemble(spec, resnet::ResNet18::<Large>::new),
+        (Architecture::ResNetShallow, 32) => assemble(spec, resnet::Shallow::<Small>::new),
+        (Architecture::ResNetShallow, _) => assemble(spec, resnet::Shallow::<Large>::new),
     })
 }

@@ -1,5 +1,6 @@
 //! Measures of one manifold: capacity α_M, radius R_M and dimension D_M with standard errors.
 
+pub(crate) mod normal;
 mod sampling;
 mod statistics;
 
@@ -110,8 +111,12 @@ pub struct Sampling {
     pub relative_error: Option<f64>,
     /// Never draw more vectors than this, whatever `relative_error` asks. Default 100,000.
     pub max_vectors: usize,
-    /// How vectors are drawn.
+    /// How vectors are drawn. Default: antithetic pairs, by measurement (see [`VarianceReduction`]).
     pub variance_reduction: VarianceReduction,
+    /// Whether averages are corrected by functions of T whose means are known (each point's F taken alone, ‖T‖² and
+    /// the centre's F), with coefficients from regression. Default yes, by measurement (see [`VarianceReduction`]).
+    /// Too few units for a regression (below 30) are averaged plainly.
+    pub control_variates: bool,
     /// Seed of the ChaCha8 streams.
     pub seed: u64,
     /// Number that sets this manifold's vectors apart from another's under the same seed (its index, say).
@@ -126,6 +131,7 @@ impl Default for Sampling {
             relative_error: None,
             max_vectors: 100_000,
             variance_reduction: VarianceReduction::default(),
+            control_variates: true,
             seed: 0,
             stream: 0,
         }
@@ -257,7 +263,7 @@ impl ManifoldProblem {
         check_setting(
             "the rank tolerance",
             tolerance,
-            tolerance >= 0.0 && tolerance < 1.0,
+            (0.0..1.0).contains(&tolerance),
             "in [0, 1)",
         )?;
         let largest = gram.diag().iter().fold(1.0_f64, |a, &b| a.max(b));
@@ -343,7 +349,7 @@ impl ManifoldProblem {
                 totals.append(part);
             }
             chunks_done = chunks;
-            let measures = totals.measures(self);
+            let measures = totals.measures(self, sampling.kappa, sampling.control_variates);
             let Some(target) = sampling.relative_error else {
                 return Ok(measures);
             };
@@ -375,7 +381,7 @@ impl ManifoldProblem {
         let (plan, mut chunk) = self.supplied(kappa, vectors)?;
         Ok(chunk
             .totals(self, &plan, kappa, vectors.ncols())
-            .measures(self))
+            .measures(self, kappa, false))
     }
 
     /// The anchor point of each supplied vector (D + 1, n_t).
@@ -387,7 +393,7 @@ impl ManifoldProblem {
         kappa: f64,
         vectors: ArrayView2<'_, f64>,
     ) -> Result<AnchorPoints, ProblemError> {
-        let (plan, mut chunk) = self.supplied(kappa, vectors)?;
+        let (_, mut chunk) = self.supplied(kappa, vectors)?;
         let basis = self.basis.as_ref().ok_or(ProblemError::NoCoordinates)?;
         let (n, d, rank) = (vectors.ncols(), self.handed_in_dimension, self.set.rank);
         let mut result = AnchorPoints {
@@ -397,7 +403,7 @@ impl ManifoldProblem {
             kkt_residuals: Array1::zeros(n),
             multipliers: vec![Vec::new(); n],
         };
-        chunk.each(self, &plan, kappa, n, &mut |v, anchor| {
+        chunk.each(self, kappa, n, &mut |v, anchor| {
             result.f[v] = anchor.f;
             result.statuses[v] = anchor.status;
             result.kkt_residuals[v] = anchor.kkt;
@@ -465,7 +471,7 @@ impl ManifoldMeasures {
         [self.capacity, self.radius, self.dimension.cosine]
             .iter()
             .map(|estimate| match estimate.standard_error {
-                Some(error) if error == 0.0 => 0.0,
+                Some(0.0) => 0.0,
                 Some(error) => error / estimate.value.abs(),
                 None => f64::INFINITY,
             })

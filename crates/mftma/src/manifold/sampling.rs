@@ -1,14 +1,16 @@
 //! Gaussian vectors in chunks, and the anchor point of each.
 
 use ndarray::{Array2, ArrayView2};
-use pulp::{Arch, Simd, WithSimd};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
 
+use super::normal::mean_squared_excess;
 use super::statistics::Totals;
 use super::{ManifoldProblem, Sampling, VarianceReduction};
-use crate::solver::kernels::{argmax, axpy, combine, dot, padded, product};
+use crate::solver::kernels::{
+    Rows, argmax, combine, dot, orthogonalise, padded, product, squared_excess,
+};
 use crate::solver::{SolverStatus, Workspace};
 
 /// Vectors drawn from one random stream.
@@ -89,6 +91,21 @@ pub(super) struct Anchor<'a> {
     /// ‖t‖² in the span, and in the coordinates handed in.
     pub(super) t_squared: f64,
     pub(super) t_squared_handed_in: f64,
+    /// Functions of T with known means; see [`expected_controls`].
+    pub(super) controls: [f64; CONTROLS],
+}
+
+/// Number of control variates.
+pub(super) const CONTROLS: usize = 3;
+
+/// Means over Gaussian vectors of the control variates: Σ_j F of point j alone, ‖(t, t₀ + κ)‖² and max(0, t₀ + κ)².
+pub(super) fn expected_controls(problem: &ManifoldProblem, kappa: f64) -> [f64; CONTROLS] {
+    let alone = |g: f64| mean_squared_excess(g.sqrt(), kappa) / g;
+    [
+        problem.set.diagonal.iter().map(|&g| alone(g)).sum(),
+        (problem.set.rank + 1) as f64 + kappa * kappa,
+        alone(1.0),
+    ]
 }
 
 /// Vectors of one chunk and the scratch memory to solve them.
@@ -182,10 +199,7 @@ impl Chunk {
                             *t = StandardNormal.sample(&mut rng);
                         }
                     }
-                    Arch::new().dispatch(Orthogonalise {
-                        rows: &mut block,
-                        width,
-                    });
+                    orthogonalise(problem.set.arch, &mut block, width);
                     for (i, row) in block.chunks_exact(width).enumerate() {
                         for copy in 0..copies {
                             let sign = if copy == 0 { 1.0 } else { -1.0 };
@@ -235,20 +249,29 @@ impl Chunk {
     pub(super) fn each(
         &mut self,
         problem: &ManifoldProblem,
-        plan: &Plan,
         kappa: f64,
         count: usize,
         visit: &mut dyn FnMut(usize, Anchor<'_>),
     ) {
-        let _ = plan;
+        let set = &problem.set;
         self.workspace.reset();
-        Arch::new().dispatch(SolveChunk {
-            problem,
-            chunk: self,
-            kappa,
-            count,
-            visit,
-        });
+        let mut v = 0;
+        while v < count {
+            let rows = self.rows.min(count - v);
+            let left = (&self.t[v * set.r_stride..], set.r_stride);
+            product(
+                set.arch,
+                left,
+                set.rank,
+                &set.by_coordinate,
+                set.m_stride,
+                &mut self.q[..rows * set.m_stride],
+            );
+            for row in 0..rows {
+                solve_one(problem, self, kappa, v + row, row, visit);
+            }
+            v += rows;
+        }
     }
 
     /// Solve for the first `count` vectors and sum what the measures need.
@@ -260,87 +283,35 @@ impl Chunk {
         count: usize,
     ) -> Totals {
         let mut totals = Totals::new(problem.set.rank);
-        self.workspace.reset();
-        let mut visit = |v: usize, anchor: Anchor<'_>| {
-            if v % plan.block == 0 {
+        self.each(problem, kappa, count, &mut |v, anchor| {
+            if v.is_multiple_of(plan.block) {
                 totals.open();
             }
             totals.add(&anchor, &problem.mean_point);
-        };
-        Arch::new().dispatch(SolveChunk {
-            problem,
-            chunk: self,
-            kappa,
-            count,
-            visit: &mut visit,
         });
         totals
     }
 }
 
-struct SolveChunk<'a, F: ?Sized> {
-    problem: &'a ManifoldProblem,
-    chunk: &'a mut Chunk,
-    kappa: f64,
-    count: usize,
-    visit: &'a mut F,
-}
-
-impl<F: FnMut(usize, Anchor<'_>) + ?Sized> WithSimd for SolveChunk<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            problem,
-            chunk,
-            kappa,
-            count,
-            visit,
-        } = self;
-        let set = &problem.set;
-        let mut v = 0;
-        while v < count {
-            let rows = chunk.rows.min(count - v);
-            product(
-                simd,
-                &chunk.t[v * set.r_stride..],
-                set.r_stride,
-                set.rank,
-                &set.by_coordinate,
-                set.m_stride,
-                &mut chunk.q[..rows * set.m_stride],
-            );
-            for row in 0..rows {
-                solve_one(simd, problem, chunk, kappa, v + row, row, visit);
-            }
-            v += rows;
-        }
-    }
-}
-
-#[inline(always)]
-fn solve_one<S: Simd, F: FnMut(usize, Anchor<'_>) + ?Sized>(
-    simd: S,
+fn solve_one(
     problem: &ManifoldProblem,
     chunk: &mut Chunk,
     kappa: f64,
     v: usize,
     row: usize,
-    visit: &mut F,
+    visit: &mut dyn FnMut(usize, Anchor<'_>),
 ) {
     let set = &problem.set;
     let q = &chunk.q[row * set.m_stride..][..set.m_stride];
     let t = &chunk.t[v * set.r_stride..][..set.r_stride];
-    let t_squared = dot(simd, t, t);
+    let t_squared = dot(set.arch, t, t);
     let shift = chunk.t0[v] + kappa;
-    let (farthest, support) = argmax(simd, q, set.m);
+    let (farthest, support) = argmax(set.arch, q, set.m);
     let (f, status, kkt, sum) = if support + shift > 0.0 {
         for (b, q) in chunk.b[..set.m].iter_mut().zip(q) {
             *b = q + shift;
         }
         let outcome = set.solve(
-            simd,
             &chunk.b,
             (t_squared + shift * shift).sqrt(),
             &mut chunk.workspace,
@@ -364,14 +335,24 @@ fn solve_one<S: Simd, F: FnMut(usize, Anchor<'_>) + ?Sized>(
         chunk.weights.clear();
         chunk.weights.extend(multipliers.iter().map(|x| x / sum));
         chunk.position.fill(0.0);
-        let point = |i: usize| &set.by_point[members[i] as usize * set.r_stride..][..set.r_stride];
-        combine(simd, &chunk.weights, point, &mut chunk.position);
+        let rows = Rows {
+            data: &set.by_point,
+            stride: set.r_stride,
+            index: Some(members),
+        };
+        combine(set.arch, 1.0, &chunk.weights, rows, &mut chunk.position);
     } else {
         chunk
             .position
             .copy_from_slice(&set.by_point[farthest * set.r_stride..][..set.r_stride]);
     }
+    let excess = shift.max(0.0);
     let anchor = Anchor {
+        controls: [
+            squared_excess(set.arch, q, &set.inverse_diagonal, shift),
+            t_squared + shift * shift,
+            excess * excess,
+        ],
         f: if bound { f } else { 0.0 },
         status: if bound {
             status
@@ -379,8 +360,8 @@ fn solve_one<S: Simd, F: FnMut(usize, Anchor<'_>) + ?Sized>(
             SolverStatus::Interior
         },
         kkt,
-        overlap: dot(simd, t, &chunk.position),
-        squared_length: dot(simd, &chunk.position, &chunk.position),
+        overlap: dot(set.arch, t, &chunk.position),
+        squared_length: dot(set.arch, &chunk.position, &chunk.position),
         position: &chunk.position,
         members,
         multipliers,
@@ -388,39 +369,4 @@ fn solve_one<S: Simd, F: FnMut(usize, Anchor<'_>) + ?Sized>(
         t_squared_handed_in: t_squared + chunk.beyond[v],
     };
     visit(v, anchor);
-}
-
-/// Turn independent Gaussian rows into orthogonal rows that keep their lengths: a Haar-distributed frame with
-/// independent χ lengths, since a Gaussian vector's length does not depend on its direction.
-struct Orthogonalise<'a> {
-    rows: &'a mut [f64],
-    width: usize,
-}
-
-impl WithSimd for Orthogonalise<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, width } = self;
-        let n = rows.len() / width;
-        let mut inverse_squares = vec![0.0; n];
-        for i in 0..n {
-            let (before, rest) = rows.split_at_mut(i * width);
-            let row = &mut rest[..width];
-            let length = dot(simd, row, row);
-            for (other, &inverse) in before.chunks_exact(width).zip(&inverse_squares) {
-                let c = dot(simd, other, row) * inverse;
-                axpy(simd, -c, other, row);
-            }
-            let left = dot(simd, row, row);
-            let scale = if left > 0.0 {
-                (length / left).sqrt()
-            } else {
-                0.0
-            };
-            row.iter_mut().for_each(|t| *t *= scale);
-            inverse_squares[i] = length.recip();
-        }
-    }
 }

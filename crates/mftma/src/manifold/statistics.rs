@@ -3,7 +3,7 @@
 //! Vectors that were drawn together (antithetic pairs, orthogonal blocks) are one unit: standard errors come from the
 //! spread of the units, and by the delta method for what is not a plain mean.
 
-use super::sampling::Anchor;
+use super::sampling::{Anchor, CONTROLS, expected_controls};
 use super::{Dimensions, Estimate, ManifoldMeasures, ManifoldProblem};
 use crate::solver::StatusCounts;
 
@@ -16,7 +16,11 @@ const SQUARED_RADIUS: usize = 2;
 const COSINE: usize = 3;
 const COSINE_HANDED_IN: usize = 4;
 const SQUARED_OVERLAP: usize = 5;
-const FIELDS: usize = 6;
+const FIRST_CONTROL: usize = 6;
+const FIELDS: usize = FIRST_CONTROL + CONTROLS;
+
+/// Fewer units than this are averaged plainly: regression would cost more than it explains.
+const LEAST_UNITS: usize = 30;
 
 /// Sums unit by unit.
 #[derive(Clone, Debug)]
@@ -48,7 +52,6 @@ impl Totals {
     }
 
     /// Count a vector in the unit begun last.
-    #[inline(always)]
     pub(super) fn add(&mut self, anchor: &Anchor<'_>, mean_point: &[f64]) {
         self.statuses.add(anchor.status);
         self.worst = self.worst.max(anchor.kkt);
@@ -80,6 +83,9 @@ impl Totals {
         unit[COSINE] += cosine;
         unit[COSINE_HANDED_IN] += cosine_handed_in;
         unit[SQUARED_OVERLAP] += overlap;
+        for (sum, control) in unit[FIRST_CONTROL..].iter_mut().zip(anchor.controls) {
+            *sum += control;
+        }
     }
 
     /// Add the units of a later chunk.
@@ -90,26 +96,32 @@ impl Totals {
         self.worst = self.worst.max(later.worst);
     }
 
-    pub(super) fn measures(&self, problem: &ManifoldProblem) -> ManifoldMeasures {
+    /// The measures, with averages corrected by the control variates where `controlled`.
+    pub(super) fn measures(
+        &self,
+        problem: &ManifoldProblem,
+        kappa: f64,
+        controlled: bool,
+    ) -> ManifoldMeasures {
         let n: f64 = self.units.iter().map(|unit| unit[COUNT]).sum();
+        let controls = Controls::new(
+            &self.units,
+            n,
+            &expected_controls(problem, kappa),
+            controlled,
+        );
         let mean = |field: usize| self.units.iter().map(|unit| unit[field]).sum::<f64>() / n;
-        // Standard error of the mean of a quantity whose sum over unit u is `sum(u)`.
-        let error = |mean: f64, sum: &dyn Fn(usize) -> f64| {
-            let units = self.units.len() as f64;
-            (units > 1.0).then(|| {
-                let squares: f64 = (0..self.units.len())
-                    .map(|u| (sum(u) - self.units[u][COUNT] * mean).powi(2))
-                    .sum();
-                (squares * units / (units - 1.0)).sqrt() / n
-            })
-        };
-        let field_error = |field: usize, mean: f64| error(mean, &|u| self.units[u][field]);
+        let average =
+            |field: usize| controls.average(&self.units, n, mean(field), &|u| self.units[u][field]);
 
-        let f = mean(F);
-        let f_error = field_error(F, f);
+        let f = average(F);
+        let inverse = f.value.max(0.0);
         let capacity = Estimate {
-            value: f.recip(),
-            standard_error: f_error.filter(|_| f > 0.0).map(|error| error / (f * f)),
+            value: inverse.recip(),
+            standard_error: f
+                .standard_error
+                .filter(|_| inverse > 0.0)
+                .map(|error| error / (inverse * inverse)),
         };
 
         let mut centre = vec![0.0; self.rank];
@@ -121,44 +133,47 @@ impl Totals {
             }
         }
         let offset: f64 = centre.iter().map(|c| c * c).sum();
-        let squared = (mean(SQUARED_RADIUS) - offset).max(0.0);
-        let radius = squared.sqrt();
-        // Influence of one vector on R²: ‖s‖² − 2 s·⟨s⟩ (and a constant).
+        // R² = ⟨‖s‖²⟩ − ‖⟨s⟩‖²; the influence of one vector on it is ‖s‖² − 2 s·⟨s⟩ and a constant.
         let influence = |u: usize| {
             let s = &self.positions[u * self.rank..][..self.rank];
             self.units[u][SQUARED_RADIUS]
                 - 2.0 * s.iter().zip(&centre).map(|(s, c)| s * c).sum::<f64>()
         };
-        let radius_error = error(squared - offset, &influence).map(|error| {
-            if radius > 0.0 {
-                error / (2.0 * radius)
-            } else {
-                0.0
-            }
-        });
+        let squared = controls.average(
+            &self.units,
+            n,
+            mean(SQUARED_RADIUS) - 2.0 * offset,
+            &influence,
+        );
+        let radius = (squared.value + offset).max(0.0).sqrt();
+        let radius = Estimate {
+            value: radius,
+            standard_error: squared.standard_error.map(|error| {
+                if radius > 0.0 {
+                    error / (2.0 * radius)
+                } else {
+                    0.0
+                }
+            }),
+        };
 
         let cosine = |field: usize, d: usize| {
-            let m = mean(field);
+            let m = average(field);
             Estimate {
-                value: d as f64 * m * m,
-                standard_error: field_error(field, m).map(|error| d as f64 * 2.0 * m.abs() * error),
+                value: d as f64 * m.value * m.value,
+                standard_error: m
+                    .standard_error
+                    .map(|error| d as f64 * 2.0 * m.value.abs() * error),
             }
         };
-        let overlap = mean(SQUARED_OVERLAP);
 
         ManifoldMeasures {
             capacity,
-            radius: Estimate {
-                value: radius,
-                standard_error: radius_error,
-            },
+            radius,
             dimension: Dimensions {
                 cosine: cosine(COSINE, self.rank),
                 cosine_handed_in: cosine(COSINE_HANDED_IN, problem.handed_in_dimension),
-                mean_square: Estimate {
-                    value: overlap,
-                    standard_error: field_error(SQUARED_OVERLAP, overlap),
-                },
+                mean_square: average(SQUARED_OVERLAP),
             },
             points: problem.points(),
             rank: self.rank,
@@ -166,9 +181,89 @@ impl Totals {
             vectors: n as usize,
             statuses: self.statuses,
             worst_kkt_residual: self.worst,
-            capacity_bias: f_error
-                .filter(|_| f > 0.0)
-                .map_or(0.0, |error| (error / f).powi(2)),
+            capacity_bias: f
+                .standard_error
+                .filter(|_| inverse > 0.0)
+                .map_or(0.0, |error| (error / inverse).powi(2)),
         }
     }
+}
+
+/// Control variates, centred, made orthonormal over the units: Σ_u c_u·c'_u is 1 for a control with itself, else 0.
+struct Controls {
+    /// (controls in use, units)
+    units: Vec<Vec<f64>>,
+    /// What each would add to a sum over all vectors, were its sample mean its true mean.
+    gaps: Vec<f64>,
+}
+
+impl Controls {
+    fn new(units: &[[f64; FIELDS]], n: f64, expected: &[f64; CONTROLS], wanted: bool) -> Self {
+        let mut controls = Self {
+            units: Vec::new(),
+            gaps: Vec::new(),
+        };
+        if !wanted || units.len() < LEAST_UNITS {
+            return controls;
+        }
+        for (field, &expected) in expected.iter().enumerate() {
+            let sum: f64 = units.iter().map(|unit| unit[FIRST_CONTROL + field]).sum();
+            let mut gap = expected - sum / n;
+            let mut centred: Vec<f64> = units
+                .iter()
+                .map(|unit| unit[FIRST_CONTROL + field] - unit[COUNT] * sum / n)
+                .collect();
+            let size = norm(&centred);
+            for (other, other_gap) in controls.units.iter().zip(&controls.gaps) {
+                let c: f64 = other.iter().zip(&centred).map(|(a, b)| a * b).sum();
+                gap -= c * other_gap;
+                for (value, other) in centred.iter_mut().zip(other) {
+                    *value -= c * other;
+                }
+            }
+            let left = norm(&centred);
+            // A control that others already explain, or that does not vary, has nothing to add.
+            if left > 1e-6 * size && size > 1e-12 * sum.abs() {
+                centred.iter_mut().for_each(|value| *value /= left);
+                controls.units.push(centred);
+                controls.gaps.push(gap / left);
+            }
+        }
+        controls
+    }
+
+    /// A mean over vectors whose sum over unit u is `sum(u)`, corrected, with the standard error of what the controls
+    /// leave unexplained.
+    fn average(
+        &self,
+        units: &[[f64; FIELDS]],
+        n: f64,
+        mean: f64,
+        sum: &dyn Fn(usize) -> f64,
+    ) -> Estimate {
+        let mut residual: Vec<f64> = units
+            .iter()
+            .enumerate()
+            .map(|(u, unit)| sum(u) - unit[COUNT] * mean)
+            .collect();
+        let mut value = mean;
+        for (control, gap) in self.units.iter().zip(&self.gaps) {
+            let slope: f64 = control.iter().zip(&residual).map(|(a, b)| a * b).sum();
+            value += slope * gap;
+            for (residual, control) in residual.iter_mut().zip(control) {
+                *residual -= slope * control;
+            }
+        }
+        let count = units.len() as f64;
+        let free = count - 1.0 - self.units.len() as f64;
+        let standard_error = (free > 0.0).then(|| norm(&residual) * (count / free).sqrt() / n);
+        Estimate {
+            value,
+            standard_error,
+        }
+    }
+}
+
+fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }

@@ -1,8 +1,8 @@
 //! The working active set: which multipliers are positive, their values, and the inverse of their Gram matrix.
 
-use pulp::Simd;
+use pulp::Arch;
 
-use super::kernels::{LANES, argmax, axpy, combine, dot, padded};
+use super::kernels::{LANES, Rows, argmax, axpy, combine, dot, padded, rank_one, ratios};
 
 /// A constraint whose part orthogonal to the active ones is below this fraction of its own squared length counts as
 /// dependent on them: it then enters by exchange. Below it the inverse would keep fewer than about three digits.
@@ -16,9 +16,9 @@ pub(super) trait Constraints {
     /// G_jj.
     fn diagonal(&self, j: usize) -> f64;
     /// out_i ← G_{members_i, j}.
-    fn column<S: Simd>(&mut self, simd: S, j: usize, members: &[u32], out: &mut [f64]);
+    fn column(&mut self, j: usize, members: &[u32], out: &mut [f64]);
     /// g ← b − Gα for the α that is x on the members and 0 elsewhere.
-    fn gradient<S: Simd>(&mut self, simd: S, members: &[u32], x: &[f64], b: &[f64], g: &mut [f64]);
+    fn gradient(&mut self, members: &[u32], x: &[f64], b: &[f64], g: &mut [f64]);
 }
 
 /// How a run of the active-set method ended.
@@ -29,8 +29,9 @@ pub(super) enum End {
 }
 
 /// The active set and its inverse Gram matrix H = (G_PP)⁻¹, kept by rank-one updates.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ActiveSet {
+    arch: Arch,
     pub(super) members: Vec<u32>,
     /// Multipliers of the members, then zeros.
     pub(super) x: Vec<f64>,
@@ -44,9 +45,10 @@ pub(super) struct ActiveSet {
 
 impl ActiveSet {
     /// Room for `capacity` members: one more than the rank of G is never needed.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(arch: Arch, capacity: usize) -> Self {
         let stride = padded(capacity + 1);
         Self {
+            arch,
             members: Vec::with_capacity(capacity),
             x: vec![0.0; stride],
             h: vec![0.0; stride * (capacity + 1)],
@@ -74,30 +76,32 @@ impl ActiveSet {
 
     /// u ← H·column for constraint j, whose Gram column must be in `column`; the squared length of j's part orthogonal
     /// to the members, G_jj − columnᵀu.
-    #[inline(always)]
-    fn direction<S: Simd>(&mut self, simd: S, diagonal: f64) -> f64 {
+    fn direction(&mut self, diagonal: f64) -> f64 {
         let (k, width) = (self.len(), self.width());
         self.u[..width].fill(0.0);
-        let (h, stride) = (&self.h, self.stride);
+        let rows = Rows {
+            data: &self.h,
+            stride: self.stride,
+            index: None,
+        };
         combine(
-            simd,
+            self.arch,
+            1.0,
             &self.column[..k],
-            |i| &h[i * stride..][..width],
+            rows,
             &mut self.u[..width],
         );
-        diagonal - dot(simd, &self.column[..width], &self.u[..width])
+        diagonal - dot(self.arch, &self.column[..width], &self.u[..width])
     }
 
-    #[inline(always)]
-    fn load_column<S: Simd, C: Constraints>(&mut self, simd: S, c: &mut C, j: usize) {
+    fn load_column<C: Constraints>(&mut self, c: &mut C, j: usize) {
         let (k, width) = (self.len(), self.width());
         self.column[k..width].fill(0.0);
-        c.column(simd, j, &self.members, &mut self.column[..k]);
+        c.column(j, &self.members, &mut self.column[..k]);
     }
 
     /// Make j a member with multiplier `value`; `u` and `orthogonal` as `direction` left them.
-    #[inline(always)]
-    fn push<S: Simd>(&mut self, simd: S, j: usize, orthogonal: f64, value: f64) {
+    fn push(&mut self, j: usize, orthogonal: f64, value: f64) {
         let (k, width, stride) = (self.len(), self.width(), self.stride);
         let inverse = orthogonal.recip();
         let u = &self.u;
@@ -106,9 +110,9 @@ impl ActiveSet {
                 row[k..k + LANES].fill(0.0);
             }
         }
-        for (i, row) in self.h.chunks_exact_mut(stride).take(k).enumerate() {
-            axpy(simd, u[i] * inverse, &u[..width], &mut row[..width]);
-            row[k] = -u[i] * inverse;
+        rank_one(self.arch, inverse, &u[..width], k, &mut self.h, stride);
+        for (row, u) in self.h.chunks_exact_mut(stride).zip(&u[..k]) {
+            row[k] = -u * inverse;
         }
         let row = &mut self.h[k * stride..][..padded(k + 1)];
         row.fill(0.0);
@@ -121,21 +125,25 @@ impl ActiveSet {
     }
 
     /// Drop the member in slot i, moving the others so that they stay optimal among themselves.
-    #[inline(always)]
-    fn remove<S: Simd>(&mut self, simd: S, i: usize) {
+    fn remove(&mut self, i: usize) {
         let (k, width, stride) = (self.len(), self.width(), self.stride);
         let last = k - 1;
         self.u[..width].copy_from_slice(&self.h[i * stride..][..width]);
         let inverse = self.u[i].recip();
         axpy(
-            simd,
+            self.arch,
             -self.x[i] * inverse,
             &self.u[..width],
             &mut self.x[..width],
         );
-        for (row, &u) in self.h.chunks_exact_mut(stride).zip(&self.u[..k]) {
-            axpy(simd, -u * inverse, &self.u[..width], &mut row[..width]);
-        }
+        rank_one(
+            self.arch,
+            -inverse,
+            &self.u[..width],
+            k,
+            &mut self.h,
+            stride,
+        );
         // The last member takes the free slot.
         self.h
             .copy_within(last * stride..last * stride + width, i * stride);
@@ -151,21 +159,24 @@ impl ActiveSet {
     }
 
     /// x ← x + H r for r in `column`.
-    #[inline(always)]
-    fn add_solution<S: Simd>(&mut self, simd: S) {
+    fn add_solution(&mut self) {
         let (k, width) = (self.len(), self.width());
-        let (h, stride) = (&self.h, self.stride);
+        let rows = Rows {
+            data: &self.h,
+            stride: self.stride,
+            index: None,
+        };
         combine(
-            simd,
+            self.arch,
+            1.0,
             &self.column[..k],
-            |i| &h[i * stride..][..width],
+            rows,
             &mut self.x[..width],
         );
     }
 
     /// Drop members with negative multipliers, the most negative first, until none is left.
-    #[inline(always)]
-    fn drop_negative<S: Simd>(&mut self, simd: S) {
+    fn drop_negative(&mut self) {
         loop {
             let mut worst = (0, 0.0);
             for (i, &x) in self.x[..self.len()].iter().enumerate() {
@@ -176,15 +187,13 @@ impl ActiveSet {
             if worst.1 >= 0.0 {
                 return;
             }
-            self.remove(simd, worst.0);
+            self.remove(worst.0);
         }
     }
 
     /// Start from a guess of the active set, leaving out dependent constraints and those with negative multipliers.
-    #[inline(always)]
-    pub(super) fn start<S: Simd, C: Constraints>(
+    pub(super) fn start<C: Constraints>(
         &mut self,
-        simd: S,
         c: &mut C,
         b: &[f64],
         guess: impl Iterator<Item = usize>,
@@ -194,36 +203,29 @@ impl ActiveSet {
             if self.len() == self.capacity {
                 break;
             }
-            self.load_column(simd, c, j);
+            self.load_column(c, j);
             let diagonal = c.diagonal(j);
-            let orthogonal = self.direction(simd, diagonal);
+            let orthogonal = self.direction(diagonal);
             if orthogonal > DEPENDENT * diagonal {
-                self.push(simd, j, orthogonal, 0.0);
+                self.push(j, orthogonal, 0.0);
             }
         }
         for (entry, &j) in self.column.iter_mut().zip(&self.members) {
             *entry = b[j as usize];
         }
-        self.add_solution(simd);
-        self.drop_negative(simd);
+        self.add_solution();
+        self.drop_negative();
     }
 
     /// Raise the multiplier of j from 0 until its constraint holds with equality. Members whose multiplier reaches 0 on
     /// the way leave. The members stay optimal among themselves all along, so the dual objective only rises.
-    #[inline(always)]
-    fn enter<S: Simd, C: Constraints>(
-        &mut self,
-        simd: S,
-        c: &mut C,
-        j: usize,
-        mut gradient: f64,
-    ) -> bool {
+    fn enter<C: Constraints>(&mut self, c: &mut C, j: usize, mut gradient: f64) -> bool {
         let diagonal = c.diagonal(j);
-        self.load_column(simd, c, j);
+        self.load_column(c, j);
         let mut value = 0.0;
         loop {
             let (k, width) = (self.len(), self.width());
-            let orthogonal = self.direction(simd, diagonal);
+            let orthogonal = self.direction(diagonal);
             let independent = orthogonal > DEPENDENT * diagonal && k < self.capacity;
             let mut step = if independent {
                 gradient / orthogonal
@@ -232,7 +234,12 @@ impl ActiveSet {
             };
             let mut leaving = None;
             if k > 0 {
-                let nearest = self.ratios(simd, width);
+                let nearest = ratios(
+                    self.arch,
+                    &self.x[..width],
+                    &self.u[..width],
+                    &mut self.ratio[..width],
+                );
                 if nearest < step {
                     step = nearest;
                     leaving = self.ratio[..k].iter().position(|&r| r == nearest);
@@ -242,41 +249,22 @@ impl ActiveSet {
                 return false; // a column of zeros: cannot happen for G = K + 1, whose diagonal is at least 1
             }
             let (u, x) = (&self.u[..width], &mut self.x[..width]);
-            axpy(simd, -step, u, x);
+            axpy(self.arch, -step, u, x);
             value += step;
             let Some(i) = leaving else {
-                self.push(simd, j, orthogonal, value);
+                self.push(j, orthogonal, value);
                 return true;
             };
             gradient -= step * orthogonal.max(0.0);
             self.x[i] = 0.0;
-            self.remove(simd, i);
+            self.remove(i);
         }
-    }
-
-    /// ratio_i ← x_i / u_i where u_i > 0, infinity elsewhere; the smallest.
-    #[inline(always)]
-    fn ratios<S: Simd>(&mut self, simd: S, width: usize) -> f64 {
-        let (x, _) = S::as_simd_f64s(&self.x[..width]);
-        let (u, _) = S::as_simd_f64s(&self.u[..width]);
-        let (ratio, _) = S::as_mut_simd_f64s(&mut self.ratio[..width]);
-        let zero = simd.splat_f64s(0.0);
-        let infinity = simd.splat_f64s(f64::INFINITY);
-        let mut nearest = infinity;
-        for ((ratio, x), u) in ratio.iter_mut().zip(x).zip(u) {
-            let quotient = simd.div_f64s(simd.max_f64s(*x, zero), *u);
-            *ratio = simd.select_f64s(simd.greater_than_f64s(*u, zero), quotient, infinity);
-            nearest = simd.min_f64s(nearest, *ratio);
-        }
-        simd.reduce_min_f64s(nearest)
     }
 
     /// Bring the members' own residual below `tolerance` and leave b − Gα in `g`, with zeros at the members.
     /// Returns the largest |residual| of a member.
-    #[inline(always)]
-    fn polish<S: Simd, C: Constraints>(
+    fn polish<C: Constraints>(
         &mut self,
-        simd: S,
         c: &mut C,
         b: &[f64],
         g: &mut [f64],
@@ -284,7 +272,7 @@ impl ActiveSet {
     ) -> f64 {
         let mut rounds = 0;
         loop {
-            c.gradient(simd, &self.members, &self.x, b, g);
+            c.gradient(&self.members, &self.x, b, g);
             let mut worst = 0.0_f64;
             let k = self.len();
             for (entry, &j) in self.column.iter_mut().zip(&self.members) {
@@ -302,10 +290,10 @@ impl ActiveSet {
             if rounds == REFINEMENTS {
                 // Updates have worn the inverse out: build it again from the same members.
                 let members = self.members.clone();
-                self.start(simd, c, b, members.into_iter().map(|j| j as usize));
+                self.start(c, b, members.into_iter().map(|j| j as usize));
             } else {
-                self.add_solution(simd);
-                self.drop_negative(simd);
+                self.add_solution();
+                self.drop_negative();
             }
             rounds += 1;
         }
@@ -314,10 +302,9 @@ impl ActiveSet {
     /// From a state whose members are optimal among themselves to the optimum over all `n` constraints.
     ///
     /// `g` is left holding b − Gα, with zeros at the members. Returns also the largest |residual| of a member.
-    #[inline(always)]
-    pub(super) fn run<S: Simd, C: Constraints>(
+    #[allow(clippy::too_many_arguments)] // one call a problem; a struct would only rename them
+    pub(super) fn run<C: Constraints>(
         &mut self,
-        simd: S,
         c: &mut C,
         b: &[f64],
         n: usize,
@@ -326,8 +313,8 @@ impl ActiveSet {
         entries: &mut usize,
     ) -> (End, f64) {
         loop {
-            let residual = self.polish(simd, c, b, g, tolerance);
-            let (mut j, mut top) = argmax(simd, g, n);
+            let residual = self.polish(c, b, g, tolerance);
+            let (mut j, mut top) = argmax(self.arch, g, n);
             if top <= tolerance {
                 return (End::Optimal, residual);
             }
@@ -340,25 +327,14 @@ impl ActiveSet {
                 top = g[j];
             }
             *entries -= 1;
-            if !self.enter(simd, c, j, top) {
+            if !self.enter(c, j, top) {
                 return (End::Limit, residual);
             }
         }
     }
 
     /// Σ α over the members.
-    #[inline(always)]
-    pub(super) fn total<S: Simd>(&self, simd: S) -> f64 {
-        let width = self.width();
-        if width == 0 {
-            return 0.0;
-        }
-        let ones = simd.splat_f64s(1.0);
-        let (x, _) = S::as_simd_f64s(&self.x[..width]);
-        let mut sum = simd.splat_f64s(0.0);
-        for x in x {
-            sum = simd.mul_add_e_f64s(ones, *x, sum);
-        }
-        simd.reduce_sum_f64s(sum)
+    pub(super) fn total(&self) -> f64 {
+        self.x[..self.len()].iter().sum()
     }
 }

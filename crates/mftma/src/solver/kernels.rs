@@ -1,8 +1,10 @@
-//! Vector kernels, compiled for the best instruction set at run time (through `pulp`).
+//! Vector kernels, compiled for each instruction set and chosen at run time (through `pulp`).
 //!
+//! Everything outside this file is compiled once, for the plain instruction set: the kernels are where the time goes,
+//! and compiling the whole solver three times over would take minutes.
 //! Every row is padded with zeros to a multiple of [`LANES`], so that no kernel has a tail.
 
-use pulp::Simd;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Padding of rows: the widest vector of doubles in use (AVX-512).
 pub(crate) const LANES: usize = 8;
@@ -12,9 +14,9 @@ pub(crate) fn padded(n: usize) -> usize {
     n.next_multiple_of(LANES)
 }
 
-/// y ← y + a·x.
+/// y + a·x, in place.
 #[inline(always)]
-pub(crate) fn axpy<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64]) {
+fn add_scaled<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64]) {
     let a = simd.splat_f64s(a);
     let (x, _) = S::as_simd_f64s(x);
     let (y, _) = S::as_mut_simd_f64s(y);
@@ -23,9 +25,8 @@ pub(crate) fn axpy<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64]) {
     }
 }
 
-/// x·y.
 #[inline(always)]
-pub(crate) fn dot<S: Simd>(simd: S, x: &[f64], y: &[f64]) -> f64 {
+fn inner<S: Simd>(simd: S, x: &[f64], y: &[f64]) -> f64 {
     let (x, _) = S::as_simd_f64s(x);
     let (y, _) = S::as_simd_f64s(y);
     let mut sum = simd.splat_f64s(0.0);
@@ -35,26 +36,74 @@ pub(crate) fn dot<S: Simd>(simd: S, x: &[f64], y: &[f64]) -> f64 {
     simd.reduce_sum_f64s(sum)
 }
 
-/// Largest entry; rows may not be empty.
-#[inline(always)]
-pub(crate) fn largest<S: Simd>(simd: S, x: &[f64]) -> f64 {
-    let (x, _) = S::as_simd_f64s(x);
-    let mut top = simd.splat_f64s(f64::NEG_INFINITY);
-    for x in x {
-        top = simd.max_f64s(top, *x);
-    }
-    simd.reduce_max_f64s(top)
+/// x·y.
+pub(crate) fn dot(arch: Arch, x: &[f64], y: &[f64]) -> f64 {
+    arch.dispatch(Dot { x, y })
 }
 
-/// First index of the largest of the first `n` entries, and its value.
-#[inline(always)]
-pub(crate) fn argmax<S: Simd>(simd: S, x: &[f64], n: usize) -> (usize, f64) {
+struct Dot<'a> {
+    x: &'a [f64],
+    y: &'a [f64],
+}
+
+impl WithSimd for Dot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        inner(simd, self.x, self.y)
+    }
+}
+
+/// y ← y + a·x.
+pub(crate) fn axpy(arch: Arch, a: f64, x: &[f64], y: &mut [f64]) {
+    arch.dispatch(Axpy { a, x, y });
+}
+
+struct Axpy<'a> {
+    a: f64,
+    x: &'a [f64],
+    y: &'a mut [f64],
+}
+
+impl WithSimd for Axpy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        add_scaled(simd, self.a, self.x, self.y);
+    }
+}
+
+/// H ← H + a·uuᵀ for the first rows of H, which are `stride` apart; as many as u has entries before its padding, `k`.
+pub(crate) fn rank_one(arch: Arch, a: f64, u: &[f64], k: usize, h: &mut [f64], stride: usize) {
+    arch.dispatch(RankOne { a, u, k, h, stride });
+}
+
+struct RankOne<'a> {
+    a: f64,
+    u: &'a [f64],
+    k: usize,
+    h: &'a mut [f64],
+    stride: usize,
+}
+
+impl WithSimd for RankOne<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let width = self.u.len();
+        for (row, u) in self.h.chunks_exact_mut(self.stride).zip(&self.u[..self.k]) {
+            add_scaled(simd, self.a * u, self.u, &mut row[..width]);
+        }
+    }
+}
+
+/// First index of the largest of the first `n` entries, and its value; (0, −∞) where n = 0.
+pub(crate) fn argmax(arch: Arch, x: &[f64], n: usize) -> (usize, f64) {
     let whole = n - n % LANES;
-    let mut top = if whole > 0 {
-        largest(simd, &x[..whole])
-    } else {
-        f64::NEG_INFINITY
-    };
+    let mut top = arch.dispatch(Largest { x: &x[..whole] });
     for &value in &x[whole..n] {
         top = top.max(value);
     }
@@ -62,140 +111,331 @@ pub(crate) fn argmax<S: Simd>(simd: S, x: &[f64], n: usize) -> (usize, f64) {
     (at, top)
 }
 
-/// out ← out + Σ_i c_i · row(i), each row as long as `out`.
-#[inline(always)]
-pub(crate) fn combine<'a, S: Simd>(
-    simd: S,
-    c: &[f64],
-    row: impl Fn(usize) -> &'a [f64],
-    out: &mut [f64],
-) {
-    let mut from = 0;
-    while from < out.len() {
-        let vectors = ((out.len() - from) / S::F64_LANES).min(8);
-        let to = from + vectors * S::F64_LANES;
-        let slice = &mut out[from..to];
-        match vectors {
-            1 => combine_columns::<S, 1>(simd, c, &row, from, slice),
-            2 => combine_columns::<S, 2>(simd, c, &row, from, slice),
-            3 => combine_columns::<S, 3>(simd, c, &row, from, slice),
-            4 => combine_columns::<S, 4>(simd, c, &row, from, slice),
-            5 => combine_columns::<S, 5>(simd, c, &row, from, slice),
-            6 => combine_columns::<S, 6>(simd, c, &row, from, slice),
-            7 => combine_columns::<S, 7>(simd, c, &row, from, slice),
-            _ => combine_columns::<S, 8>(simd, c, &row, from, slice),
+struct Largest<'a> {
+    x: &'a [f64],
+}
+
+impl WithSimd for Largest<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let (x, _) = S::as_simd_f64s(self.x);
+        let mut top = simd.splat_f64s(f64::NEG_INFINITY);
+        for x in x {
+            top = simd.max_f64s(top, *x);
         }
-        from = to;
+        simd.reduce_max_f64s(top)
     }
 }
 
-/// `combine` for the columns from `from` on that fit in N registers.
-#[inline(always)]
-fn combine_columns<'a, S: Simd, const N: usize>(
-    simd: S,
-    c: &[f64],
-    row: &impl Fn(usize) -> &'a [f64],
-    from: usize,
-    out: &mut [f64],
-) {
-    let (out, _) = S::as_mut_simd_f64s(out);
-    let mut sums = [simd.splat_f64s(0.0); N];
-    for n in 0..N {
-        sums[n] = out[n];
+/// Σ_j w_j · max(0, x_j + shift)².
+pub(crate) fn squared_excess(arch: Arch, x: &[f64], w: &[f64], shift: f64) -> f64 {
+    arch.dispatch(SquaredExcess { x, w, shift })
+}
+
+struct SquaredExcess<'a> {
+    x: &'a [f64],
+    w: &'a [f64],
+    shift: f64,
+}
+
+impl WithSimd for SquaredExcess<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let (x, _) = S::as_simd_f64s(self.x);
+        let (w, _) = S::as_simd_f64s(self.w);
+        let (zero, shift) = (simd.splat_f64s(0.0), simd.splat_f64s(self.shift));
+        let mut sum = zero;
+        for (x, w) in x.iter().zip(w) {
+            let excess = simd.max_f64s(simd.add_f64s(*x, shift), zero);
+            sum = simd.mul_add_e_f64s(simd.mul_f64s(excess, *w), excess, sum);
+        }
+        simd.reduce_sum_f64s(sum)
     }
-    for (i, &c) in c.iter().enumerate() {
-        let (row, _) = S::as_simd_f64s(&row(i)[from..from + N * S::F64_LANES]);
-        let c = simd.splat_f64s(c);
-        for n in 0..N {
-            sums[n] = simd.mul_add_e_f64s(c, row[n], sums[n]);
+}
+
+/// ratio_i ← max(0, x_i) / u_i where u_i > 0, infinity elsewhere; returns the smallest.
+pub(crate) fn ratios(arch: Arch, x: &[f64], u: &[f64], ratio: &mut [f64]) -> f64 {
+    arch.dispatch(Ratios { x, u, ratio })
+}
+
+struct Ratios<'a> {
+    x: &'a [f64],
+    u: &'a [f64],
+    ratio: &'a mut [f64],
+}
+
+impl WithSimd for Ratios<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let (x, _) = S::as_simd_f64s(self.x);
+        let (u, _) = S::as_simd_f64s(self.u);
+        let (ratio, _) = S::as_mut_simd_f64s(self.ratio);
+        let zero = simd.splat_f64s(0.0);
+        let infinity = simd.splat_f64s(f64::INFINITY);
+        let mut nearest = infinity;
+        for ((ratio, x), u) in ratio.iter_mut().zip(x).zip(u) {
+            let quotient = simd.div_f64s(simd.max_f64s(*x, zero), *u);
+            *ratio = simd.select_f64s(simd.greater_than_f64s(*u, zero), quotient, infinity);
+            nearest = simd.min_f64s(nearest, *ratio);
+        }
+        simd.reduce_min_f64s(nearest)
+    }
+}
+
+/// Coordinate descent on ½αᵀGα − αᵀb over α ≥ 0: up to `sweeps` passes, fewer once a pass leaves the support as it was.
+/// On entry and exit `g` is b − Gα.
+pub(crate) struct Descent<'a> {
+    pub(crate) gram: &'a [f64],
+    pub(crate) stride: usize,
+    pub(crate) inverse_diagonal: &'a [f64],
+    pub(crate) tolerance: f64,
+    pub(crate) sweeps: usize,
+    pub(crate) alpha: &'a mut [f64],
+    pub(crate) g: &'a mut [f64],
+    pub(crate) m: usize,
+}
+
+impl WithSimd for Descent<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            gram,
+            stride,
+            inverse_diagonal,
+            tolerance,
+            sweeps,
+            alpha,
+            g,
+            m,
+        } = self;
+        for _ in 0..sweeps {
+            let mut changed = false;
+            for j in 0..m {
+                let old = alpha[j];
+                if old == 0.0 && g[j] <= tolerance {
+                    continue;
+                }
+                let new = (old + g[j] * inverse_diagonal[j]).max(0.0);
+                changed |= (old > 0.0) != (new > 0.0);
+                alpha[j] = new;
+                add_scaled(simd, old - new, &gram[j * stride..][..stride], g);
+            }
+            if !changed {
+                break;
+            }
         }
     }
-    out[..N].copy_from_slice(&sums);
+}
+
+/// Rows of a matrix, one after another or by index.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) data: &'a [f64],
+    pub(crate) stride: usize,
+    /// Row i of the sum is this row of the matrix.
+    pub(crate) index: Option<&'a [u32]>,
+}
+
+/// out ← out + scale·Σ_i c_i · row_i, over as many columns as `out` has.
+pub(crate) fn combine(arch: Arch, scale: f64, c: &[f64], rows: Rows<'_>, out: &mut [f64]) {
+    arch.dispatch(Combine {
+        scale,
+        c,
+        rows,
+        out,
+    });
+}
+
+struct Combine<'a> {
+    scale: f64,
+    c: &'a [f64],
+    rows: Rows<'a>,
+    out: &'a mut [f64],
+}
+
+impl WithSimd for Combine<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let mut from = 0;
+        while from < self.out.len() {
+            let vectors = ((self.out.len() - from) / S::F64_LANES).min(8);
+            match vectors {
+                1 => self.columns::<S, 1>(simd, from),
+                2 => self.columns::<S, 2>(simd, from),
+                3 => self.columns::<S, 3>(simd, from),
+                4 => self.columns::<S, 4>(simd, from),
+                5 => self.columns::<S, 5>(simd, from),
+                6 => self.columns::<S, 6>(simd, from),
+                7 => self.columns::<S, 7>(simd, from),
+                _ => self.columns::<S, 8>(simd, from),
+            }
+            from += vectors * S::F64_LANES;
+        }
+    }
+}
+
+impl Combine<'_> {
+    /// The columns from `from` on that fit in N registers.
+    #[inline(always)]
+    fn columns<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
+        let width = N * S::F64_LANES;
+        let (out, _) = S::as_mut_simd_f64s(&mut self.out[from..from + width]);
+        let mut sums = [simd.splat_f64s(0.0); N];
+        sums.copy_from_slice(out);
+        let Rows {
+            data,
+            stride,
+            index,
+        } = self.rows;
+        for (i, &c) in self.c.iter().enumerate() {
+            let row = index.map_or(i, |index| index[i] as usize);
+            let (row, _) = S::as_simd_f64s(&data[row * stride + from..][..width]);
+            let c = simd.splat_f64s(self.scale * c);
+            for n in 0..N {
+                sums[n] = simd.mul_add_e_f64s(c, row[n], sums[n]);
+            }
+        }
+        out.copy_from_slice(&sums);
+    }
 }
 
 /// out ← left · right for `left` (rows, inner) and `right` (inner, columns), all row-major; rows of `left` are
 /// `left_stride` apart, those of `right` and `out` are `stride` long (padded).
-#[inline(always)]
-pub(crate) fn product<S: Simd>(
-    simd: S,
-    left: &[f64],
-    left_stride: usize,
+pub(crate) fn product(
+    arch: Arch,
+    (left, left_stride): (&[f64], usize),
     inner: usize,
     right: &[f64],
     stride: usize,
     out: &mut [f64],
 ) {
-    let mut rows = out.chunks_exact_mut(4 * stride);
+    let mut blocks = out.chunks_exact_mut(4 * stride);
     let mut done = 0;
-    for block in rows.by_ref() {
-        let mut from = 0;
-        while from < stride {
-            if stride - from >= 4 * S::F64_LANES {
-                product_tile::<S, 4>(
-                    simd,
-                    &left[done * left_stride..],
-                    left_stride,
-                    inner,
-                    right,
-                    stride,
-                    from,
-                    block,
-                );
-                from += 4 * S::F64_LANES;
-            } else {
-                product_tile::<S, 1>(
-                    simd,
-                    &left[done * left_stride..],
-                    left_stride,
-                    inner,
-                    right,
-                    stride,
-                    from,
-                    block,
-                );
-                from += S::F64_LANES;
-            }
-        }
+    for out in blocks.by_ref() {
+        let left = &left[done * left_stride..];
+        arch.dispatch(FourRows {
+            left,
+            left_stride,
+            inner,
+            right,
+            stride,
+            out,
+        });
         done += 4;
     }
-    for out in rows.into_remainder().chunks_exact_mut(stride) {
+    for out in blocks.into_remainder().chunks_exact_mut(stride) {
         out.fill(0.0);
+        let left = &left[done * left_stride..][..inner];
         combine(
-            simd,
-            &left[done * left_stride..][..inner],
-            |i| &right[i * stride..][..stride],
+            arch,
+            1.0,
+            left,
+            Rows {
+                data: right,
+                stride,
+                index: None,
+            },
             out,
         );
         done += 1;
     }
 }
 
-/// Four rows and N registers of columns of [`product`].
-#[inline(always)]
-#[allow(clippy::too_many_arguments)] // the operands of a matrix product and one offset
-fn product_tile<S: Simd, const N: usize>(
-    simd: S,
-    left: &[f64],
+/// Four rows of a [`product`].
+struct FourRows<'a> {
+    left: &'a [f64],
     left_stride: usize,
     inner: usize,
-    right: &[f64],
+    right: &'a [f64],
     stride: usize,
-    from: usize,
-    out: &mut [f64],
-) {
-    let mut sums = [[simd.splat_f64s(0.0); N]; 4];
-    let rows: [&[f64]; 4] = core::array::from_fn(|r| &left[r * left_stride..][..inner]);
-    for i in 0..inner {
-        let (right, _) = S::as_simd_f64s(&right[i * stride + from..][..N * S::F64_LANES]);
-        for r in 0..4 {
-            let l = simd.splat_f64s(rows[r][i]);
-            for n in 0..N {
-                sums[r][n] = simd.mul_add_e_f64s(l, right[n], sums[r][n]);
+    out: &'a mut [f64],
+}
+
+impl WithSimd for FourRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let mut from = 0;
+        while from < self.stride {
+            if self.stride - from >= 4 * S::F64_LANES {
+                self.columns::<S, 4>(simd, from);
+                from += 4 * S::F64_LANES;
+            } else {
+                self.columns::<S, 1>(simd, from);
+                from += S::F64_LANES;
             }
         }
     }
-    for r in 0..4 {
-        let (out, _) = S::as_mut_simd_f64s(&mut out[r * stride + from..][..N * S::F64_LANES]);
-        out.copy_from_slice(&sums[r]);
+}
+
+impl FourRows<'_> {
+    /// The columns from `from` on that fit in N registers for each row.
+    #[inline(always)]
+    fn columns<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
+        let width = N * S::F64_LANES;
+        let mut sums = [[simd.splat_f64s(0.0); N]; 4];
+        let rows: [&[f64]; 4] =
+            core::array::from_fn(|r| &self.left[r * self.left_stride..][..self.inner]);
+        for i in 0..self.inner {
+            let (right, _) = S::as_simd_f64s(&self.right[i * self.stride + from..][..width]);
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let l = simd.splat_f64s(row[i]);
+                for n in 0..N {
+                    sums[n] = simd.mul_add_e_f64s(l, right[n], sums[n]);
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let (out, _) = S::as_mut_simd_f64s(&mut self.out[r * self.stride + from..][..width]);
+            out.copy_from_slice(sums);
+        }
+    }
+}
+
+/// Turn independent Gaussian rows (padded to `width`) into orthogonal rows that keep their lengths: a Haar-distributed
+/// frame with independent χ lengths, since a Gaussian vector's length does not depend on its direction.
+pub(crate) fn orthogonalise(arch: Arch, rows: &mut [f64], width: usize) {
+    arch.dispatch(Orthogonalise { rows, width });
+}
+
+struct Orthogonalise<'a> {
+    rows: &'a mut [f64],
+    width: usize,
+}
+
+impl WithSimd for Orthogonalise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, width } = self;
+        let n = rows.len() / width;
+        for i in 0..n {
+            let (before, rest) = rows.split_at_mut(i * width);
+            let row = &mut rest[..width];
+            let length = inner(simd, row, row);
+            for other in before.chunks_exact(width) {
+                let c = inner(simd, other, row) / inner(simd, other, other);
+                add_scaled(simd, -c, other, row);
+            }
+            let left = inner(simd, row, row);
+            let scale = if left > 0.0 {
+                (length / left).sqrt()
+            } else {
+                0.0
+            };
+            row.iter_mut().for_each(|t| *t *= scale);
+        }
     }
 }

@@ -16,11 +16,11 @@
 mod active_set;
 pub(crate) mod kernels;
 
-use pulp::Simd;
+use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
 use active_set::{ActiveSet, Constraints, End};
-use kernels::{axpy, combine, largest, padded};
+use kernels::{Descent, Rows, argmax, axpy, combine, padded};
 
 /// Outcome for one Gaussian vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -108,12 +108,15 @@ pub(crate) struct PointSet {
     pub(crate) by_point: Vec<f64>,
     pub(crate) r_stride: usize,
     /// G_jj = K_jj + 1.
-    diagonal: Vec<f64>,
+    pub(crate) diagonal: Vec<f64>,
+    /// 1/G_jj, padded.
+    pub(crate) inverse_diagonal: Vec<f64>,
     /// G (M, M), rows padded to `m_stride`, where it is held.
     gram: Option<Vec<f64>>,
     /// √max G_jj: the length of the longest S̃.
     longest: f64,
     tuning: Tuning,
+    pub(crate) arch: Arch,
 }
 
 impl PointSet {
@@ -164,6 +167,10 @@ impl PointSet {
             None => row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum(),
         };
         let diagonal: Vec<f64> = (0..m).map(|j| 1.0 + inner(j, j).max(0.0)).collect();
+        let mut inverse_diagonal = vec![0.0; m_stride];
+        for (inverse, diagonal) in inverse_diagonal.iter_mut().zip(&diagonal) {
+            *inverse = diagonal.recip();
+        }
         let held = m <= 64 || m <= tuning.generate_above * rank;
         let gram = held.then(|| {
             let mut g = vec![0.0; m * m_stride];
@@ -186,9 +193,11 @@ impl PointSet {
             by_point,
             r_stride,
             diagonal,
+            inverse_diagonal,
             gram,
             longest,
             tuning,
+            arch: Arch::new(),
         }
     }
 
@@ -205,7 +214,7 @@ impl PointSet {
             Local::new(self)
         };
         Workspace {
-            active: ActiveSet::new(capacity),
+            active: ActiveSet::new(self.arch, capacity),
             g: vec![0.0; self.m_stride],
             alpha: vec![0.0; self.m_stride],
             position: vec![0.0; self.r_stride],
@@ -216,21 +225,14 @@ impl PointSet {
 
     /// Solve for one vector. `b` = S̃ᵀT + κ, padded with zeros to `m_stride`; `length` = ‖(t, t₀ + κ)‖ sets the scale
     /// of the residual. The active multipliers are left in the workspace.
-    #[inline(always)]
-    pub(crate) fn solve<S: Simd>(
-        &self,
-        simd: S,
-        b: &[f64],
-        length: f64,
-        w: &mut Workspace,
-    ) -> Outcome {
+    pub(crate) fn solve(&self, b: &[f64], length: f64, w: &mut Workspace) -> Outcome {
         let scale = self.longest * length.max(f64::MIN_POSITIVE);
         let tolerance = self.tuning.tolerance * scale;
         let mut entries = 20 * self.m + 1000;
         w.active.clear();
         let (end, residual) = match &self.gram {
-            Some(gram) => self.solve_held(simd, gram, b, tolerance, &mut entries, w),
-            None => self.solve_generated(simd, b, tolerance, &mut entries, w),
+            Some(gram) => self.solve_held(gram, b, tolerance, &mut entries, w),
+            None => self.solve_generated(b, tolerance, &mut entries, w),
         };
         // What is left in g is b − Gα with zeros at the members.
         let mut violation = 0.0_f64;
@@ -240,7 +242,7 @@ impl PointSet {
             binding += usize::from(g >= -tolerance);
         }
         let kkt = violation.max(residual) / scale;
-        let sum = w.active.total(simd);
+        let sum = w.active.total();
         let mut f = 0.0;
         for (&j, &x) in w.members().iter().zip(&w.active.x) {
             f += x * b[j as usize];
@@ -263,10 +265,8 @@ impl PointSet {
     }
 
     /// The whole of G at hand.
-    #[inline(always)]
-    fn solve_held<S: Simd>(
+    fn solve_held(
         &self,
-        simd: S,
         gram: &[f64],
         b: &[f64],
         tolerance: f64,
@@ -274,32 +274,32 @@ impl PointSet {
         w: &mut Workspace,
     ) -> (End, f64) {
         let mut held = Held {
+            arch: self.arch,
             gram,
             stride: self.m_stride,
             diagonal: &self.diagonal,
         };
         if 2 * self.rank >= self.m {
-            self.guess(simd, gram, b, tolerance, w);
+            self.guess(gram, b, tolerance, w);
             let alpha = &w.alpha;
             w.active
-                .start(simd, &mut held, b, (0..self.m).filter(|&j| alpha[j] > 0.0));
+                .start(&mut held, b, (0..self.m).filter(|&j| alpha[j] > 0.0));
         }
         w.active
-            .run(simd, &mut held, b, self.m, &mut w.g, tolerance, entries)
+            .run(&mut held, b, self.m, &mut w.g, tolerance, entries)
     }
 
     /// A guess of the active set in `w.alpha`: the optimum as if the points were orthogonal, then coordinate descent.
-    #[inline(always)]
-    fn guess<S: Simd>(&self, simd: S, gram: &[f64], b: &[f64], tolerance: f64, w: &mut Workspace) {
+    fn guess(&self, gram: &[f64], b: &[f64], tolerance: f64, w: &mut Workspace) {
         let m = self.m;
         // With K diagonal the optimum is α_j = max(0, b_j − A)/K_jj with A = Σα: Newton on that convex equation.
         let floor = 1e-6 * self.longest * self.longest;
         let mut total = 0.0;
         for _ in 0..6 {
             let (mut sum, mut slope) = (0.0, 1.0);
-            for j in 0..m {
-                let k = 1.0 / (self.diagonal[j] - 1.0).max(floor);
-                let excess = b[j] - total;
+            for (b, diagonal) in b.iter().zip(&self.diagonal) {
+                let k = 1.0 / (diagonal - 1.0).max(floor);
+                let excess = b - total;
                 sum += if excess > 0.0 { excess * k } else { 0.0 };
                 slope += if excess > 0.0 { k } else { 0.0 };
             }
@@ -316,48 +316,35 @@ impl PointSet {
             w.alpha[j] = if excess > 0.0 { excess / k } else { 0.0 };
             if excess > 0.0 {
                 axpy(
-                    simd,
+                    self.arch,
                     -w.alpha[j],
                     &gram[j * self.m_stride..][..self.m_stride],
                     &mut w.g,
                 );
             }
         }
-        for _ in 0..self.tuning.sweeps {
-            let mut changed = false;
-            for j in 0..m {
-                let old = w.alpha[j];
-                if old == 0.0 && w.g[j] <= tolerance {
-                    continue;
-                }
-                let new = (old + w.g[j] / self.diagonal[j]).max(0.0);
-                changed |= (old > 0.0) != (new > 0.0);
-                w.alpha[j] = new;
-                axpy(
-                    simd,
-                    old - new,
-                    &gram[j * self.m_stride..][..self.m_stride],
-                    &mut w.g,
-                );
-            }
-            if !changed {
-                break;
-            }
-        }
+        self.arch.dispatch(Descent {
+            gram,
+            stride: self.m_stride,
+            inverse_diagonal: &self.inverse_diagonal,
+            tolerance,
+            sweeps: self.tuning.sweeps,
+            alpha: &mut w.alpha,
+            g: &mut w.g,
+            m,
+        });
     }
 
     /// Constraints taken up as they are violated.
-    #[inline(always)]
-    fn solve_generated<S: Simd>(
+    fn solve_generated(
         &self,
-        simd: S,
         b: &[f64],
         tolerance: f64,
         entries: &mut usize,
         w: &mut Workspace,
     ) -> (End, f64) {
         w.local.clear();
-        let top = largest(simd, &b[..self.m_stride]);
+        let top = argmax(self.arch, b, self.m).1;
         // Start from the constraints within a fraction of the most violated one; the fraction follows what the last
         // vectors of the same chunk needed.
         let wanted = self.rank + 8;
@@ -381,7 +368,6 @@ impl PointSet {
                 local: &mut w.local,
             };
             let (end, residual) = w.active.run(
-                simd,
                 &mut view,
                 &b_local[..stride],
                 n,
@@ -395,36 +381,32 @@ impl PointSet {
             w.position.fill(0.0);
             let members = &w.active.members;
             let ids = &w.local.ids;
-            combine(
-                simd,
-                &w.active.x[..members.len()],
-                |i| self.point(ids[members[i] as usize] as usize),
-                &mut w.position,
-            );
-            let sum = w.active.total(simd);
+            w.local.globals.clear();
+            w.local
+                .globals
+                .extend(members.iter().map(|&i| ids[i as usize]));
+            let x = &w.active.x[..members.len()];
+            let rows = Rows {
+                data: &self.by_point,
+                stride: self.r_stride,
+                index: Some(&w.local.globals),
+            };
+            combine(self.arch, 1.0, x, rows, &mut w.position);
+            let sum = w.active.total();
             for (g, b) in w.g.iter_mut().zip(b) {
                 *g = b - sum;
             }
-            for p in &mut w.position {
-                *p = -*p;
+            let rows = Rows {
+                data: &self.by_coordinate,
+                stride: self.m_stride,
+                index: None,
+            };
+            combine(self.arch, -1.0, &w.position[..self.rank], rows, &mut w.g);
+            for &j in &w.local.globals {
+                w.g[j as usize] = 0.0;
             }
-            combine(
-                simd,
-                &w.position[..self.rank],
-                |d| &self.by_coordinate[d * self.m_stride..][..self.m_stride],
-                &mut w.g,
-            );
-            for &i in members {
-                w.g[ids[i as usize] as usize] = 0.0;
-            }
-            w.g[self.m..].fill(f64::NEG_INFINITY);
-            let top = largest(simd, &w.g);
-            w.g[self.m..].fill(0.0);
+            let top = argmax(self.arch, &w.g, self.m).1;
             if top <= tolerance || end == End::Limit {
-                w.local.globals.clear();
-                w.local
-                    .globals
-                    .extend(members.iter().map(|&i| ids[i as usize]));
                 return (end, residual);
             }
             if w.local.ids.len() + self.tuning.batch > w.local.stride {
@@ -481,37 +463,32 @@ impl Workspace {
 }
 
 struct Held<'a> {
+    arch: Arch,
     gram: &'a [f64],
     stride: usize,
     diagonal: &'a [f64],
 }
 
 impl Constraints for Held<'_> {
-    #[inline(always)]
     fn diagonal(&self, j: usize) -> f64 {
         self.diagonal[j]
     }
 
-    #[inline(always)]
-    fn column<S: Simd>(&mut self, _: S, j: usize, members: &[u32], out: &mut [f64]) {
+    fn column(&mut self, j: usize, members: &[u32], out: &mut [f64]) {
         let row = &self.gram[j * self.stride..][..self.stride];
         for (out, &i) in out.iter_mut().zip(members) {
             *out = row[i as usize];
         }
     }
 
-    #[inline(always)]
-    fn gradient<S: Simd>(&mut self, simd: S, members: &[u32], x: &[f64], b: &[f64], g: &mut [f64]) {
-        g.fill(0.0);
-        combine(
-            simd,
-            &x[..members.len()],
-            |i| &self.gram[members[i] as usize * self.stride..][..self.stride],
-            g,
-        );
-        for (g, b) in g.iter_mut().zip(b) {
-            *g = b - *g;
-        }
+    fn gradient(&mut self, members: &[u32], x: &[f64], b: &[f64], g: &mut [f64]) {
+        g.copy_from_slice(b);
+        let rows = Rows {
+            data: self.gram,
+            stride: self.stride,
+            index: Some(members),
+        };
+        combine(self.arch, -1.0, &x[..members.len()], rows, g);
     }
 }
 
@@ -550,7 +527,6 @@ impl Local {
         self.globals.clear();
     }
 
-    #[inline(always)]
     fn push(&mut self, set: &PointSet, j: usize, b: f64) {
         let n = self.ids.len();
         for (d, &value) in set.point(j)[..set.rank].iter().enumerate() {
@@ -561,7 +537,6 @@ impl Local {
     }
 
     /// Take up to `most` constraints whose `score` exceeds `threshold`, and at least the highest scoring one.
-    #[inline(always)]
     fn take(
         &mut self,
         set: &PointSet,
@@ -605,13 +580,11 @@ struct Generated<'a> {
 }
 
 impl Constraints for Generated<'_> {
-    #[inline(always)]
     fn diagonal(&self, j: usize) -> f64 {
         self.set.diagonal[self.local.ids[j] as usize]
     }
 
-    #[inline(always)]
-    fn column<S: Simd>(&mut self, simd: S, j: usize, members: &[u32], out: &mut [f64]) {
+    fn column(&mut self, j: usize, members: &[u32], out: &mut [f64]) {
         let Local {
             ids,
             by_coordinate,
@@ -623,45 +596,45 @@ impl Constraints for Generated<'_> {
         let full = &mut full_column[..width];
         full.fill(1.0);
         let point = &self.set.point(ids[j] as usize)[..self.set.rank];
-        combine(
-            simd,
-            point,
-            |d| &by_coordinate[d * *stride..][..width],
-            full,
-        );
+        let rows = Rows {
+            data: by_coordinate,
+            stride: *stride,
+            index: None,
+        };
+        combine(self.set.arch, 1.0, point, rows, full);
         for (out, &i) in out.iter_mut().zip(members) {
             *out = full[i as usize];
         }
     }
 
-    #[inline(always)]
-    fn gradient<S: Simd>(&mut self, simd: S, members: &[u32], x: &[f64], b: &[f64], g: &mut [f64]) {
+    fn gradient(&mut self, members: &[u32], x: &[f64], b: &[f64], g: &mut [f64]) {
         let Local {
             ids,
             by_coordinate,
             stride,
             y,
+            globals,
             ..
         } = &mut *self.local;
         y.fill(0.0);
         let x = &x[..members.len()];
-        combine(
-            simd,
-            x,
-            |i| self.set.point(ids[members[i] as usize] as usize),
-            y,
-        );
+        globals.clear();
+        globals.extend(members.iter().map(|&i| ids[i as usize]));
+        let points = Rows {
+            data: &self.set.by_point,
+            stride: self.set.r_stride,
+            index: Some(globals),
+        };
+        combine(self.set.arch, 1.0, x, points, y);
         let sum: f64 = x.iter().sum();
-        g.fill(sum);
-        let width = g.len();
-        combine(
-            simd,
-            &y[..self.set.rank],
-            |d| &by_coordinate[d * *stride..][..width],
-            g,
-        );
         for (g, b) in g.iter_mut().zip(b) {
-            *g = b - *g;
+            *g = b - sum;
         }
+        let rows = Rows {
+            data: by_coordinate,
+            stride: *stride,
+            index: None,
+        };
+        combine(self.set.arch, -1.0, &y[..self.set.rank], rows, g);
     }
 }

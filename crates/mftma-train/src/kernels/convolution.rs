@@ -1,0 +1,557 @@
+//! Convolution: products of vectors over examples with single weights, tap by tap.
+
+use rayon::prelude::*;
+
+use super::buffer::Pool;
+use super::simd::{Kernel, Level, Vector, WIDTH};
+use super::{LANES, Lanes, load, store};
+
+/// Output channels computed together: with two vectors each, 16 sums stay in registers.
+const TILE: usize = 8;
+
+/// Channels of either side in one tile of the weight gradient: 4 × 4 sums.
+const SIDE: usize = 4;
+
+/// Pixels (times blocks) gathered for one pass of the weight gradient; each side of a tile then takes 16 KiB of L1.
+const GATHER: usize = 32;
+
+/// Bytes of input that one pass of the product should leave in the second-level cache.
+const NEAR: usize = 1 << 19;
+
+/// Sizes of a convolution (or, on one pixel, of a linear layer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) channels_in: usize,
+    pub(crate) channels_out: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
+impl Geometry {
+    /// A linear layer: one pixel.
+    pub(crate) fn linear(channels_in: usize, channels_out: usize) -> Self {
+        Self {
+            channels_in,
+            channels_out,
+            height: 1,
+            width: 1,
+            kernel: 1,
+            stride: 1,
+            padding: 0,
+        }
+    }
+
+    /// Rows and columns of the output; 0 where the kernel is larger than the padded image.
+    pub(crate) fn output(&self) -> (usize, usize) {
+        let side = |size: usize| match (size + 2 * self.padding).checked_sub(self.kernel) {
+            Some(room) => room / self.stride + 1,
+            None => 0,
+        };
+        (side(self.height), side(self.width))
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel * self.kernel
+    }
+
+    fn pixels_in(&self) -> usize {
+        self.height * self.width
+    }
+
+    fn pixels_out(&self) -> usize {
+        let (height, width) = self.output();
+        height * width
+    }
+
+    /// Input row (or column) that output `o` reads at tap `tap`, if it is inside.
+    pub(super) fn source(&self, o: usize, tap: usize, size: usize) -> Option<usize> {
+        (o * self.stride + tap)
+            .checked_sub(self.padding)
+            .filter(|i| *i < size)
+    }
+
+    /// Outputs `lo..hi` of a row whose tap `tap` is inside the input.
+    fn inside(&self, tap: usize, size: usize, outputs: usize) -> (usize, usize) {
+        let lo = self.padding.saturating_sub(tap).div_ceil(self.stride);
+        let hi = (size + self.padding)
+            .saturating_sub(tap)
+            .div_ceil(self.stride)
+            .min(outputs);
+        (lo.min(hi), hi)
+    }
+}
+
+/// A stretch of input (pixels × channels, contiguous) and the stretch of packed weights it meets.
+#[derive(Clone, Copy)]
+struct Run {
+    input: usize,
+    weight: usize,
+    len: usize,
+}
+
+/// For each output pixel, the runs whose products make it up.
+struct Pattern {
+    starts: Vec<usize>,
+    runs: Vec<Run>,
+}
+
+impl Pattern {
+    /// `source(pixel, tap)` is the input pixel met by `tap` (in packed order), if any.
+    fn new(
+        pixels: usize,
+        taps: usize,
+        channels: usize,
+        source: impl Fn(usize, usize) -> Option<usize>,
+    ) -> Self {
+        let mut starts = Vec::with_capacity(pixels + 1);
+        let mut runs: Vec<Run> = Vec::new();
+        starts.push(0);
+        for pixel in 0..pixels {
+            let first = runs.len();
+            for tap in 0..taps {
+                let Some(input) = source(pixel, tap) else {
+                    continue;
+                };
+                let run = Run {
+                    input: input * channels,
+                    weight: tap * channels,
+                    len: channels,
+                };
+                match runs[first..].last_mut() {
+                    Some(last)
+                        if last.input + last.len == run.input
+                            && last.weight + last.len == run.weight =>
+                    {
+                        last.len += run.len;
+                    }
+                    _ => runs.push(run),
+                }
+            }
+            starts.push(runs.len());
+        }
+        Self { starts, runs }
+    }
+
+    fn of(&self, pixel: usize) -> &[Run] {
+        &self.runs[self.starts[pixel]..self.starts[pixel + 1]]
+    }
+}
+
+/// Reorders weights to `[tile][tap][channel][TILE]`, padded with 0 to whole tiles.
+fn pack(
+    tiles: usize,
+    taps: usize,
+    channels: usize,
+    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+    outputs: usize,
+) -> Vec<[f32; TILE]> {
+    let mut packed = vec![[0.0; TILE]; tiles * taps * channels];
+    packed
+        .par_chunks_mut(taps * channels)
+        .enumerate()
+        .for_each(|(tile, packed)| {
+            for lane in 0..TILE.min(outputs - tile * TILE) {
+                for channel in 0..channels {
+                    for tap in 0..taps {
+                        packed[tap * channels + channel][lane] =
+                            weight(tile * TILE + lane, channel, tap);
+                    }
+                }
+            }
+        });
+    packed
+}
+
+/// Outputs of some pixels and some tiles of channels.
+struct Product<'a> {
+    /// `[pixel][channel]` of the pixels and channels to compute.
+    out: &'a mut [Lanes],
+    /// Channels per pixel in `out`.
+    channels: usize,
+    first_pixel: usize,
+    first_channel: usize,
+    input: &'a [Lanes],
+    packed: &'a [[f32; TILE]],
+    tile_len: usize,
+    pattern: &'a Pattern,
+    bias: Option<&'a [f32]>,
+}
+
+impl Kernel for Product<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let pixels = self.out.len() / self.channels;
+        for first in (0..self.channels).step_by(TILE) {
+            let tile = (self.first_channel + first) / TILE;
+            let weights = &self.packed[tile * self.tile_len..(tile + 1) * self.tile_len];
+            let used = TILE.min(self.channels - first);
+            let mut start = [0.0; TILE];
+            if let Some(bias) = self.bias {
+                let from = self.first_channel + first;
+                start[..used].copy_from_slice(&bias[from..from + used]);
+            }
+            for pixel in 0..pixels {
+                let mut sums: [[V; 2]; TILE] = [[V::splat(0.0); 2]; TILE];
+                for lane in 0..TILE {
+                    sums[lane] = [V::splat(start[lane]); 2];
+                }
+                for run in self.pattern.of(self.first_pixel + pixel) {
+                    let input = &self.input[run.input..run.input + run.len];
+                    let weights = &weights[run.weight..run.weight + run.len];
+                    for (input, weights) in input.iter().zip(weights) {
+                        let x: [V; 2] = load(input);
+                        for lane in 0..TILE {
+                            let weight = V::splat(weights[lane]);
+                            sums[lane][0] = x[0].mul_add(weight, sums[lane][0]);
+                            sums[lane][1] = x[1].mul_add(weight, sums[lane][1]);
+                        }
+                    }
+                }
+                let out = &mut self.out[pixel * self.channels + first..][..used];
+                for (out, sums) in out.iter_mut().zip(sums) {
+                    store(sums, out);
+                }
+            }
+        }
+    }
+}
+
+/// Runs [`Product`] over all blocks, in parallel over blocks and pixels (or channels, where there is one pixel).
+#[allow(clippy::too_many_arguments)]
+fn product(
+    level: Level,
+    input: &[Lanes],
+    input_per_block: usize,
+    packed: &[[f32; TILE]],
+    tile_len: usize,
+    pattern: &Pattern,
+    bias: Option<&[f32]>,
+    channels: usize,
+    pixels: usize,
+    out: &mut [Lanes],
+) {
+    let per_block = channels * pixels;
+    out.par_chunks_mut(per_block)
+        .zip(input.par_chunks(input_per_block))
+        .for_each(|(out, input)| {
+            let run = |out, channels, first_pixel, first_channel| {
+                level.run(Product {
+                    out,
+                    channels,
+                    first_pixel,
+                    first_channel,
+                    input,
+                    packed,
+                    tile_len,
+                    pattern,
+                    bias,
+                });
+            };
+            if pixels == 1 {
+                let step = channels.div_ceil(4).next_multiple_of(TILE);
+                out.par_chunks_mut(step).enumerate().for_each(|(i, out)| {
+                    let channels = out.len();
+                    run(out, channels, 0, i * step);
+                });
+            } else {
+                let bytes = (input.len() / pixels).max(1) * size_of::<Lanes>();
+                let step = (NEAR / bytes).clamp(1, pixels);
+                out.par_chunks_mut(step * channels)
+                    .enumerate()
+                    .for_each(|(i, out)| run(out, channels, i * step, 0));
+            }
+        });
+}
+
+/// `out[b, o, y, x] = bias[o] + Σ weight[o, i, ky, kx] · input[b, i, y·s + ky − p, x·s + kx − p]`, in blocked layout.
+/// `weight` is out × in × kernel × kernel, row-major.
+pub(crate) fn forward(
+    level: Level,
+    g: &Geometry,
+    input: &[Lanes],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [Lanes],
+) {
+    let (taps, (_, width_out)) = (g.taps(), g.output());
+    let tiles = g.channels_out.div_ceil(TILE);
+    let packed = pack(
+        tiles,
+        taps,
+        g.channels_in,
+        |o, i, tap| weight[(o * g.channels_in + i) * taps + tap],
+        g.channels_out,
+    );
+    let pattern = Pattern::new(g.pixels_out(), taps, g.channels_in, |pixel, tap| {
+        let y = g.source(pixel / width_out, tap / g.kernel, g.height)?;
+        let x = g.source(pixel % width_out, tap % g.kernel, g.width)?;
+        Some(y * g.width + x)
+    });
+    product(
+        level,
+        input,
+        g.channels_in * g.pixels_in(),
+        &packed,
+        taps * g.channels_in,
+        &pattern,
+        bias,
+        g.channels_out,
+        g.pixels_out(),
+        out,
+    );
+}
+
+/// Gradient with respect to the input, from `gradient` with respect to the output.
+pub(crate) fn backward_input(
+    level: Level,
+    g: &Geometry,
+    gradient: &[Lanes],
+    weight: &[f32],
+    out: &mut [Lanes],
+) {
+    let (taps, (height_out, width_out)) = (g.taps(), g.output());
+    // Taps in reverse, so that neighbouring taps meet neighbouring outputs in rising order.
+    let packed = pack(
+        g.channels_in.div_ceil(TILE),
+        taps,
+        g.channels_out,
+        |i, o, tap| weight[(o * g.channels_in + i) * taps + taps - 1 - tap],
+        g.channels_in,
+    );
+    let target = |i: usize, tap: usize, outputs: usize| {
+        let shifted = (i + g.padding).checked_sub(tap)?;
+        (shifted % g.stride == 0)
+            .then_some(shifted / g.stride)
+            .filter(|o| *o < outputs)
+    };
+    let pattern = Pattern::new(g.pixels_in(), taps, g.channels_out, |pixel, tap| {
+        let tap = taps - 1 - tap;
+        let y = target(pixel / g.width, tap / g.kernel, height_out)?;
+        let x = target(pixel % g.width, tap % g.kernel, width_out)?;
+        Some(y * width_out + x)
+    });
+    product(
+        level,
+        gradient,
+        g.channels_out * g.pixels_out(),
+        &packed,
+        taps * g.channels_out,
+        &pattern,
+        None,
+        g.channels_in,
+        g.pixels_in(),
+        out,
+    );
+}
+
+/// A stretch of output pixels and the input pixels that one tap joins to them.
+#[derive(Clone, Copy)]
+struct Segment {
+    gradient: usize,
+    input: usize,
+    len: usize,
+}
+
+/// [`SIDE`] channels of one pixel.
+type Quad = [Lanes; SIDE];
+
+/// Copies channels of a row of pixels to `[quad][pixel]`, padding the last quad with 0.
+struct Gather<'a> {
+    /// `[pixel][channel]`.
+    from: &'a [Lanes],
+    channels: usize,
+    first_quad: usize,
+    quads: usize,
+    /// `[quad][capacity]`; pixels go to `offset..`.
+    to: &'a mut [Lanes],
+    capacity: usize,
+    offset: usize,
+}
+
+impl Kernel for Gather<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (to, _) = self.to.as_chunks_mut::<SIDE>();
+        for quad in 0..self.quads {
+            let channel = (self.first_quad + quad) * SIDE;
+            let used = SIDE.min(self.channels - channel);
+            let to = &mut to[quad * self.capacity + self.offset..];
+            for (from, to) in self.from.chunks_exact(self.channels).zip(to) {
+                for (lane, to) in to.iter_mut().enumerate() {
+                    if lane < used {
+                        store(load::<V>(&from[channel + lane]), to);
+                    } else {
+                        *to = [0.0; LANES];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds to each tile of the weight gradient the products over the gathered pixels.
+struct Outer<'a> {
+    /// `[quad out][quad in][tap]`, each 4 × 4 sums.
+    sums: &'a mut [[f32; WIDTH]],
+    gradient: &'a [Quad],
+    gradient_capacity: usize,
+    input: &'a [Quad],
+    input_capacity: usize,
+    quads_in: usize,
+    stride: usize,
+    /// Segments of each tap.
+    taps: &'a [Vec<Segment>],
+}
+
+impl Kernel for Outer<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let taps = self.taps.len();
+        for (tile, sums) in self.sums.chunks_exact_mut(taps).enumerate() {
+            let gradient = &self.gradient[tile / self.quads_in * self.gradient_capacity..]
+                [..self.gradient_capacity];
+            let input =
+                &self.input[tile % self.quads_in * self.input_capacity..][..self.input_capacity];
+            for (segments, sums) in self.taps.iter().zip(sums) {
+                let mut acc = [V::splat(0.0); WIDTH];
+                for segment in segments {
+                    let gradient = &gradient[segment.gradient..][..segment.len];
+                    let input = input[segment.input..].iter().step_by(self.stride);
+                    for (gradient, input) in gradient.iter().zip(input) {
+                        for half in 0..2 {
+                            let mut x = [V::splat(0.0); SIDE];
+                            for i in 0..SIDE {
+                                x[i] = load::<V>(&input[i])[half];
+                            }
+                            for o in 0..SIDE {
+                                let d = load::<V>(&gradient[o])[half];
+                                for i in 0..SIDE {
+                                    acc[o * SIDE + i] = d.mul_add(x[i], acc[o * SIDE + i]);
+                                }
+                            }
+                        }
+                    }
+                }
+                V::sums(acc).add(V::load(sums)).store(sums);
+            }
+        }
+    }
+}
+
+/// Gradient with respect to the weight (out × in × kernel × kernel, row-major), summed over the batch.
+pub(crate) fn backward_weight(
+    level: Level,
+    g: &Geometry,
+    pool: &std::sync::Arc<Pool>,
+    input: &[Lanes],
+    gradient: &[Lanes],
+    out: &mut [f32],
+) {
+    let (taps, (height_out, width_out)) = (g.taps(), g.output());
+    let quads_in = g.channels_in.div_ceil(SIDE);
+    let quads_out = g.channels_out.div_ceil(SIDE);
+    // The sums of one output channel do not depend on the split, which only balances the work.
+    let share = quads_out.div_ceil(4);
+    let blocks = gradient.len() / (g.channels_out * g.pixels_out());
+
+    // Units of work: some rows of one image block, or several whole blocks of small images.
+    let rows = (GATHER / width_out).clamp(1, height_out);
+    let images = if rows == height_out {
+        (GATHER / g.pixels_out()).max(1)
+    } else {
+        1
+    };
+
+    out.par_chunks_mut(share * SIDE * g.channels_in * taps)
+        .enumerate()
+        .for_each(|(part, out)| {
+            let first_quad = part * share;
+            let quads = share.min(quads_out - first_quad);
+            let gradient_capacity = rows * width_out * images;
+            let rows_in = ((rows - 1) * g.stride + g.kernel).min(g.height);
+            let input_capacity = rows_in * g.width * images;
+            let mut gathered_gradient = pool.take(quads * gradient_capacity * SIDE);
+            let mut gathered_input = pool.take(quads_in * input_capacity * SIDE);
+            let mut sums = vec![[0.0; WIDTH]; quads * quads_in * taps];
+            let mut segments: Vec<Vec<Segment>> = vec![Vec::new(); taps];
+            for first_block in (0..blocks).step_by(images) {
+                for first_row in (0..height_out).step_by(rows) {
+                    let rows = rows.min(height_out - first_row);
+                    // Input rows that the output rows read.
+                    let top = (first_row * g.stride).saturating_sub(g.padding);
+                    let bottom = ((first_row + rows - 1) * g.stride + g.kernel)
+                        .saturating_sub(g.padding)
+                        .clamp(top, g.height);
+                    segments.iter_mut().for_each(Vec::clear);
+                    for image in 0..images.min(blocks - first_block) {
+                        let block = first_block + image;
+                        let at_gradient = image * rows * width_out;
+                        let at_input = image * (bottom - top) * g.width;
+                        let from =
+                            (block * g.pixels_out() + first_row * width_out) * g.channels_out;
+                        level.run(Gather {
+                            from: &gradient[from..from + rows * width_out * g.channels_out],
+                            channels: g.channels_out,
+                            first_quad,
+                            quads,
+                            to: gathered_gradient.lanes_mut(),
+                            capacity: gradient_capacity,
+                            offset: at_gradient,
+                        });
+                        let from = (block * g.pixels_in() + top * g.width) * g.channels_in;
+                        level.run(Gather {
+                            from: &input[from..from + (bottom - top) * g.width * g.channels_in],
+                            channels: g.channels_in,
+                            first_quad: 0,
+                            quads: quads_in,
+                            to: gathered_input.lanes_mut(),
+                            capacity: input_capacity,
+                            offset: at_input,
+                        });
+                        for (tap, segments) in segments.iter_mut().enumerate() {
+                            let (lo, hi) = g.inside(tap % g.kernel, g.width, width_out);
+                            if lo == hi {
+                                continue;
+                            }
+                            let Some(x) = g.source(lo, tap % g.kernel, g.width) else {
+                                continue;
+                            };
+                            for row in 0..rows {
+                                let Some(y) = g.source(first_row + row, tap / g.kernel, g.height)
+                                else {
+                                    continue;
+                                };
+                                segments.push(Segment {
+                                    gradient: at_gradient + row * width_out + lo,
+                                    input: at_input + (y - top) * g.width + x,
+                                    len: hi - lo,
+                                });
+                            }
+                        }
+                    }
+                    level.run(Outer {
+                        sums: &mut sums,
+                        gradient: gathered_gradient.lanes().as_chunks().0,
+                        gradient_capacity,
+                        input: gathered_input.lanes().as_chunks().0,
+                        input_capacity,
+                        quads_in,
+                        stride: g.stride,
+                        taps: &segments,
+                    });
+                }
+            }
+            for (index, out) in out.iter_mut().enumerate() {
+                let (o, i, tap) = (
+                    index / taps / g.channels_in,
+                    index / taps % g.channels_in,
+                    index % taps,
+                );
+                let tile = (o / SIDE * quads_in + i / SIDE) * taps + tap;
+                *out = sums[tile][o % SIDE * SIDE + i % SIDE];
+            }
+        });
+}

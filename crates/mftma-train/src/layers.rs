@@ -1,0 +1,503 @@
+//! Typed layers: parameters with names, and operators whose spatial sizes are checked by the compiler.
+
+use dfdx::prelude::{Const, ConstDim, HasShape};
+use ndarray::Array2;
+
+use crate::network::{ActivationSink, LayerInfo, LayerKind, NetworkError, StatisticsMode};
+use crate::ops::{
+    self, BatchNorm, Features, Halve, Maps, Moments, Parameter, ParameterRole, Recording,
+    Rectifier, Stride, Value, Window,
+};
+
+/// Why a forward pass ended early.
+#[derive(Debug)]
+pub enum Halt {
+    /// Every layer asked for has been recorded.
+    Finished,
+    /// An operator refused its operands.
+    Failed(NetworkError),
+}
+
+impl From<NetworkError> for Halt {
+    fn from(error: NetworkError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+struct Recorder<'a> {
+    wanted: &'a [usize],
+    left: usize,
+    sink: &'a mut ActivationSink<'a>,
+}
+
+/// State of one forward pass: which statistics to normalise with, and what to record.
+pub struct Pass<'a> {
+    mode: StatisticsMode,
+    recorder: Option<Recorder<'a>>,
+    /// The batch's moments by layer name.
+    moments: Vec<(String, Moments)>,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass that records nothing.
+    pub fn new(mode: StatisticsMode) -> Self {
+        Self {
+            mode,
+            recorder: None,
+            moments: Vec::new(),
+        }
+    }
+
+    /// A pass with running statistics that records the layers `wanted` and ends after the last of them.
+    pub fn recording(wanted: &'a [usize], sink: &'a mut ActivationSink<'a>) -> Self {
+        let recorder = Recorder {
+            wanted,
+            left: wanted.len(),
+            sink,
+        };
+        Self {
+            mode: StatisticsMode::Running,
+            recorder: Some(recorder),
+            moments: Vec::new(),
+        }
+    }
+
+    /// The batch's moments at each normalisation that computed them, by layer name.
+    pub fn into_moments(self) -> Vec<(String, Moments)> {
+        self.moments
+    }
+
+    /// Hands out a layer's output if it was asked for.
+    ///
+    /// # Errors
+    /// [`Halt::Finished`] once nothing is left to record.
+    pub fn record(
+        &mut self,
+        layer: usize,
+        output: impl FnOnce() -> Array2<f32>,
+    ) -> Result<(), Halt> {
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
+        if recorder.wanted.contains(&layer) {
+            let output = output();
+            for (position, wanted) in recorder.wanted.iter().enumerate() {
+                if *wanted == layer {
+                    (recorder.sink)(position, output.view());
+                    recorder.left -= 1;
+                }
+            }
+        }
+        if recorder.left == 0 {
+            Err(Halt::Finished)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Collects the layers of a network while it is built.
+#[derive(Debug)]
+pub struct Blueprint {
+    layers: Vec<LayerInfo>,
+    batch_norm: bool,
+}
+
+impl Blueprint {
+    /// Starts with the input.
+    pub fn new(input: Vec<usize>, batch_norm: bool) -> Self {
+        let input = LayerInfo {
+            name: "input".to_owned(),
+            kind: LayerKind::Input,
+            shape: input,
+        };
+        Self {
+            layers: vec![input],
+            batch_norm,
+        }
+    }
+
+    /// The layers, in the order in which they were built.
+    pub fn into_layers(self) -> Vec<LayerInfo> {
+        self.layers
+    }
+
+    fn add(&mut self, name: &str, kind: LayerKind, shape: Vec<usize>) -> usize {
+        self.layers.push(LayerInfo {
+            name: name.to_owned(),
+            kind,
+            shape,
+        });
+        self.layers.len() - 1
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Norm {
+    scale: Parameter,
+    shift: Parameter,
+    mean: Parameter,
+    variance: Parameter,
+}
+
+impl Norm {
+    fn new(layer: &str, channels: usize) -> Self {
+        let array = |suffix, role| Parameter::new(layer, suffix, role, vec![channels]);
+        Self {
+            scale: array("bn.gamma", ParameterRole::Scale),
+            shift: array("bn.beta", ParameterRole::Shift),
+            mean: array("bn.running_mean", ParameterRole::RunningMean),
+            variance: array("bn.running_variance", ParameterRole::RunningVariance),
+        }
+    }
+}
+
+/// What a convolution and a linear layer have in common: weight, bias or normalisation, and a place among the layers.
+#[derive(Clone, Debug)]
+struct Weights {
+    index: usize,
+    weight: Parameter,
+    bias: Option<Parameter>,
+    norm: Option<Norm>,
+}
+
+impl Weights {
+    fn new(index: usize, name: &str, role: ParameterRole, shape: Vec<usize>, norm: bool) -> Self {
+        let outputs = shape[0];
+        Self {
+            index,
+            weight: Parameter::new(name, "weight", role, shape),
+            bias: (!norm).then(|| Parameter::new(name, "bias", ParameterRole::Bias, vec![outputs])),
+            norm: norm.then(|| Norm::new(name, outputs)),
+        }
+    }
+
+    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
+        out.push(&self.weight);
+        out.extend(&self.bias);
+        if let Some(norm) = &self.norm {
+            out.extend([&norm.scale, &norm.shift, &norm.mean, &norm.variance]);
+        }
+    }
+
+    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
+        out.push(&mut self.weight);
+        out.extend(&mut self.bias);
+        if let Some(norm) = &mut self.norm {
+            out.extend([
+                &mut norm.scale,
+                &mut norm.shift,
+                &mut norm.mean,
+                &mut norm.variance,
+            ]);
+        }
+    }
+
+    /// The normalisation as the pass wants it.
+    fn batch_norm(&self, pass: &Pass<'_>) -> Option<BatchNorm<'_>> {
+        self.norm.as_ref().map(|norm| BatchNorm {
+            scale: &norm.scale,
+            shift: &norm.shift,
+            constants: match pass.mode {
+                StatisticsMode::Batch | StatisticsMode::BatchOnly => None,
+                StatisticsMode::Running => Some((norm.mean.values(), norm.variance.values())),
+            },
+        })
+    }
+
+    fn respond<H: ConstDim, W: ConstDim, T: Recording>(
+        &self,
+        x: Value<Maps<H, W>, T>,
+        rectifier: Rectifier,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Maps<H, W>, T>, Halt> {
+        if self.norm.is_none() && rectifier == Rectifier::None {
+            return Ok(x);
+        }
+        let (x, moments) = ops::respond(x, self.batch_norm(pass), rectifier)?;
+        self.note(moments, pass);
+        Ok(x)
+    }
+
+    fn note(&self, moments: Option<Moments>, pass: &mut Pass<'_>) {
+        pass.moments
+            .extend(moments.map(|moments| (self.weight.layer().to_owned(), moments)));
+    }
+}
+
+/// Visits the arrays of a layer or network, statistics included, in a fixed order.
+pub trait Arrays {
+    /// Appends shared references.
+    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>);
+    /// Appends exclusive references, in the same order.
+    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>);
+}
+
+/// Convolution with a `K`×`K` kernel (`K` odd), stride `S` and padding `(K − 1) / 2`, so that `S` divides the side exactly;
+/// with batch normalisation where the network has it, and a bias where not.
+#[derive(Clone, Debug)]
+pub struct Convolution<const K: usize, const S: usize>(Weights);
+
+impl<const K: usize, const S: usize> Convolution<K, S> {
+    /// Adds the layer `name` from `inputs` to `outputs` channels on maps of `H` × `H`.
+    pub fn new<H: Stride<S>>(
+        plan: &mut Blueprint,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Self {
+        const { assert!(K % 2 == 1, "the kernel of a same-size convolution is odd") };
+        let side = H::Side::SIZE;
+        let index = plan.add(name, LayerKind::Convolution, vec![outputs, side, side]);
+        let shape = vec![outputs, inputs, K, K];
+        Self(Weights::new(
+            index,
+            name,
+            ParameterRole::ConvolutionWeight,
+            shape,
+            plan.batch_norm,
+        ))
+    }
+
+    fn convolve<H: Stride<S>, T: Recording>(
+        &self,
+        x: Value<Maps<H, H>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Maps<H::Side, H::Side>, T>, Halt> {
+        let window = Window {
+            kernel: K,
+            stride: S,
+            padding: (K - 1) / 2,
+        };
+        let x = ops::convolution(x, &self.0.weight, self.0.bias.as_ref(), window)?;
+        pass.record(self.0.index, || x.to_array())?;
+        Ok(x)
+    }
+
+    /// Convolution, normalisation, rectifier.
+    ///
+    /// # Errors
+    /// Where the channels do not fit, or recording has ended.
+    pub fn forward<H: Stride<S>, T: Recording>(
+        &self,
+        x: Value<Maps<H, H>, T>,
+        rectifier: Rectifier,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Maps<H::Side, H::Side>, T>, Halt> {
+        let x = self.convolve(x, pass)?;
+        self.0.respond(x, rectifier, pass)
+    }
+
+    /// Convolution, normalisation, rectifier and the maximum of 2×2 pixels.
+    ///
+    /// # Errors
+    /// Where the channels do not fit, or recording has ended.
+    pub fn forward_pooled<H: Stride<S>, T: Recording>(
+        &self,
+        x: Value<Maps<H, H>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Pooled<H::Side, T>, Halt>
+    where
+        H::Side: Halve,
+    {
+        let x = self.convolve(x, pass)?;
+        let (x, moments) = ops::respond_pooled(x, self.0.batch_norm(pass), Rectifier::Relu)?;
+        self.0.note(moments, pass);
+        Ok(x)
+    }
+}
+
+/// Maps of half the side.
+pub type Pooled<H, T> = Value<Maps<<H as Halve>::Half, <H as Halve>::Half>, T>;
+
+impl<const K: usize, const S: usize> Arrays for Convolution<K, S> {
+    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
+        self.0.arrays(out);
+    }
+    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
+        self.0.arrays_mut(out);
+    }
+}
+
+/// Linear layer; hidden ones have batch normalisation where the network has it.
+#[derive(Clone, Debug)]
+pub struct Linear(Weights);
+
+impl Linear {
+    /// Adds a hidden layer `name`.
+    pub fn hidden(plan: &mut Blueprint, name: &str, inputs: usize, outputs: usize) -> Self {
+        let norm = plan.batch_norm;
+        Self::new(plan, name, inputs, outputs, norm)
+    }
+
+    /// Adds the last layer, which has a bias and no normalisation.
+    pub fn last(plan: &mut Blueprint, name: &str, inputs: usize, classes: usize) -> Self {
+        Self::new(plan, name, inputs, classes, false)
+    }
+
+    fn new(plan: &mut Blueprint, name: &str, inputs: usize, outputs: usize, norm: bool) -> Self {
+        let index = plan.add(name, LayerKind::Linear, vec![outputs]);
+        Self(Weights::new(
+            index,
+            name,
+            ParameterRole::LinearWeight,
+            vec![outputs, inputs],
+            norm,
+        ))
+    }
+
+    /// Linear map, normalisation, rectifier.
+    ///
+    /// # Errors
+    /// Where the features do not fit, or recording has ended.
+    pub fn forward<T: Recording>(
+        &self,
+        x: Value<Features, T>,
+        rectifier: Rectifier,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Features, T>, Halt> {
+        let x = ops::linear(x, &self.0.weight, self.0.bias.as_ref())?;
+        pass.record(self.0.index, || x.to_array())?;
+        let shape = *x.shape();
+        let (x, tape) = x.split();
+        let maps = x
+            .reshaped((shape.0, shape.1, Const::<1>, Const::<1>))
+            .with_tape(tape);
+        let (x, tape) = self.0.respond(maps, rectifier, pass)?.split();
+        Ok(x.reshaped(shape).with_tape(tape))
+    }
+}
+
+impl Arrays for Linear {
+    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
+        self.0.arrays(out);
+    }
+    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
+        self.0.arrays_mut(out);
+    }
+}
+
+/// Two 3×3 convolutions beside an identity: `relu(x + b(relu(a(x))))`.
+#[derive(Clone, Debug)]
+pub struct Residual {
+    a: Convolution<3, 1>,
+    b: Convolution<3, 1>,
+}
+
+impl Residual {
+    /// Adds the layers `{name}a` and `{name}b`.
+    pub fn new<H: ConstDim>(plan: &mut Blueprint, name: &str, channels: usize) -> Self {
+        Self {
+            a: Convolution::new::<H>(plan, &format!("{name}a"), channels, channels),
+            b: Convolution::new::<H>(plan, &format!("{name}b"), channels, channels),
+        }
+    }
+
+    /// The block's output.
+    ///
+    /// # Errors
+    /// Where the channels do not fit, or recording has ended.
+    pub fn forward<H: ConstDim, T: Recording>(
+        &self,
+        x: Value<Maps<H, H>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Maps<H, H>, T>, Halt> {
+        let (x, tape) = x.split();
+        let main = self
+            .a
+            .forward(x.again().with_tape(tape), Rectifier::Relu, pass)?;
+        let main = self.b.forward(main, Rectifier::None, pass)?;
+        Ok(ops::residual_sum(
+            main,
+            x.with_tape(T::default()),
+            Rectifier::Relu,
+        )?)
+    }
+}
+
+impl Arrays for Residual {
+    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
+        self.a.arrays(out);
+        self.b.arrays(out);
+    }
+    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
+        self.a.arrays_mut(out);
+        self.b.arrays_mut(out);
+    }
+}
+
+/// As [`Residual`], with stride `S`, more channels, and a 1×1 convolution in place of the identity.
+#[derive(Clone, Debug)]
+pub struct Projection<const S: usize> {
+    a: Convolution<3, S>,
+    b: Convolution<3, 1>,
+    shortcut: Convolution<1, S>,
+}
+
+impl<const S: usize> Projection<S> {
+    /// Adds the layers `{name}a`, `{name}b` and `{name}s`.
+    pub fn new<H: Stride<S>>(
+        plan: &mut Blueprint,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Self {
+        Self {
+            a: Convolution::new::<H>(plan, &format!("{name}a"), inputs, outputs),
+            b: Convolution::new::<H::Side>(plan, &format!("{name}b"), outputs, outputs),
+            shortcut: Convolution::new::<H>(plan, &format!("{name}s"), inputs, outputs),
+        }
+    }
+
+    /// The block's output.
+    ///
+    /// # Errors
+    /// Where the channels do not fit, or recording has ended.
+    pub fn forward<H: Stride<S>, T: Recording>(
+        &self,
+        x: Value<Maps<H, H>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Maps<H::Side, H::Side>, T>, Halt> {
+        let (x, tape) = x.split();
+        let main = self
+            .a
+            .forward(x.again().with_tape(tape), Rectifier::Relu, pass)?;
+        let main = self.b.forward(main, Rectifier::None, pass)?;
+        let side = self
+            .shortcut
+            .forward(x.with_tape(T::default()), Rectifier::None, pass)?;
+        Ok(ops::residual_sum(main, side, Rectifier::Relu)?)
+    }
+}
+
+impl<const S: usize> Arrays for Projection<S> {
+    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
+        self.a.arrays(out);
+        self.b.arrays(out);
+        self.shortcut.arrays(out);
+    }
+    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
+        self.a.arrays_mut(out);
+        self.b.arrays_mut(out);
+        self.shortcut.arrays_mut(out);
+    }
+}
+
+/// Implements [`Arrays`] by visiting fields in order; a field is a layer, or anything that iterates over layers.
+macro_rules! visit_fields {
+    ($type:ident<$side:ident>: one $($one:ident),*; many $($many:ident),*; then $($last:ident),*) => {
+        impl<$side> $crate::layers::Arrays for $type<$side> {
+            fn arrays<'a>(&'a self, out: &mut Vec<&'a $crate::ops::Parameter>) {
+                $(self.$one.arrays(out);)*
+                $(self.$many.iter().for_each(|layer| layer.arrays(out));)*
+                $(self.$last.arrays(out);)*
+            }
+            fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut $crate::ops::Parameter>) {
+                $(self.$one.arrays_mut(out);)*
+                $(self.$many.iter_mut().for_each(|layer| layer.arrays_mut(out));)*
+                $(self.$last.arrays_mut(out);)*
+            }
+        }
+    };
+}
+pub(crate) use visit_fields;

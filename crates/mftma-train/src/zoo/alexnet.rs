@@ -1,0 +1,150 @@
+use dfdx::prelude::Const;
+
+use super::Body;
+use crate::layers::{Arrays, Blueprint, Convolution, Halt, Linear, Pass};
+use crate::network::NetworkSpec;
+use crate::ops::{
+    Features, Maps, Parameter, Recording, Rectifier, Value, Window, flatten, max_pool,
+};
+
+/// Everything from the third convolution on, which both forms share: three 3×3 convolutions on 4×4 maps, a 2×2 maximum,
+/// and three linear layers.
+#[derive(Clone, Debug)]
+struct Tail {
+    three: Convolution<3, 1>,
+    four: Convolution<3, 1>,
+    five: Convolution<3, 1>,
+    hidden: [Linear; 2],
+    last: Linear,
+}
+
+impl Tail {
+    fn new(plan: &mut Blueprint, spec: &NetworkSpec) -> Self {
+        let w = spec.width;
+        Self {
+            three: Convolution::new::<Const<4>>(plan, "conv3", 3 * w, 6 * w),
+            four: Convolution::new::<Const<4>>(plan, "conv4", 6 * w, 4 * w),
+            five: Convolution::new::<Const<4>>(plan, "conv5", 4 * w, 4 * w),
+            hidden: [
+                Linear::hidden(plan, "fc1", 4 * w * 2 * 2, 64 * w),
+                Linear::hidden(plan, "fc2", 64 * w, 64 * w),
+            ],
+            last: Linear::last(plan, "fc3", 64 * w, spec.classes),
+        }
+    }
+
+    fn forward<T: Recording>(
+        &self,
+        x: Value<Maps<Const<4>, Const<4>>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Features, T>, Halt> {
+        let x = self.three.forward(x, Rectifier::Relu, pass)?;
+        let x = self.four.forward(x, Rectifier::Relu, pass)?;
+        let mut x = flatten(self.five.forward_pooled(x, pass)?)?;
+        for layer in &self.hidden {
+            x = layer.forward(x, Rectifier::Relu, pass)?;
+        }
+        self.last.forward(x, Rectifier::None, pass)
+    }
+}
+
+impl Arrays for Tail {
+    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
+        self.three.arrays(out);
+        self.four.arrays(out);
+        self.five.arrays(out);
+        self.hidden.iter().for_each(|layer| layer.arrays(out));
+        self.last.arrays(out);
+    }
+    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
+        self.three.arrays_mut(out);
+        self.four.arrays_mut(out);
+        self.five.arrays_mut(out);
+        self.hidden
+            .iter_mut()
+            .for_each(|layer| layer.arrays_mut(out));
+        self.last.arrays_mut(out);
+    }
+}
+
+/// AlexNet, with kernels `K1` (stride `S1`) and `K2` in the first two convolutions.
+#[derive(Clone, Debug)]
+pub(super) struct AlexNet<const K1: usize, const S1: usize, const K2: usize> {
+    one: Convolution<K1, S1>,
+    two: Convolution<K2, 1>,
+    tail: Tail,
+}
+
+/// For 32×32: kernels shrunk to 3×3, stride 2, 2×2 pooling.
+pub(super) type Small = AlexNet<3, 2, 3>;
+
+/// For 64×64: the published kernels 11×11 (stride 4) and 5×5, 3×3 pooling with stride 2.
+pub(super) type Large = AlexNet<11, 4, 5>;
+
+impl<const K1: usize, const S1: usize, const K2: usize> Arrays for AlexNet<K1, S1, K2> {
+    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
+        self.one.arrays(out);
+        self.two.arrays(out);
+        self.tail.arrays(out);
+    }
+    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
+        self.one.arrays_mut(out);
+        self.two.arrays_mut(out);
+        self.tail.arrays_mut(out);
+    }
+}
+
+impl Small {
+    pub(super) fn new(plan: &mut Blueprint, spec: &NetworkSpec) -> Self {
+        Self {
+            one: Convolution::new::<Const<32>>(plan, "conv1", spec.input.channels, spec.width),
+            two: Convolution::new::<Const<8>>(plan, "conv2", spec.width, 3 * spec.width),
+            tail: Tail::new(plan, spec),
+        }
+    }
+}
+
+impl Body for Small {
+    type Side = Const<32>;
+
+    fn forward<T: Recording>(
+        &self,
+        x: Value<Maps<Const<32>, Const<32>>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Features, T>, Halt> {
+        let x = self.one.forward_pooled(x, pass)?;
+        let x = self.two.forward_pooled(x, pass)?;
+        self.tail.forward(x, pass)
+    }
+}
+
+impl Large {
+    pub(super) fn new(plan: &mut Blueprint, spec: &NetworkSpec) -> Self {
+        Self {
+            one: Convolution::new::<Const<64>>(plan, "conv1", spec.input.channels, spec.width),
+            two: Convolution::new::<Const<8>>(plan, "conv2", spec.width, 3 * spec.width),
+            tail: Tail::new(plan, spec),
+        }
+    }
+}
+
+impl Body for Large {
+    type Side = Const<64>;
+
+    fn forward<T: Recording>(
+        &self,
+        x: Value<Maps<Const<64>, Const<64>>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Features, T>, Halt> {
+        let window = Window {
+            kernel: 3,
+            stride: 2,
+            padding: 1,
+        };
+        let x = self.one.forward(x, Rectifier::Relu, pass)?;
+        let x: Value<Maps<Const<8>, Const<8>>, T> = max_pool(x, window)?;
+        let x = self.two.forward(x, Rectifier::Relu, pass)?;
+        let x: Value<Maps<Const<4>, Const<4>>, T> = max_pool(x, window)?;
+        self.tail.forward(x, pass)
+    }
+}
