@@ -1,2 +1,94 @@
-//! The `mftma` program.
-fn main() {}
+//! The `mftma` program: parses flags, runs one command, and turns its outcome into an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use mftma_cli::cli::{Cli, Command};
+use mftma_cli::commands::{Interrupted, LayersFailed, analyze, capacity, compare, info};
+use mftma_cli::error::InputError;
+use mftma_cli::interrupt;
+use mftma_cli::report::Exists;
+use mftma_cli::settings::SettingsError;
+
+fn main() -> ExitCode {
+    // clap ends the program itself for --help (0) and wrong flags (2).
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    if let Err(error) = interrupt::install() {
+        eprintln!("note: Ctrl-C will stop the program without a summary ({error})");
+    }
+    let outcome = match &cli.command {
+        Command::Analyze(args) => match matches.subcommand() {
+            Some((_, matches)) => analyze::run(args, matches),
+            None => Ok(()),
+        },
+        Command::Compare(args) => compare::run(args),
+        Command::Capacity(args) => capacity::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "mftma", &mut script);
+            print(&script)
+        }
+        Command::Man => manual().and_then(|page| print(&page)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    Ok(stdout.flush()?)
+}
+
+/// The manual page of the program, and after it that of each command.
+fn manual() -> anyhow::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {
+        clap_mangen::Man::new(sub.clone()).render(&mut page)?;
+    }
+    Ok(page)
+}
+
+/// Says what went wrong and chooses the exit code. The codes are listed in `mftma --help`.
+fn report(error: &anyhow::Error) -> ExitCode {
+    // A reader that has seen enough (`mftma analyze … | head`) is no failure. Rust ignores SIGPIPE, so a closed pipe
+    // comes as an error of writing.
+    let closed = error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == io::ErrorKind::BrokenPipe);
+    if closed {
+        return ExitCode::SUCCESS;
+    }
+    if error.is::<Interrupted>() || interrupt::requested() {
+        eprintln!("{}", interrupt::summary());
+        return ExitCode::from(interrupt::EXIT_CODE);
+    }
+    // `{:#}` joins the causes; wrapped input errors keep their place and remedy.
+    eprintln!("error: {error:#}");
+    let in_chain = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
+    if in_chain(|e| e.is::<SettingsError>()) || error.is::<mftma::Error>() {
+        ExitCode::from(2)
+    } else if in_chain(|e| e.is::<InputError>())
+        || error
+            .downcast_ref::<LayersFailed>()
+            .is_some_and(|e| e.input)
+    {
+        ExitCode::from(3)
+    } else if in_chain(|e| e.is::<Exists>()) {
+        ExitCode::from(4)
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,9 @@
+//! Any bytes as a `.npy` file.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mftma_cli::read::{Format, exercise};
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = exercise::arrays(Format::Npy, bytes);
+});

@@ -1,0 +1,534 @@
+//! `mftma analyze`.
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mftma::{Analysis, ArrayActivations, Error, Geometry, MeanEstimate, Progress};
+use serde_json::json;
+
+use super::{Interrupted, LayersFailed, common_points, layers, matrix, pool, read_options};
+use crate::cli::{AnalyzeArgs, Rows};
+use crate::error::{InputError, Place};
+use crate::interrupt;
+use crate::plot::{self, Panel};
+use crate::read::{Entry, labels};
+use crate::report::{self, Cell, Table};
+use crate::settings::{Settings, SettingsError};
+use crate::source::{LayerSource, Selection, input_error};
+
+/// One analysed layer.
+struct Layer {
+    name: String,
+    place: Place,
+    array: String,
+    geometry: Geometry,
+}
+
+/// Runs the command; `matches` tells flags that were given from defaults.
+pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
+    let mut settings = args.settings.clone();
+    if let Some(path) = &args.config {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| SettingsError::Config {
+            file: name.clone(),
+            message: e.to_string(),
+        })?;
+        settings = settings.merge_config(matches, &name, &text)?;
+    }
+    settings.validate()?;
+    let analysis = settings.analysis()?;
+    args.output.check()?;
+    if let Some(path) = &args.plot {
+        report::check_free(path, args.output.force)?;
+    }
+
+    let options = read_options(settings.inflate_bytes());
+    let entries = layers(&args.activations, &settings.layers)?;
+    let n_points = common_points(&entries, settings.layout)?;
+    let labels = labels::read(&args.labels, n_points, options)?;
+    let selection = Selection::new(&labels, &settings.wanted())?;
+
+    let total = entries.len();
+    interrupt::expect(total);
+    let bar = Bar::new(args.quiet, total);
+    let mut done: Vec<Layer> = Vec::new();
+    let mut failures: Vec<(String, anyhow::Error)> = Vec::new();
+    let mut interrupted = false;
+    let pool = pool(settings.threads)?;
+    for entry in entries {
+        let name = entry.name.clone();
+        bar.layer(&name);
+        let outcome = pool.install(|| analyze_layer(entry, &settings, &selection, &analysis, &bar));
+        match outcome {
+            Ok(layer) => {
+                interrupt::finished(&name);
+                done.push(layer);
+            }
+            Err(_) if interrupt::requested() => {
+                interrupted = true;
+                break;
+            }
+            Err(error) => failures.push((name, error)),
+        }
+        bar.next();
+    }
+    bar.finish();
+
+    if interrupted && done.is_empty() {
+        return Err(Interrupted.into());
+    }
+    if !done.is_empty() {
+        write(args, &settings, &selection, &done, &failures, interrupted)?;
+    }
+    if interrupted {
+        return Err(Interrupted.into());
+    }
+    fail(failures, total)
+}
+
+/// A single failing layer speaks for itself; of several, all are told.
+fn fail(mut failures: Vec<(String, anyhow::Error)>, total: usize) -> anyhow::Result<()> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    if total == 1 {
+        return Err(failures.remove(0).1);
+    }
+    let lines: Vec<String> = failures
+        .iter()
+        .map(|(name, error)| format!("{name}: {error:#}"))
+        .collect();
+    Err(LayersFailed {
+        failed: failures.len(),
+        total,
+        details: lines.join("\n"),
+        input: failures.iter().all(|(_, e)| e.is::<InputError>()),
+    }
+    .into())
+}
+
+fn analyze_layer(
+    entry: Entry,
+    settings: &Settings,
+    selection: &Selection,
+    analysis: &Analysis,
+    bar: &Bar,
+) -> anyhow::Result<Layer> {
+    let name = entry.name.clone();
+    let place = entry.place.clone();
+    let array = entry
+        .info
+        .as_ref()
+        .map(|i| i.describe())
+        .unwrap_or_default();
+    let options = read_options(settings.inflate_bytes());
+    let matrix = matrix(entry, settings.layout, options)?;
+    let source = LayerSource::new(
+        matrix,
+        &selection.points,
+        &selection.points_per_class,
+        &interrupt::requested,
+    );
+    let progress = |progress: Progress| {
+        bar.progress(progress);
+        if interrupt::requested() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let outcome = if settings.projection == 0 {
+        analysis.run_with(&source, &progress)
+    } else {
+        mftma::project(&source, settings.projection, settings.seed).and_then(|projected| {
+            let source = ArrayActivations::new(projected.view(), &selection.points_per_class)?;
+            analysis.run_with(&source, &progress)
+        })
+    };
+    let geometry = outcome.map_err(|e| explain(e, &place, &selection.classes))?;
+    Ok(Layer {
+        name,
+        place,
+        array,
+        geometry,
+    })
+}
+
+/// Says an engine error in the user's terms: files, and classes by name.
+fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
+    let class = |manifold: usize| match classes.get(manifold) {
+        Some(name) => format!("class {name:?}"),
+        None => format!("class number {manifold}"),
+    };
+    match error {
+        Error::Source(source) => match input_error(source) {
+            Ok(error) => error.into(),
+            Err(source) => anyhow::anyhow!(source),
+        },
+        Error::NoCentre {
+            manifold, reason, ..
+        } => InputError::content(
+            place,
+            format!("{}: {reason}", class(manifold)),
+            "leave the class out with --only-classes, or check that the layer is not constant",
+        )
+        .into(),
+        Error::Manifold { manifold, reason } => anyhow::anyhow!(reason)
+            .context(class(manifold))
+            .context(place.to_string()),
+        other => anyhow::Error::new(other).context(place.to_string()),
+    }
+}
+
+fn write(
+    args: &AnalyzeArgs,
+    settings: &Settings,
+    selection: &Selection,
+    done: &[Layer],
+    failures: &[(String, anyhow::Error)],
+    interrupted: bool,
+) -> anyhow::Result<()> {
+    let recorded = serde_json::to_value(settings)?;
+    let terminal = args.output.format() == report::Format::Table;
+    let mut table = Table::default();
+    for layer in done {
+        match args.rows {
+            Rows::Layers => table.push(layer_row(layer, selection, terminal, &recorded)),
+            Rows::Classes => class_rows(&mut table, layer, selection, terminal, &recorded),
+        }
+    }
+    let classes: Vec<_> = selection
+        .classes
+        .iter()
+        .zip(&selection.points_per_class)
+        .map(|(name, points)| json!({"name": name, "points": points}))
+        .collect();
+    let layers: Vec<_> = done
+        .iter()
+        .map(|layer| {
+            json!({
+                "layer": layer.name,
+                "file": layer.place.file.display().to_string(),
+                "array": layer.array,
+                "geometry": layer.geometry,
+            })
+        })
+        .collect();
+    let failed: Vec<_> = failures
+        .iter()
+        .map(|(name, error)| json!({"layer": name, "error": format!("{error:#}")}))
+        .collect();
+    let document = json!({
+        "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
+        "command": "analyze",
+        "complete": !interrupted && failures.is_empty(),
+        "settings": recorded,
+        "labels": args.labels,
+        "classes": classes,
+        "layers": layers,
+        "failed": failed,
+    });
+    let path = args
+        .output
+        .output
+        .clone()
+        .map(|path| if interrupted { partial(path) } else { path });
+    args.output.write_to(
+        path.clone(),
+        &table,
+        &document,
+        &notes(settings, selection, done),
+    )?;
+    if let (true, Some(path)) = (interrupted, path) {
+        eprintln!("finished layers are in {}", path.display());
+    }
+    if let (Some(path), false) = (&args.plot, interrupted) {
+        let names: Vec<String> = done.iter().map(|l| l.name.clone()).collect();
+        let svg = plot::layers(&names, &panels(done), &caption(settings));
+        report::save(path, svg.as_bytes(), args.output.force)?;
+    }
+    Ok(())
+}
+
+/// A name that shows that the result is not whole.
+fn partial(path: PathBuf) -> PathBuf {
+    let mut name = path.into_os_string();
+    name.push(".partial");
+    name.into()
+}
+
+fn pair(name: &str, cell: Cell) -> (String, Cell) {
+    (name.to_owned(), cell)
+}
+
+fn measure(row: &mut Vec<(String, Cell)>, name: &str, mean: &MeanEstimate, terminal: bool) {
+    row.push(pair(name, Cell::real(mean.value)));
+    let error = pair("±", Cell::Real(mean.standard_error));
+    if terminal {
+        row.push(error);
+        return;
+    }
+    row.push((format!("{name}_standard_error"), error.1));
+    row.push((
+        format!("{name}_lower"),
+        Cell::Real(mean.interval.map(|i| i.lower)),
+    ));
+    row.push((
+        format!("{name}_upper"),
+        Cell::Real(mean.interval.map(|i| i.upper)),
+    ));
+}
+
+fn layer_row(
+    layer: &Layer,
+    selection: &Selection,
+    terminal: bool,
+    settings: &serde_json::Value,
+) -> Vec<(String, Cell)> {
+    let geometry = &layer.geometry;
+    let mut row = vec![
+        pair("layer", Cell::Text(layer.name.clone())),
+        pair("features", Cell::count(geometry.features)),
+        pair("classes", Cell::count(selection.classes.len())),
+        pair("points", Cell::count(selection.points.len())),
+    ];
+    measure(&mut row, "capacity", &geometry.capacity, terminal);
+    measure(&mut row, "radius", &geometry.radius, terminal);
+    measure(&mut row, "dimension", &geometry.dimension, terminal);
+    let long = |short: &str, long: &str| {
+        if terminal {
+            short.to_owned()
+        } else {
+            long.to_owned()
+        }
+    };
+    row.push((
+        long("correlation", "centre_correlation"),
+        Cell::real(geometry.centre_correlation),
+    ));
+    if !terminal {
+        row.push(pair(
+            "residual_centre_correlation",
+            Cell::real(geometry.residual_centre_correlation),
+        ));
+    }
+    row.push((long("K", "rank"), Cell::count(geometry.rank)));
+    if let Some(spectrum) = &geometry.spectrum {
+        row.push((
+            long("participation", "participation_ratio"),
+            Cell::real(spectrum.participation_ratio),
+        ));
+        row.push((
+            long("directions", "explained_variance_dimension"),
+            Cell::count(spectrum.explained_variance_dimension),
+        ));
+    }
+    if !terminal {
+        record(&mut row, settings);
+    }
+    row
+}
+
+fn class_rows(
+    table: &mut Table,
+    layer: &Layer,
+    selection: &Selection,
+    terminal: bool,
+    settings: &serde_json::Value,
+) {
+    for (m, class) in layer.geometry.manifolds.iter().zip(&selection.classes) {
+        let mut row = vec![
+            pair("layer", Cell::Text(layer.name.clone())),
+            pair("class", Cell::Text(class.clone())),
+            pair("points", Cell::count(m.points)),
+        ];
+        for (name, estimate) in [
+            ("capacity", &m.capacity),
+            ("radius", &m.radius),
+            ("dimension", &m.dimension),
+        ] {
+            row.push(pair(name, Cell::real(estimate.value)));
+            let error = if terminal {
+                "±".to_owned()
+            } else {
+                format!("{name}_standard_error")
+            };
+            row.push((error, Cell::Real(estimate.standard_error)));
+        }
+        row.push(pair("rank", Cell::count(m.rank)));
+        row.push(pair("vectors", Cell::count(m.vectors)));
+        if !terminal {
+            row.push(pair("centre_norm", Cell::real(m.centre_norm)));
+            row.push(pair("solved", Cell::count(m.statuses.solved)));
+            row.push(pair("interior", Cell::count(m.statuses.interior)));
+            row.push(pair("degenerate", Cell::count(m.statuses.degenerate)));
+            row.push(pair(
+                "iteration_limit",
+                Cell::count(m.statuses.iteration_limit),
+            ));
+            row.push(pair("kkt_residual", Cell::real(m.kkt_residual)));
+            record(&mut row, settings);
+        }
+        table.push(row);
+    }
+}
+
+/// Every setting as a column, so that a table tells how it was made.
+fn record(row: &mut Vec<(String, Cell)>, settings: &serde_json::Value) {
+    for (name, value) in settings.as_object().into_iter().flatten() {
+        let text = match value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Null => String::new(),
+            serde_json::Value::Array(items) => items
+                .iter()
+                .map(|i| i.as_str().unwrap_or_default())
+                .collect::<Vec<_>>()
+                .join(","),
+            other => other.to_string(),
+        };
+        row.push((
+            format!("setting_{}", name.replace('-', "_")),
+            Cell::Text(text),
+        ));
+    }
+    row.push(pair(
+        "program",
+        Cell::Text(concat!("mftma ", env!("CARGO_PKG_VERSION")).to_owned()),
+    ));
+}
+
+/// What stands below the table on a terminal: the settings that matter, and warnings.
+fn notes(settings: &Settings, selection: &Selection, done: &[Layer]) -> String {
+    let (least, most) = (
+        selection
+            .points_per_class
+            .iter()
+            .min()
+            .copied()
+            .unwrap_or(0),
+        selection
+            .points_per_class
+            .iter()
+            .max()
+            .copied()
+            .unwrap_or(0),
+    );
+    let points = if least == most {
+        format!("{least} points each")
+    } else {
+        format!("{least} to {most} points each")
+    };
+    let mut text = format!(
+        "\n{} classes of {points}; {}; ± is the standard error over Gaussian vectors\n",
+        selection.classes.len(),
+        caption(settings)
+    );
+    for layer in done {
+        for warning in &layer.geometry.warnings {
+            text.push_str(&format!("note: {}: {warning}\n", layer.name));
+        }
+    }
+    text
+}
+
+fn caption(settings: &Settings) -> String {
+    let vectors = match settings.target_error {
+        Some(error) => format!("target error {error}"),
+        None => format!("n_t {}", settings.n_t),
+    };
+    let convention = serde_json::to_value(settings.convention)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default();
+    let projection = match settings.projection {
+        0 => String::new(),
+        n => format!(", projection to {n}"),
+    };
+    format!(
+        "kappa {}, {vectors}, seed {}, convention {convention}{projection}",
+        settings.kappa, settings.seed
+    )
+}
+
+fn panels(done: &[Layer]) -> Vec<Panel> {
+    let mean = |title: &str, of: fn(&Geometry) -> &MeanEstimate| Panel {
+        title: title.to_owned(),
+        points: done
+            .iter()
+            .map(|layer| {
+                let mean = of(&layer.geometry);
+                (mean.value, mean.interval.map(|i| (i.lower, i.upper)))
+            })
+            .collect(),
+    };
+    vec![
+        mean("Capacity α", |g| &g.capacity),
+        mean("Radius R", |g| &g.radius),
+        mean("Dimension D", |g| &g.dimension),
+        Panel {
+            title: "Centre correlation ρ".to_owned(),
+            points: done
+                .iter()
+                .map(|layer| (layer.geometry.centre_correlation, None))
+                .collect(),
+        },
+    ]
+}
+
+/// A progress bar over layers on standard error; nothing where that is no terminal.
+struct Bar(ProgressBar);
+
+/// Steps of the bar for one layer: reading and solving take the larger part of the time each.
+const STEPS: u64 = 1000;
+
+impl Bar {
+    fn new(quiet: bool, layers: usize) -> Self {
+        let target = if quiet || !std::io::stderr().is_terminal() {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let bar = ProgressBar::with_draw_target(Some(layers as u64 * STEPS), target);
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {elapsed} (left {eta}) {prefix}: {msg}")
+        {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    fn layer(&self, name: &str) {
+        self.0.set_prefix(name.to_owned());
+        self.0.set_message("opening");
+    }
+
+    fn progress(&self, progress: Progress) {
+        let start = self.0.position() / STEPS * STEPS;
+        match progress {
+            Progress::Features { done, of } => {
+                self.0.set_message(format!("feature {done} of {of}"));
+                self.0
+                    .set_position(start + STEPS / 2 * done as u64 / of.max(1) as u64);
+            }
+            Progress::Centres => self.0.set_message("centres"),
+            Progress::Manifolds { done, of } => {
+                self.0.set_message(format!("class {done} of {of}"));
+                let share = (STEPS / 2 - 1) * done as u64 / of.max(1) as u64;
+                self.0.set_position(start + STEPS / 2 + share);
+            }
+            _ => {}
+        }
+    }
+
+    fn next(&self) {
+        let start = self.0.position() / STEPS * STEPS;
+        self.0.set_position(start + STEPS);
+    }
+
+    fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,150 @@
+//! `mftma compare`.
+
+use anyhow::Context;
+use mftma::similarity::{Representation, SimilarityError, linear_cka, pwcca, svcca};
+use rand::seq::index;
+use serde_json::json;
+
+use super::{Interrupted, common_points, layers, matrix, pool, read_options};
+use crate::array::Matrix;
+use crate::cli::CompareArgs;
+use crate::error::{InputError, Place};
+use crate::interrupt;
+use crate::report::{Cell, Table};
+use crate::settings::SettingsError;
+use crate::source::{LayerSource, STREAM_COMPARE, input_error, stream};
+
+/// One layer, ready to be compared.
+struct Side {
+    name: String,
+    matrix: Matrix,
+    representation: Representation,
+}
+
+/// Runs the command.
+pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
+    if !(args.variance > 0.0 && args.variance <= 1.0) {
+        return Err(SettingsError::Range {
+            name: "variance",
+            value: args.variance.to_string(),
+            requirement: "above 0 and at most 1",
+        }
+        .into());
+    }
+    if args.points < 2 {
+        return Err(SettingsError::Range {
+            name: "points",
+            value: args.points.to_string(),
+            requirement: "at least 2",
+        }
+        .into());
+    }
+    args.output.check()?;
+    let first = layers(std::slice::from_ref(&args.a), &[])?;
+    let second = layers(std::slice::from_ref(&args.b), &[])?;
+    let (n, n_second) = (
+        common_points(&first, args.input.layout)?,
+        common_points(&second, args.input.layout)?,
+    );
+    if n != n_second {
+        return Err(InputError::content(
+            &Place::file(&args.b),
+            format!("{n_second} points, but {} has {n}", args.a.display()),
+            "both must hold the same points in the same order",
+        )
+        .into());
+    }
+    let mut points: Vec<usize> = (0..n).collect();
+    if n > args.points {
+        let mut rng = stream(args.input.seed, STREAM_COMPARE);
+        points = index::sample(&mut rng, n, args.points).into_vec();
+        points.sort_unstable();
+    }
+    let group = [points.len()];
+    let total = first.len() * second.len();
+    interrupt::expect(total);
+
+    let options = read_options(args.input.inflate_bytes());
+    let pool = pool(args.input.threads)?;
+    let source =
+        |matrix: &Matrix| LayerSource::new(matrix.clone(), &points, &group, &interrupt::requested);
+    let side = |entry: crate::read::Entry| -> anyhow::Result<Side> {
+        let name = entry.name.clone();
+        let matrix = matrix(entry, args.input.layout, options)?;
+        let representation = pool
+            .install(|| Representation::new(&source(&matrix)))
+            .map_err(explain)
+            .with_context(|| matrix.place().to_string())?;
+        Ok(Side {
+            name,
+            matrix,
+            representation,
+        })
+    };
+    let second: Vec<Side> = second.into_iter().map(side).collect::<Result<_, _>>()?;
+    let mut table = Table::default();
+    for entry in first {
+        let a = side(entry)?;
+        for b in &second {
+            if interrupt::requested() {
+                return Err(Interrupted.into());
+            }
+            let (cka, correlations, weighted) = pool
+                .install(|| {
+                    let cka = linear_cka(&a.representation, &b.representation)?;
+                    let correlations = svcca(&a.representation, &b.representation, args.variance)?;
+                    let weighted = pwcca(&correlations, &source(&a.matrix))?;
+                    Ok((cka, correlations, weighted))
+                })
+                .map_err(explain)
+                .with_context(|| format!("{} against {}", a.name, b.name))?;
+            table.push(
+                [
+                    ("layer_a", Cell::Text(a.name.clone())),
+                    ("layer_b", Cell::Text(b.name.clone())),
+                    ("cka", Cell::real(cka)),
+                    ("svcca", Cell::real(correlations.mean())),
+                    ("pwcca", Cell::real(weighted)),
+                    ("directions_a", Cell::count(correlations.kept.0)),
+                    ("directions_b", Cell::count(correlations.kept.1)),
+                    ("forced", Cell::count(correlations.forced)),
+                ]
+                .map(|(name, cell)| (name.to_owned(), cell))
+                .into(),
+            );
+            interrupt::finished(&format!("{} against {}", a.name, b.name));
+        }
+    }
+    let rows: Vec<_> = table.rows.iter().map(|row| table.object(row)).collect();
+    let document = json!({
+        "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
+        "command": "compare",
+        "settings": {
+            "a": args.a.display().to_string(),
+            "b": args.b.display().to_string(),
+            "layout": args.input.layout,
+            "variance": args.variance,
+            "points": points.len(),
+            "points-in-file": n,
+            "seed": args.input.seed,
+        },
+        "comparisons": rows,
+    });
+    let notes = format!(
+        "\n{} of {n} points; SVCCA and PWCCA keep {} of the variance; forced: correlations that are 1 for want of points\n",
+        points.len(),
+        args.variance
+    );
+    args.output.write(&table, &document, &notes)
+}
+
+/// Errors of reading say themselves what to do.
+fn explain(error: SimilarityError) -> anyhow::Error {
+    match error {
+        SimilarityError::Source(source) => match input_error(source) {
+            Ok(error) => error.into(),
+            Err(source) => anyhow::anyhow!(source),
+        },
+        other => other.into(),
+    }
+}

@@ -1,0 +1,144 @@
+//! `mftma info`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use super::{common_points, layers, read_options};
+use crate::array::Layout;
+use crate::cli::InfoArgs;
+use crate::read::{self, Entry, labels};
+use crate::report::{Cell, Table};
+
+/// Runs the command.
+pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
+    let entries = read::open(&args.file)?;
+    let mut table = Table::default();
+    for entry in &entries {
+        table.push(row(entry, args.input.layout));
+    }
+    let mut out = Vec::new();
+    table.write_text(&mut out)?;
+    let mut text = String::new();
+    for entry in &entries {
+        if let Err(error) = &entry.info {
+            writeln!(text, "\n{error}")?;
+        }
+    }
+    if let Some(reference) = &args.labels {
+        let entries = layers(std::slice::from_ref(&args.file), &[])?;
+        let n_points = common_points(&entries, args.input.layout)?;
+        let options = read_options(args.input.inflate_bytes());
+        let labels = labels::read(reference, n_points, options)?;
+        describe_classes(&mut text, &labels)?;
+        describe_cost(&mut text, &entries, &labels, n_points)?;
+    } else {
+        writeln!(
+            text,
+            "\nadd --labels FILE to see the classes and what an analysis would cost"
+        )?;
+    }
+    out.extend_from_slice(text.as_bytes());
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(&out)?;
+    Ok(stdout.flush()?)
+}
+
+fn row(entry: &Entry, layout: Layout) -> Vec<(String, Cell)> {
+    let mut row = vec![("array".to_owned(), Cell::Text(entry.name.clone()))];
+    let (description, size, sides, storage) = match &entry.info {
+        Ok(info) => {
+            let points = match layout {
+                Layout::PointsByFeatures => info.shape.first(),
+                Layout::FeaturesByPoints => info.shape.last(),
+            };
+            let total = info.data_len().unwrap_or(usize::MAX) / info.element.size();
+            let sides = match (info.shape.len(), points) {
+                (2.., Some(&points)) => Some((points, total.checked_div(points).unwrap_or(0))),
+                _ => None,
+            };
+            let storage = if entry.is_compressed() {
+                "compressed"
+            } else {
+                "mapped"
+            };
+            (info.describe(), info.data_len(), sides, storage)
+        }
+        Err(_) => ("cannot be used (see below)".to_owned(), None, None, ""),
+    };
+    let mib = |bytes: usize| format!("{:.1}", bytes as f64 / (1 << 20) as f64);
+    let count = |n: Option<usize>| Cell::Text(n.map_or_else(|| "-".into(), |n| n.to_string()));
+    row.push(("contents".to_owned(), Cell::Text(description)));
+    row.push(("points".to_owned(), count(sides.map(|s| s.0))));
+    row.push(("features".to_owned(), count(sides.map(|s| s.1))));
+    row.push((
+        "MiB".to_owned(),
+        Cell::Text(size.map_or_else(|| "-".into(), mib)),
+    ));
+    row.push(("storage".to_owned(), Cell::Text(storage.to_owned())));
+    row
+}
+
+fn describe_classes(text: &mut String, labels: &labels::Labels) -> std::fmt::Result {
+    let counts = labels.counts();
+    writeln!(
+        text,
+        "\n{} classes in {}:",
+        labels.names.len(),
+        labels.place
+    )?;
+    const SHOWN: usize = 20;
+    for (name, count) in labels.names.iter().zip(&counts).take(SHOWN) {
+        writeln!(text, "  {name}: {count} points")?;
+    }
+    if counts.len() > SHOWN {
+        let (least, most) = (counts.iter().min(), counts.iter().max());
+        writeln!(
+            text,
+            "  ... and {} more; {} to {} points each",
+            counts.len() - SHOWN,
+            least.unwrap_or(&0),
+            most.unwrap_or(&0)
+        )?;
+    }
+    Ok(())
+}
+
+/// Bytes and operations of `mftma analyze` with its defaults, per layer.
+fn describe_cost(
+    text: &mut String,
+    entries: &[Entry],
+    labels: &labels::Labels,
+    n_points: usize,
+) -> std::fmt::Result {
+    let counts: Vec<f64> = labels.counts().iter().map(|&m| m as f64).collect();
+    let classes = counts.len() as f64;
+    let squares: f64 = counts.iter().map(|m| m * m).sum();
+    let points = n_points as f64;
+    // Inner products within classes and of points with centres, in doubles; one block of features.
+    let memory = 8.0 * (squares + points * classes + classes * classes) + (64 << 20) as f64;
+    writeln!(text, "\nwhat `mftma analyze` does, per layer:")?;
+    for entry in entries {
+        let Ok(info) = &entry.info else { continue };
+        let bytes = info.data_len().unwrap_or(usize::MAX) as f64;
+        let features = bytes / info.element.size() as f64 / points.max(1.0);
+        writeln!(
+            text,
+            "  {}: reads {} once, {:.1} Gflop of inner products, {} problems of up to {} points (n_t 200), about {} of memory",
+            entry.name,
+            size(bytes),
+            2.0 * features * (squares + points * classes) / 1e9,
+            counts.len() * 200,
+            counts.iter().copied().fold(0.0, f64::max),
+            size(memory),
+        )?;
+    }
+    Ok(())
+}
+
+fn size(bytes: f64) -> String {
+    if bytes < (1 << 30) as f64 {
+        format!("{:.0} MiB", (bytes / (1 << 20) as f64).ceil())
+    } else {
+        format!("{:.1} GiB", bytes / (1 << 30) as f64)
+    }
+}

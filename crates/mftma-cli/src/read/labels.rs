@@ -1,0 +1,357 @@
+//! Labels: one per point, from `.npy`, `.npz`, `.safetensors`, CSV or text.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Format, ReadOptions, natural_order, npy, open_bytes};
+use crate::array::{Array, Element};
+use crate::bytes::Bytes;
+use crate::error::{InputError, Place};
+
+/// The class of every point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// Where they came from.
+    pub place: Place,
+    /// Names of the classes, in natural order.
+    pub names: Vec<String>,
+    /// For every point, its class as an index into `names`.
+    pub classes: Vec<usize>,
+}
+
+impl Labels {
+    /// Number of points of each class.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.names.len()];
+        for &class in &self.classes {
+            counts[class] += 1;
+        }
+        counts
+    }
+
+    fn from_strings(place: Place, labels: Vec<String>) -> Self {
+        let mut names: Vec<String> = labels.clone();
+        names.sort_by(|a, b| natural_order(a, b).then_with(|| a.cmp(b)));
+        names.dedup();
+        let index: HashMap<&str, usize> = names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| (name.as_str(), i))
+            .collect();
+        let classes = labels.iter().map(|l| index[l.as_str()]).collect();
+        Self {
+            place,
+            names,
+            classes,
+        }
+    }
+}
+
+/// Splits `FILE::NAME` into the file and the array or column.
+pub fn split_reference(reference: &str) -> (&Path, Option<&str>) {
+    match reference.rsplit_once("::") {
+        Some((file, name)) if !file.is_empty() => (Path::new(file), Some(name)),
+        _ => (Path::new(reference), None),
+    }
+}
+
+/// Reads labels for `n_points` points from `FILE` or `FILE::NAME` (an array of an archive, or a column of a CSV file).
+///
+/// Whole numbers may be stored as any number type; fractions are an error. A first line that is one too many is taken
+/// for the heading.
+pub fn read(
+    reference: &str,
+    n_points: usize,
+    options: ReadOptions<'_>,
+) -> Result<Labels, InputError> {
+    let (path, name) = split_reference(reference);
+    let place = Place::file(path);
+    let bytes = Bytes::map(path).map_err(|e| InputError::io(&place, e))?;
+    parse(&place, name, Arc::new(bytes), n_points, options)
+}
+
+/// [`read`], from bytes that are at hand. The format follows the ending of `place`'s file name.
+pub fn parse(
+    place: &Place,
+    name: Option<&str>,
+    bytes: Arc<Bytes>,
+    n_points: usize,
+    options: ReadOptions<'_>,
+) -> Result<Labels, InputError> {
+    let extension = place.file.extension().and_then(|e| e.to_str());
+    let labels = match extension.map(str::to_ascii_lowercase).as_deref() {
+        Some("npy") => from_npy(place, bytes, options)?,
+        Some("npz" | "safetensors" | "pt" | "pth" | "pkl" | "pickle") => {
+            from_archive(place, name, bytes, options)?
+        }
+        Some("csv") => from_table(place, name, &bytes, b',', n_points)?,
+        Some("tsv") => from_table(place, name, &bytes, b'\t', n_points)?,
+        _ => from_lines(place, &bytes, n_points)?,
+    };
+    if labels.len() != n_points {
+        return Err(InputError::content(
+            place,
+            format!(
+                "{} labels for {n_points} points of activations",
+                labels.len()
+            ),
+            "give one label per point in the same order; if the activations are features x points, add \
+             --layout features-by-points",
+        ));
+    }
+    Ok(Labels::from_strings(place.clone(), labels))
+}
+
+fn from_npy(
+    place: &Place,
+    bytes: Arc<Bytes>,
+    options: ReadOptions<'_>,
+) -> Result<Vec<String>, InputError> {
+    let header = npy::parse_header(place, &bytes)?;
+    match header.content {
+        npy::Content::Numbers(_) => {
+            let mut entries = open_bytes(place, Format::Npy, bytes)?;
+            numbers(&entries.remove(0).load(options)?)
+        }
+        npy::Content::Strings {
+            wide,
+            big_endian,
+            width,
+            shape,
+        } => {
+            one_axis(place, &shape)?;
+            let count: usize = shape.iter().product();
+            let size = width.checked_mul(if wide { 4 } else { 1 });
+            let data = &bytes[header.data_start..];
+            let len = size.and_then(|size| size.checked_mul(count));
+            let (Some(size), Some(data)) = (size, len.and_then(|len| data.get(..len))) else {
+                return Err(InputError::malformed(
+                    place,
+                    format!(
+                        "{count} strings of {width} characters are declared but the file is shorter"
+                    ),
+                    "write the file again with numpy.save",
+                ));
+            };
+            if size == 0 {
+                return Err(InputError::content(
+                    place,
+                    "every label is empty",
+                    "check the code that wrote the labels",
+                ));
+            }
+            Ok(data
+                .chunks_exact(size)
+                .map(|one| string(one, wide, big_endian))
+                .collect())
+        }
+    }
+}
+
+fn string(bytes: &[u8], wide: bool, big_endian: bool) -> String {
+    let text: String = if wide {
+        let (characters, _) = bytes.as_chunks::<4>();
+        characters
+            .iter()
+            .map(|&b| {
+                let code = if big_endian {
+                    u32::from_be_bytes(b)
+                } else {
+                    u32::from_le_bytes(b)
+                };
+                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+            })
+            .collect()
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    text.trim_end_matches('\0').to_owned()
+}
+
+fn from_archive(
+    place: &Place,
+    name: Option<&str>,
+    bytes: Arc<Bytes>,
+    options: ReadOptions<'_>,
+) -> Result<Vec<String>, InputError> {
+    let mut entries = open_bytes(place, Format::of(place)?, bytes)?;
+    let file = place.file.display();
+    let names: Vec<&str> = entries.iter().map(|e| e.name.as_str()).collect();
+    let names = names.join(", ");
+    let index = match name {
+        Some(name) => entries.iter().position(|e| e.name == name).ok_or_else(|| {
+            InputError::content(
+                place,
+                format!("no array {name:?}; there are {names}"),
+                format!("--labels {file}::NAME with one of these names"),
+            )
+        })?,
+        None if entries.len() == 1 => 0,
+        None => {
+            return Err(InputError::content(
+                place,
+                format!("holds several arrays ({names}); which are the labels?"),
+                format!("--labels {file}::NAME"),
+            ));
+        }
+    };
+    numbers(&entries.swap_remove(index).load(options)?)
+}
+
+/// Labels lie along one axis; further axes of length 1 do no harm.
+fn one_axis(place: &Place, shape: &[usize]) -> Result<(), InputError> {
+    if shape.iter().filter(|&&n| n != 1).count() <= 1 && !shape.is_empty() {
+        return Ok(());
+    }
+    Err(InputError::content(
+        place,
+        format!("labels of shape {shape:?}; one label per point was expected"),
+        "for one-hot labels save y.argmax(axis=1)",
+    ))
+}
+
+fn numbers(array: &Array) -> Result<Vec<String>, InputError> {
+    let place = array.place();
+    let info = array.info();
+    one_axis(place, &info.shape)?;
+    let size = info.element.size();
+    let values = array.data().chunks_exact(size).map(|bytes| {
+        let mut b = [0u8; 8];
+        b[..size].copy_from_slice(bytes);
+        if info.big_endian {
+            b[..size].reverse();
+        }
+        b
+    });
+    let le4 = |b: [u8; 8]| [b[0], b[1], b[2], b[3]];
+    let le2 = |b: [u8; 8]| [b[0], b[1]];
+    let whole = |i: usize, x: f64| {
+        // Adding 0.0 turns -0 into 0.
+        if x.fract() == 0.0 && x.abs() < 9e15 {
+            Ok(format!("{}", x + 0.0))
+        } else {
+            Err(InputError::content(
+                place,
+                format!("label {i} is {x}, not a whole number"),
+                "save the class index of every point: y.astype('int64')",
+            ))
+        }
+    };
+    values
+        .enumerate()
+        .map(|(i, b)| match info.element {
+            Element::Bool | Element::U8 => Ok(b[0].to_string()),
+            Element::I8 => Ok((b[0] as i8).to_string()),
+            Element::I16 => Ok(i16::from_le_bytes(le2(b)).to_string()),
+            Element::U16 => Ok(u16::from_le_bytes(le2(b)).to_string()),
+            Element::I32 => Ok(i32::from_le_bytes(le4(b)).to_string()),
+            Element::U32 => Ok(u32::from_le_bytes(le4(b)).to_string()),
+            Element::I64 => Ok(i64::from_le_bytes(b).to_string()),
+            Element::U64 => Ok(u64::from_le_bytes(b).to_string()),
+            Element::F16 => whole(i, half::f16::from_le_bytes(le2(b)).to_f64()),
+            Element::Bf16 => whole(i, half::bf16::from_le_bytes(le2(b)).to_f64()),
+            Element::F32 => whole(i, f64::from(f32::from_le_bytes(le4(b)))),
+            Element::F64 => whole(i, f64::from_le_bytes(b)),
+        })
+        .collect()
+}
+
+fn from_table(
+    place: &Place,
+    name: Option<&str>,
+    bytes: &[u8],
+    delimiter: u8,
+    n_points: usize,
+) -> Result<Vec<String>, InputError> {
+    let remedy = "one row per point, as written by pandas.DataFrame.to_csv(index=False)";
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(delimiter)
+        .trim(csv::Trim::All)
+        .from_reader(without_mark(bytes));
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| {
+            InputError::malformed(place, format!("not readable as CSV ({e})"), remedy)
+        })?;
+        rows.push(record);
+    }
+    let columns = rows.first().map_or(0, csv::StringRecord::len);
+    let file = place.file.display();
+    let (column, heading) = match name {
+        Some(name) => {
+            let found = rows
+                .first()
+                .and_then(|row| row.iter().position(|c| c == name));
+            let Some(column) = found else {
+                let first: Vec<&str> = rows.first().map(|r| r.iter().collect()).unwrap_or_default();
+                return Err(InputError::content(
+                    place,
+                    format!(
+                        "no column {name:?}; the first line is {:?}",
+                        first.join(",")
+                    ),
+                    format!("--labels {file}::COLUMN with a name from the first line"),
+                ));
+            };
+            (column, true)
+        }
+        None if columns == 1 => (0, rows.len() == n_points + 1),
+        None => {
+            return Err(InputError::content(
+                place,
+                format!("{columns} columns; which holds the labels?"),
+                format!("--labels {file}::COLUMN with a name from the first line"),
+            ));
+        }
+    };
+    let labels: Vec<String> = rows
+        .iter()
+        .skip(usize::from(heading))
+        .map(|row| tidy(&row[column]))
+        .collect();
+    if let Some(empty) = labels.iter().position(String::is_empty) {
+        return Err(InputError::content(
+            place,
+            format!("the label of point {empty} is empty"),
+            remedy,
+        ));
+    }
+    Ok(labels)
+}
+
+fn from_lines(place: &Place, bytes: &[u8], n_points: usize) -> Result<Vec<String>, InputError> {
+    let text = std::str::from_utf8(without_mark(bytes)).map_err(|_| {
+        InputError::malformed(
+            place,
+            "not a text file",
+            "labels may be .npy, .npz, .safetensors, .csv, or text with one label per line",
+        )
+    })?;
+    let mut labels: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(tidy)
+        .collect();
+    if labels.len() == n_points + 1 {
+        labels.remove(0);
+    }
+    Ok(labels)
+}
+
+/// `numpy.savetxt` writes 3 as `3.000000000000000000e+00`: whole numbers are named as such, everything else as it is.
+fn tidy(label: &str) -> String {
+    match label.parse::<f64>() {
+        Ok(x) if x.fract() == 0.0 && x.abs() < 9e15 && label.contains(['.', 'e', 'E']) => {
+            format!("{}", x + 0.0)
+        }
+        _ => label.to_owned(),
+    }
+}
+
+/// Some editors begin text files with a byte order mark.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+}

@@ -1,0 +1,328 @@
+//! Tables of results: one set of columns, written as text, CSV, JSON or Parquet.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Formats of `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+pub enum Format {
+    /// Columns for reading on a terminal.
+    Table,
+    /// Everything: settings, classes, every manifold.
+    Json,
+    /// One row per layer, settings as columns.
+    Csv,
+    /// The columns of CSV, as Parquet.
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
+impl Format {
+    /// The format that a file's ending asks for.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
+            "txt" => Some(Self::Table),
+            #[cfg(feature = "parquet")]
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// Text.
+    Text(String),
+    /// A count.
+    Integer(i64),
+    /// A measure; `None` where there is none. Not-a-number counts as none.
+    Real(Option<f64>),
+}
+
+impl Cell {
+    /// A count.
+    pub fn count(n: usize) -> Self {
+        Self::Integer(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+
+    /// A measure.
+    pub fn real(x: f64) -> Self {
+        Self::Real(Some(x))
+    }
+
+    fn exact(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Integer(n) => n.to_string(),
+            Self::Real(Some(x)) if !x.is_nan() => x.to_string(),
+            Self::Real(_) => String::new(),
+        }
+    }
+
+    fn short(&self) -> String {
+        match self {
+            Self::Real(Some(x)) if !x.is_nan() => short(*x),
+            Self::Real(_) => "-".into(),
+            _ => self.exact(),
+        }
+    }
+}
+
+/// Four significant digits.
+pub fn short(x: f64) -> String {
+    let magnitude = x.abs();
+    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
+        return format!("{x:.3e}");
+    }
+    let digits = if magnitude >= 1.0 {
+        (3 - magnitude.log10().floor() as i32).max(0)
+    } else {
+        4
+    };
+    format!("{x:.*}", digits as usize)
+}
+
+/// Rows under named columns. Every row has one cell per column, and a column keeps its kind of cell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Cells, row by row.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// Adds a row of (column, cell) pairs. The first row names the columns.
+    pub fn push(&mut self, row: Vec<(String, Cell)>) {
+        let (names, cells): (Vec<String>, Vec<Cell>) = row.into_iter().unzip();
+        if self.rows.is_empty() {
+            self.columns = names;
+        } else {
+            debug_assert_eq!(self.columns, names);
+        }
+        self.rows.push(cells);
+    }
+
+    /// A row as a JSON object.
+    pub fn object(&self, row: &[Cell]) -> serde_json::Value {
+        let value = |cell: &Cell| -> serde_json::Value {
+            match cell {
+                Cell::Text(text) => text.as_str().into(),
+                Cell::Integer(n) => (*n).into(),
+                Cell::Real(x) => (*x).into(),
+            }
+        };
+        let cells = row.iter().map(value);
+        self.columns.iter().cloned().zip(cells).collect()
+    }
+
+    /// Aligned columns: text to the left, numbers to the right.
+    pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let cells: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(Cell::short).collect())
+            .collect();
+        let widths: Vec<usize> = (0..self.columns.len())
+            .map(|c| {
+                cells
+                    .iter()
+                    .map(|row| row[c].chars().count())
+                    .chain([self.columns[c].chars().count()])
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
+        let is_text: Vec<bool> = (0..self.columns.len())
+            .map(|c| self.rows.iter().all(|row| matches!(row[c], Cell::Text(_))))
+            .collect();
+        for row in std::iter::once(&self.columns).chain(&cells) {
+            let mut line = String::new();
+            for ((cell, &width), &text) in row.iter().zip(&widths).zip(&is_text) {
+                if !line.is_empty() {
+                    line.push_str("  ");
+                }
+                if text {
+                    line.push_str(&format!("{cell:<width$}"));
+                } else {
+                    line.push_str(&format!("{cell:>width$}"));
+                }
+            }
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// CSV with full precision.
+    pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(&self.columns).map_err(csv_error)?;
+        for row in &self.rows {
+            writer
+                .write_record(row.iter().map(Cell::exact))
+                .map_err(csv_error)?;
+        }
+        writer.flush()
+    }
+
+    /// Parquet, uncompressed, in one row group.
+    #[cfg(feature = "parquet")]
+    pub fn write_parquet(&self, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        parquet_file::write(self, out)
+    }
+}
+
+/// Keeps the kind of an output error, so that a closed pipe is told from a full disk.
+fn csv_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+#[cfg(feature = "parquet")]
+mod parquet_file {
+    use std::sync::Arc;
+
+    use parquet::basic::{LogicalType, Repetition, Type as Physical};
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::types::Type;
+
+    use super::{Cell, Table};
+
+    pub(super) fn write(table: &Table, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let column = |c: usize| table.rows.iter().map(move |row| &row[c]);
+        let physical = |c: usize| match table.rows.first().map(|row| &row[c]) {
+            Some(Cell::Text(_)) => Physical::BYTE_ARRAY,
+            Some(Cell::Integer(_)) => Physical::INT64,
+            _ => Physical::DOUBLE,
+        };
+        let fields = table
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(c, name)| {
+                let field = Type::primitive_type_builder(name, physical(c));
+                let field = match physical(c) {
+                    Physical::DOUBLE => field.with_repetition(Repetition::OPTIONAL),
+                    Physical::BYTE_ARRAY => field
+                        .with_repetition(Repetition::REQUIRED)
+                        .with_logical_type(Some(LogicalType::String)),
+                    _ => field.with_repetition(Repetition::REQUIRED),
+                };
+                Ok(Arc::new(field.build()?))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let schema = Type::group_type_builder("results")
+            .with_fields(fields)
+            .build()?;
+        let mut file = SerializedFileWriter::new(
+            out,
+            Arc::new(schema),
+            Arc::new(WriterProperties::default()),
+        )?;
+        let mut group = file.next_row_group()?;
+        let mut c = 0;
+        while let Some(mut writer) = group.next_column()? {
+            match physical(c) {
+                Physical::BYTE_ARRAY => {
+                    let values: Vec<ByteArray> = column(c)
+                        .map(|cell| ByteArray::from(cell.exact().into_bytes()))
+                        .collect();
+                    writer
+                        .typed::<ByteArrayType>()
+                        .write_batch(&values, None, None)?;
+                }
+                Physical::INT64 => {
+                    let values: Vec<i64> = column(c)
+                        .map(|cell| match cell {
+                            Cell::Integer(n) => *n,
+                            _ => 0,
+                        })
+                        .collect();
+                    writer
+                        .typed::<Int64Type>()
+                        .write_batch(&values, None, None)?;
+                }
+                _ => {
+                    let cells: Vec<Option<f64>> = column(c)
+                        .map(|cell| match cell {
+                            Cell::Real(x) => x.filter(|x| !x.is_nan()),
+                            _ => None,
+                        })
+                        .collect();
+                    let values: Vec<f64> = cells.iter().flatten().copied().collect();
+                    let present: Vec<i16> = cells.iter().map(|x| i16::from(x.is_some())).collect();
+                    writer
+                        .typed::<DoubleType>()
+                        .write_batch(&values, Some(&present), None)?;
+                }
+            }
+            writer.close()?;
+            c += 1;
+        }
+        group.close()?;
+        file.close()?;
+        Ok(())
+    }
+}
+
+/// A file that exists and may not be overwritten.
+#[derive(Debug, thiserror::Error)]
+#[error("{} exists already\n  try: --force to overwrite it, or another name", path.display())]
+pub struct Exists {
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// Refuses a path that exists unless `force`. For asking before the work begins; [`save`] asks again.
+pub fn check_free(path: &Path, force: bool) -> Result<(), Exists> {
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(Exists {
+            path: path.to_path_buf(),
+        });
+    }
+    Ok(())
+}
+
+/// Writes a whole file or nothing: under a temporary name in the same folder, then renamed.
+pub fn save(path: &Path, content: &[u8], force: bool) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let context = || format!("cannot write {}", path.display());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".mftma-");
+    // Temporary files are private by default; results get the permissions of any new file.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).with_context(context)?;
+    file.write_all(content).with_context(context)?;
+    file.as_file().sync_all().with_context(context)?;
+    if force {
+        file.persist(path)
+            .map_err(|e| e.error)
+            .with_context(context)?;
+    } else if let Err(e) = file.persist_noclobber(path) {
+        if e.error.kind() == io::ErrorKind::AlreadyExists {
+            return Err(Exists {
+                path: path.to_path_buf(),
+            }
+            .into());
+        }
+        return Err(e.error).with_context(context);
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Settings of an analysis, each defined once: the flag, its help, the key in `--config` and the record in the output all
+//! come from one field.
+
+use std::collections::BTreeSet;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches};
+use mftma::{Analysis, Conventions, Vectors};
+use serde::{Deserialize, Serialize};
+
+use crate::array::Layout;
+use crate::source::Wanted;
+
+/// Which rules to follow where the reference Python package and this engine part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Convention {
+    /// This engine's: reproducible choice of the removed directions (none is allowed), D counts the true rank,
+    /// every manifold weighs the same in the global mean.
+    Ours,
+    /// The reference package's: random restarts, at least one direction removed, D = min(N, M), every point weighs the
+    /// same. For comparing with published numbers.
+    Reference,
+}
+
+/// Everything that can change a result of `mftma analyze`.
+#[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[command(next_help_heading = "Settings (also keys of --config, under the same names)")]
+pub struct Settings {
+    /// Which axis counts the points; all others are flattened into features.
+    #[arg(long, value_enum, default_value_t = Layout::PointsByFeatures)]
+    pub layout: Layout,
+
+    /// Arrays to read, in this order; without it, all with two or more axes.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub layers: Vec<String>,
+
+    /// Gaussian vectors per manifold (n_t). More make every measure steadier: the error falls as 1/sqrt(n_t), the time
+    /// grows with n_t.
+    #[arg(long, default_value_t = 200, value_name = "COUNT")]
+    pub n_t: usize,
+
+    /// Draw vectors until the relative standard error of each manifold's 1/capacity is below this, instead of a fixed
+    /// --n-t. Smaller is slower: halving it takes four times as many.
+    #[arg(long, value_name = "FRACTION")]
+    pub target_error: Option<f64>,
+
+    /// With --target-error, the most vectors that one manifold gets.
+    #[arg(long, default_value_t = 10_000, value_name = "COUNT")]
+    pub max_n_t: usize,
+
+    /// Margin of the classification (kappa), relative to the centre's norm. A larger margin lowers capacity and makes
+    /// more points matter.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub kappa: f64,
+
+    /// Use at most this many points of each class, drawn at random. Fewer are faster and give lower dimension and higher
+    /// capacity: compare only results of equal number.
+    #[arg(long, value_name = "COUNT")]
+    pub points: Option<usize>,
+
+    /// Use this many classes, drawn at random. Fewer make the means less steady.
+    #[arg(long, value_name = "COUNT")]
+    pub classes: Option<usize>,
+
+    /// Use these classes only, by name.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub only_classes: Vec<String>,
+
+    /// Seed of every random draw. The same seed gives the same output at any number of threads.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Threads to compute on; 0 takes all cores. Changes the time, never the result.
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub threads: usize,
+
+    /// Whose rules to follow where they differ. It changes how the directions common to all centres are removed and what
+    /// dimension counts.
+    #[arg(long, value_enum, default_value_t = Convention::Ours)]
+    pub convention: Convention,
+
+    /// First project every point to this many random directions (0: none). It blurs distances by about 1/sqrt(COUNT).
+    /// The reference does so above 5,000 features to save memory; here it is needed only for comparing with it.
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub projection: usize,
+
+    /// Random restarts of the search for common directions of the centres.
+    #[arg(long, default_value_t = 10, value_name = "COUNT")]
+    pub restarts: usize,
+
+    /// Resamples of the classes for the 95 % intervals of the means; 0 for none.
+    #[arg(long, default_value_t = 1000, value_name = "COUNT")]
+    pub resamples: usize,
+
+    /// Also give the participation ratio, and the number of directions that hold this share of the variance (0: leave
+    /// both out). Needs a matrix of all points by all points and its eigenvalues.
+    #[arg(long, default_value_t = 0.0, num_args = 0..=1, default_missing_value = "0.9", value_name = "SHARE")]
+    pub spectrum: f64,
+
+    /// Most GiB that one compressed array may unpack to. Guards against files that unpack without end; uncompressed
+    /// arrays have no limit.
+    #[arg(long, default_value_t = 16.0, value_name = "GIB")]
+    pub inflate_limit: f64,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file of `--config` is not valid.
+    #[error("{file}: {message}")]
+    Config {
+        /// The file.
+        file: String,
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// A value is out of range.
+    #[error("--{name} is {value}, but must be {requirement}")]
+    Range {
+        /// The flag's name.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        requirement: &'static str,
+    },
+}
+
+impl Settings {
+    /// Fills in from a TOML text what was not given as a flag. Keys are the flags' names.
+    pub fn merge_config(
+        self,
+        matches: &ArgMatches,
+        file: &str,
+        text: &str,
+    ) -> Result<Self, SettingsError> {
+        let from_flags: BTreeSet<String> = matches
+            .ids()
+            .filter(|id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine))
+            .map(|id| id.as_str().replace('_', "-"))
+            .collect();
+        let bad = |message: String| SettingsError::Config {
+            file: file.to_owned(),
+            message,
+        };
+        let given: toml::Table = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
+        let mut all = toml::Table::try_from(&self).map_err(|e| bad(e.to_string()))?;
+        for (key, value) in given {
+            if from_flags.contains(&key) {
+                continue;
+            }
+            // "points = 50.0" and "kappa = 1" are what people write.
+            let value = match (all.get(&key), value) {
+                (Some(toml::Value::Float(_)), toml::Value::Integer(n)) => {
+                    toml::Value::Float(n as f64)
+                }
+                (_, value) => value,
+            };
+            all.insert(key, value);
+        }
+        all.try_into().map_err(|e: toml::de::Error| {
+            bad(format!(
+                "{} (keys are the flags' names without --)",
+                e.message()
+            ))
+        })
+    }
+
+    /// Settings from a TOML text alone, the rest at their defaults.
+    pub fn from_config(text: &str) -> Result<Self, SettingsError> {
+        let matches = Self::augment_args(clap::Command::new("config"))
+            .no_binary_name(true)
+            .get_matches_from(std::iter::empty::<String>());
+        let bad = |message: String| SettingsError::Config {
+            file: "config".to_owned(),
+            message,
+        };
+        Self::from_arg_matches(&matches)
+            .map_err(|e| bad(e.to_string()))?
+            .merge_config(&matches, "config", text)
+    }
+
+    /// Checks the ranges that need no data.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let range = |name, value: String, requirement| {
+            Err(SettingsError::Range {
+                name,
+                value,
+                requirement,
+            })
+        };
+        if let Some(target) = self.target_error
+            && !(target > 0.0 && target < 1.0)
+        {
+            return range("target-error", target.to_string(), "above 0 and below 1");
+        }
+        if self.points == Some(0) {
+            return range("points", "0".into(), "at least 1");
+        }
+        if matches!(self.classes, Some(0 | 1)) {
+            return range(
+                "classes",
+                self.classes.unwrap_or(0).to_string(),
+                "at least 2",
+            );
+        }
+        if self.n_t == 0 {
+            return range("n-t", "0".into(), "at least 1");
+        }
+        if self.max_n_t == 0 {
+            return range("max-n-t", "0".into(), "at least 1");
+        }
+        if !self.kappa.is_finite() {
+            return range("kappa", self.kappa.to_string(), "a finite number");
+        }
+        if !(0.0..=1.0).contains(&self.spectrum) {
+            return range("spectrum", self.spectrum.to_string(), "between 0 and 1");
+        }
+        if self.threads > 4096 {
+            return range("threads", self.threads.to_string(), "at most 4096");
+        }
+        if !(self.inflate_limit > 0.0 && self.inflate_limit < 1e9) {
+            return range("inflate-limit", self.inflate_limit.to_string(), "above 0");
+        }
+        Ok(())
+    }
+
+    /// [`Settings::inflate_limit`] in bytes.
+    pub fn inflate_bytes(&self) -> u64 {
+        (self.inflate_limit * (1u64 << 30) as f64) as u64
+    }
+
+    /// Which points and classes to use.
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            points: self.points,
+            classes: self.classes,
+            only_classes: &self.only_classes,
+            seed: self.seed,
+        }
+    }
+
+    /// The engine's analysis with these settings.
+    pub fn analysis(&self) -> Result<Analysis, mftma::Error> {
+        let vectors = match self.target_error {
+            None => Vectors::Count(self.n_t),
+            Some(relative_error) => Vectors::UntilRelativeError {
+                relative_error,
+                cap: self.max_n_t,
+            },
+        };
+        let builder = Analysis::builder()
+            .margin(self.kappa)
+            .sampling(vectors)
+            .seed(self.seed)
+            .conventions(match self.convention {
+                Convention::Ours => Conventions::ours(),
+                Convention::Reference => Conventions::reference(),
+            })
+            .restarts(self.restarts)
+            .resamples(self.resamples);
+        let builder = if self.spectrum > 0.0 {
+            builder.spectrum(self.spectrum)
+        } else {
+            builder
+        };
+        builder.build()
+    }
+}

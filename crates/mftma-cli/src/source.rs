@@ -1,0 +1,298 @@
+//! A layer as the engine's input: chosen points of a matrix in a file, ordered class by class, handed out in blocks.
+
+use std::ops::{ControlFlow, Range};
+
+use mftma::{Activations, Block, SourceError};
+use ndarray::{Array2, s};
+use rand::{SeedableRng, seq::index};
+use rand_chacha::ChaCha8Rng;
+
+use crate::array::{Matrix, Value};
+use crate::error::InputError;
+use crate::read::labels::Labels;
+
+/// Bytes of one block of features. Wide enough that a row's part of it is read from disk in one go, small against memory.
+const BLOCK_BYTES: usize = 32 << 20;
+
+/// ChaCha streams, so that no two purposes share random numbers.
+const STREAM_CLASSES: u64 = 1;
+const STREAM_POINTS: u64 = 2;
+pub(crate) const STREAM_COMPARE: u64 = 3;
+
+/// The random numbers of one purpose.
+pub(crate) fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng
+}
+
+/// What to choose.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Most points of a class.
+    pub points: Option<usize>,
+    /// Number of classes.
+    pub classes: Option<usize>,
+    /// Classes by name; empty for all.
+    pub only_classes: &'a [String],
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+/// Which points are analysed, class by class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// Names of the classes used.
+    pub classes: Vec<String>,
+    /// Points of each.
+    pub points_per_class: Vec<usize>,
+    /// Indices into the file, class by class, rising within a class.
+    pub points: Vec<usize>,
+}
+
+impl Selection {
+    /// Chooses classes and points as asked for.
+    pub fn new(labels: &Labels, wanted: &Wanted<'_>) -> Result<Self, InputError> {
+        let place = &labels.place;
+        let mut members = vec![Vec::new(); labels.names.len()];
+        for (point, &class) in labels.classes.iter().enumerate() {
+            members[class].push(point);
+        }
+        let mut chosen: Vec<usize> = (0..labels.names.len()).collect();
+        if !wanted.only_classes.is_empty() {
+            chosen.clear();
+            for name in wanted.only_classes {
+                let class = labels.names.iter().position(|n| n == name).ok_or_else(|| {
+                    InputError::content(
+                        place,
+                        format!("no class {name:?}; there are {}", some(&labels.names)),
+                        "--only-classes with names from the labels",
+                    )
+                })?;
+                if !chosen.contains(&class) {
+                    chosen.push(class);
+                }
+            }
+        }
+        if let Some(count) = wanted.classes {
+            if count > chosen.len() {
+                return Err(InputError::content(
+                    place,
+                    format!("--classes {count}, but there are {}", chosen.len()),
+                    format!("--classes {}, or leave the flag out", chosen.len()),
+                ));
+            }
+            let mut drawn = index::sample(
+                &mut stream(wanted.seed, STREAM_CLASSES),
+                chosen.len(),
+                count,
+            )
+            .into_vec();
+            drawn.sort_unstable();
+            chosen = drawn.into_iter().map(|i| chosen[i]).collect();
+        }
+        if chosen.len() < 2 {
+            let names: Vec<String> = chosen.iter().map(|&c| labels.names[c].clone()).collect();
+            return Err(InputError::content(
+                place,
+                format!(
+                    "only one class ({}); capacity is about telling classes apart, so two or more are needed",
+                    some(&names)
+                ),
+                "check that the labels are class indices, one per point",
+            ));
+        }
+        let mut rng = stream(wanted.seed, STREAM_POINTS);
+        let mut selection = Self {
+            classes: Vec::new(),
+            points_per_class: Vec::new(),
+            points: Vec::new(),
+        };
+        // Every class draws, chosen or not, so that the points of a class do not depend on which others are taken.
+        for (class, members) in members.iter().enumerate() {
+            let most = wanted.points.unwrap_or(members.len()).min(members.len());
+            let mut drawn = if most < members.len() {
+                index::sample(&mut rng, members.len(), most).into_vec()
+            } else {
+                (0..most).collect()
+            };
+            if !chosen.contains(&class) {
+                continue;
+            }
+            drawn.sort_unstable();
+            selection.classes.push(labels.names[class].clone());
+            selection.points_per_class.push(most);
+            selection
+                .points
+                .extend(drawn.into_iter().map(|i| members[i]));
+        }
+        Ok(selection)
+    }
+}
+
+fn some(names: &[String]) -> String {
+    let mut text = names
+        .iter()
+        .take(8)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > 8 {
+        text.push_str(", ...");
+    }
+    text
+}
+
+/// Chosen points of one layer.
+pub struct LayerSource<'a> {
+    matrix: Matrix,
+    points: &'a [usize],
+    points_per_class: &'a [usize],
+    interrupted: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<'a> LayerSource<'a> {
+    /// A source of `points` of `matrix`, all within range.
+    pub fn new(
+        matrix: Matrix,
+        points: &'a [usize],
+        points_per_class: &'a [usize],
+        interrupted: &'a (dyn Fn() -> bool + Sync),
+    ) -> Self {
+        Self {
+            matrix,
+            points,
+            points_per_class,
+            interrupted,
+        }
+    }
+
+    /// Ranges of features that make blocks of about [`BLOCK_BYTES`].
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let size = if self.matrix.element().fits_f32() {
+            4
+        } else {
+            8
+        };
+        let width = (BLOCK_BYTES / (size * self.points.len().max(1))).max(16);
+        let n = self.matrix.n_features();
+        (0..n)
+            .step_by(width)
+            .map(move |start| start..n.min(start + width))
+    }
+
+    fn checked<T: Value>(&self, range: Range<usize>) -> Result<Array2<T>, InputError> {
+        if (self.interrupted)() {
+            return Err(InputError::Interrupted {
+                place: self.matrix.place().clone(),
+            });
+        }
+        let block = self.matrix.gather::<T>(self.points, range.clone());
+        if self.matrix.element().is_float() && !all_finite(&block) {
+            return Err(self.not_finite(range.start));
+        }
+        Ok(block)
+    }
+
+    /// Counts what is not finite from a feature on (nothing before it is), and says where the first lies.
+    fn not_finite(&self, from: usize) -> InputError {
+        let (mut nan, mut infinite) = (0usize, 0usize);
+        let mut first: Option<(usize, usize, f64)> = None;
+        for range in self.ranges().filter(|r| r.start >= from) {
+            if (self.interrupted)() {
+                break;
+            }
+            let block = self.matrix.gather::<f64>(self.points, range.clone());
+            for ((row, column), &value) in block.indexed_iter() {
+                if value.is_nan() {
+                    nan += 1;
+                } else if value.is_infinite() {
+                    infinite += 1;
+                } else {
+                    continue;
+                }
+                let here = (self.points[row], range.start + column, value);
+                // First by point, as a reader of the array would look for it.
+                if first.is_none_or(|f| (here.0, here.1) < (f.0, f.1)) {
+                    first = Some(here);
+                }
+            }
+        }
+        let total = self.points.len() * self.matrix.n_features();
+        let at = first.map_or(String::new(), |(point, feature, value)| {
+            let index: Vec<String> = self
+                .matrix
+                .index_of(point, feature)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            format!(
+                "; the first is {value} at index [{}] (point {point})",
+                index.join(", ")
+            )
+        });
+        InputError::content(
+            self.matrix.place(),
+            format!("{nan} NaN and {infinite} infinite values among the {total} used{at}"),
+            "find the layer that overflows (often float16: collect in float32), or drop such points before saving",
+        )
+    }
+}
+
+/// All values of a source in memory, shape (points, N).
+pub fn in_memory<A: Activations + ?Sized>(source: &A) -> Result<Array2<f64>, SourceError> {
+    let points = source.points_per_manifold().iter().sum();
+    let mut all = Array2::zeros((points, source.n_features()));
+    let mut start = 0;
+    source.for_each_block(&mut |block| {
+        let mut part = all.slice_mut(s![.., start..start + block.width()]);
+        match block {
+            Block::F32(block) => part.zip_mut_with(&block, |to, &x| *to = f64::from(x)),
+            Block::F64(block) => part.assign(&block),
+        }
+        start += block.width();
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
+}
+
+fn all_finite<T: Value>(block: &Array2<T>) -> bool {
+    // Without early exit, so that it runs at the speed of memory.
+    let check = |run: &[T]| run.iter().fold(true, |all, x| all & x.is_finite());
+    block
+        .as_slice_memory_order()
+        .is_none_or(|values| values.chunks(4096).all(check))
+}
+
+impl Activations for LayerSource<'_> {
+    fn points_per_manifold(&self) -> &[usize] {
+        self.points_per_class
+    }
+
+    fn n_features(&self) -> usize {
+        self.matrix.n_features()
+    }
+
+    fn for_each_block(
+        &self,
+        visit: &mut dyn FnMut(Block<'_>) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        let single = self.matrix.element().fits_f32();
+        for range in self.ranges() {
+            let flow = if single {
+                visit(Block::F32(self.checked::<f32>(range)?.view()))
+            } else {
+                visit(Block::F64(self.checked::<f64>(range)?.view()))
+            };
+            if flow.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a [`SourceError`] that began here came from.
+pub fn input_error(error: SourceError) -> Result<InputError, SourceError> {
+    error.downcast::<InputError>().map(|e| *e)
+}

@@ -1,0 +1,236 @@
+//! Files written by NumPy and by safetensors' Python package (see `fixtures/make.py`), value by value.
+
+use std::path::{Path, PathBuf};
+
+use mftma_cli::array::{Layout, Matrix};
+use mftma_cli::error::InputError;
+use mftma_cli::read::{self, Entry, ReadOptions, labels, natural_order};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+const OPTIONS: ReadOptions<'static> = ReadOptions {
+    inflate_limit: 1 << 20,
+    interrupted: &|| false,
+};
+
+fn number(i: usize, j: usize) -> f64 {
+    ((7 * i + 3 * j) % 11) as f64
+}
+
+fn entry(file: &str, name: &str) -> Entry {
+    let mut entries = read::open(&fixture(file)).unwrap();
+    let at = entries.iter().position(|e| e.name == name).unwrap();
+    entries.swap_remove(at)
+}
+
+/// Reads an array, some points out of order and some features, in both precisions.
+#[track_caller]
+fn check(entry: Entry, layout: Layout, expected: impl Fn(usize, usize) -> f64) {
+    let matrix = Matrix::new(entry.load(OPTIONS).unwrap(), layout).unwrap();
+    assert_eq!((matrix.n_points(), matrix.n_features()), (6, 8));
+    let points = [5, 0, 3];
+    for range in [0..8, 2..5, 7..8] {
+        let wide = matrix.gather::<f64>(&points, range.clone());
+        let narrow = matrix.gather::<f32>(&points, range.clone());
+        assert_eq!(wide.dim(), (3, range.len()));
+        for (row, &i) in points.iter().enumerate() {
+            for (column, j) in range.clone().enumerate() {
+                assert_eq!(
+                    wide[[row, column]],
+                    expected(i, j),
+                    "point {i}, feature {j}"
+                );
+                assert_eq!(f64::from(narrow[[row, column]]), expected(i, j));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_number_type() {
+    for name in [
+        "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
+        "uint32", "uint64",
+    ] {
+        let file = format!("numbers_{name}");
+        let entry = entry(&format!("{file}.npy"), &file);
+        assert_eq!(entry.info.as_ref().unwrap().element.to_string(), name);
+        check(entry, Layout::PointsByFeatures, number);
+    }
+    check(
+        entry("numbers_bool.npy", "numbers_bool"),
+        Layout::PointsByFeatures,
+        |i, j| number(i, j) % 2.0,
+    );
+}
+
+#[test]
+fn every_order_and_header_version() {
+    for name in [
+        "numbers_big_endian",
+        "numbers_fortran",
+        "numbers_4d",
+        "numbers_version2",
+        "numbers_version3",
+    ] {
+        check(
+            entry(&format!("{name}.npy"), name),
+            Layout::PointsByFeatures,
+            number,
+        );
+    }
+    check(
+        entry("numbers_transposed.npy", "numbers_transposed"),
+        Layout::FeaturesByPoints,
+        number,
+    );
+    // Features of a Fortran-ordered array of more axes come in file order: axes 1, 2, 3 with the first fastest.
+    check(
+        entry("numbers_4d_fortran.npy", "numbers_4d_fortran"),
+        Layout::PointsByFeatures,
+        |i, j| number(i, (j & 1) * 4 + (j & 2) + (j >> 2)),
+    );
+}
+
+#[test]
+fn archives_keep_their_order_and_values() {
+    for file in ["numbers_stored.npz", "numbers_deflated.npz"] {
+        let entries = read::open(&fixture(file)).unwrap();
+        let names: Vec<&str> = entries.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, ["b", "a"]);
+        assert_eq!(entries[0].is_compressed(), file.contains("deflated"));
+        check(entry(file, "b"), Layout::PointsByFeatures, number);
+        check(entry(file, "a"), Layout::PointsByFeatures, |i, j| {
+            number(i, j) + 1.0
+        });
+    }
+}
+
+#[test]
+fn safetensors_in_natural_order() {
+    let entries = read::open(&fixture("numbers.safetensors")).unwrap();
+    let listed: Vec<String> = entries
+        .iter()
+        .map(|e| format!("{} {}", e.name, e.info.as_ref().unwrap().element))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            "layer1 bfloat16",
+            "layer2 float16",
+            "layer10 float32",
+            "steps int64"
+        ]
+    );
+    for entry in entries {
+        check(entry, Layout::PointsByFeatures, number);
+    }
+}
+
+#[test]
+fn folders_are_layers() {
+    let entries = read::open(&fixture("layers")).unwrap();
+    let names: Vec<&str> = entries.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["conv2", "conv10"]);
+}
+
+#[test]
+fn positions_are_told_in_the_arrays_own_axes() {
+    let matrix = |file: &str| {
+        let entry = read::open(&fixture(file)).unwrap().remove(0);
+        Matrix::new(entry.load(OPTIONS).unwrap(), Layout::PointsByFeatures).unwrap()
+    };
+    assert_eq!(matrix("numbers_4d.npy").index_of(5, 6), [5, 1, 1, 0]);
+    assert_eq!(
+        matrix("numbers_4d_fortran.npy").index_of(5, 6),
+        [5, 0, 1, 1]
+    );
+}
+
+#[test]
+fn labels_in_every_form() {
+    let expected = labels::read(&fixture("labels.npy").to_string_lossy(), 96, OPTIONS).unwrap();
+    assert_eq!(expected.names.len(), 12);
+    assert_eq!(expected.names[10], "10");
+    assert_eq!(expected.counts(), [8; 12]);
+    for reference in [
+        "labels_float.npy",
+        "labels.txt",
+        "labels.csv::label",
+        "labels_one_column.csv",
+        "layers_stored.npz::labels",
+        "layers.safetensors::labels",
+    ] {
+        let labels = labels::read(&fixture(reference).to_string_lossy(), 96, OPTIONS).unwrap();
+        assert_eq!(labels.names, expected.names, "{reference}");
+        assert_eq!(labels.classes, expected.classes, "{reference}");
+    }
+    for reference in ["labels_text.npy", "labels_bytes.npy"] {
+        let labels = labels::read(&fixture(reference).to_string_lossy(), 96, OPTIONS).unwrap();
+        assert_eq!(labels.names[10], "class 10", "{reference}");
+        assert_eq!(labels.classes, expected.classes, "{reference}");
+    }
+}
+
+#[track_caller]
+fn refused(outcome: Result<impl Sized, InputError>, words: &[&str]) {
+    let Err(error) = outcome else {
+        panic!("accepted, though it should say {words:?}")
+    };
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+}
+
+#[test]
+fn refusals_say_why_and_what_to_do() {
+    let open = |name: &str| read::open(&fixture(name));
+    refused(
+        open("refused_object.npy"),
+        &["object", "run code", "numpy.save"],
+    );
+    refused(open("refused_complex.npy"), &["complex", ".real"]);
+    refused(
+        open("refused_structured.npy"),
+        &["structured", "x['field']"],
+    );
+    refused(open("refused_bfloat16.npy"), &["bfloat16", "safetensors"]);
+    refused(open("missing.npy"), &["missing.npy", "spelling"]);
+    refused(open("make.py"), &[".npy, .npz, .safetensors"]);
+    // One unusable array leaves the others usable.
+    let entries = open("refused_object.npz").unwrap();
+    assert!(entries[0].info.is_ok());
+    refused(
+        entries.into_iter().nth(1).unwrap().load(OPTIONS),
+        &["array \"bad\"", "object"],
+    );
+
+    let labels = |name: &str, n| labels::read(&fixture(name).to_string_lossy(), n, OPTIONS);
+    refused(
+        labels("labels.npy", 95),
+        &["96 labels for 95 points", "--layout"],
+    );
+    refused(labels("labels_one_hot.npy", 96), &["argmax"]);
+    refused(labels("labels.csv", 96), &["2 columns", "::COLUMN"]);
+    refused(
+        labels("labels.csv::class", 96),
+        &["no column \"class\"", "image,label"],
+    );
+    refused(
+        labels("layers_stored.npz", 96),
+        &["several arrays", "::NAME"],
+    );
+    refused(labels("refused_not_finite.npy", 6), &["shape"]);
+}
+
+#[test]
+fn numbers_in_names_count_as_numbers() {
+    let mut names = ["b1", "a10", "a9", "a", "a010x", "a10x", "a009"];
+    names.sort_by(|a, b| natural_order(a, b).then_with(|| a.cmp(b)));
+    assert_eq!(names, ["a", "a009", "a9", "a10", "a010x", "a10x", "b1"]);
+}
