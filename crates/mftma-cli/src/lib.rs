@@ -6,12 +6,19 @@
 
 pub mod array;
 pub mod bytes;
-pub mod cli;
-pub mod commands;
 pub mod error;
-pub mod interrupt;
-pub mod plot;
 pub mod read;
-pub mod report;
 pub mod settings;
+
+#[cfg(feature = "program")]
+pub mod cli;
+#[cfg(feature = "program")]
+pub mod commands;
+#[cfg(feature = "program")]
+pub mod interrupt;
+#[cfg(feature = "program")]
+pub mod plot;
+#[cfg(feature = "program")]
+pub mod report;
+#[cfg(feature = "program")]
 pub mod source;

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
+#[cfg(feature = "program")]
 use mftma::{Analysis, Conventions, Vectors};
 use serde::{Deserialize, Serialize};
 
 use crate::array::Layout;
+#[cfg(feature = "program")]
 use crate::source::Wanted;
 
 /// Which rules to follow where the reference Python package and this engine part.
@@ -233,6 +235,7 @@ impl Settings {
     }
 
     /// Which points and classes to use.
+    #[cfg(feature = "program")]
     pub fn wanted(&self) -> Wanted<'_> {
         Wanted {
             points: self.points,
@@ -243,6 +246,7 @@ impl Settings {
     }
 
     /// The engine's analysis with these settings.
+    #[cfg(feature = "program")]
     pub fn analysis(&self) -> Result<Analysis, mftma::Error> {
         let vectors = match self.target_error {
             None => Vectors::Count(self.n_t),

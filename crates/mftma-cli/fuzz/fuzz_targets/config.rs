@@ -7,6 +7,5 @@ use mftma_cli::settings::Settings;
 fuzz_target!(|text: &str| {
     if let Ok(settings) = Settings::from_config(text) {
         let _ = settings.validate();
-        let _ = settings.analysis();
     }
 });

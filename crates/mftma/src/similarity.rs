@@ -1,0 +1,372 @@
+//! How alike two layers represent the same points: linear CKA, SVCCA and PWCCA, from Gram matrices.
+//!
+//! These are the comparative measures that manifold geometry is set against: they need no labels and say how much two
+//! representations share, not how well either separates classes.
+//!
+//! With X (n, p) the activations of n points in p features, every feature centred over the points, all three rest on
+//! the Gram matrix K = XXᵀ (n, n). Features enter only through sums over blocks, so p may be as large as the file;
+//! memory is n² doubles for each representation, and n² more for its eigenvectors once SVCCA or PWCCA asks for them.
+//!
+//! - **Linear CKA** (Kornblith, Norouzi, Lee & Hinton 2019, arXiv 1905.00414, DOI 10.48550/arXiv.1905.00414, eqs. 4–5 with
+//!   linear kernels): ⟨K, L⟩_F / (‖K‖_F ‖L‖_F), equal to ‖YᵀX‖²_F / (‖XᵀX‖_F ‖YᵀY‖_F). Unchanged by rotation and by
+//!   scaling of either side, not by other linear maps. It is not zero for independent noise: with p and q independent
+//!   normal features its mean is about √(pq / ((n + p)(n + q))).
+//! - **SVCCA** (Raghu, Gilmer, Yosinski & Sohl-Dickstein 2017, arXiv 1706.05806, DOI 10.48550/arXiv.1706.05806): each side
+//!   keeps its leading principal components up to a share of the variance (there 0.99); the mean canonical correlation
+//!   of the two subspaces. With K = UΛUᵀ and L = WMWᵀ, the correlations are the singular values of U_kᵀW_l.
+//! - **PWCCA** (Morcos, Raghu & Bengio 2018, arXiv 1806.05759, DOI 10.48550/arXiv.1806.05759, eqs. 1–3): the canonical
+//!   correlations' mean weighted by how much of X each canonical variate h_i accounts for, α_i = Σ_j |⟨h_i, x_j⟩| over the
+//!   features x_j of the *first* side; so PWCCA is not symmetric. The weights are sums of absolute values over features,
+//!   which no Gram matrix holds: the first source is streamed a second time.
+//!
+//! **Few points.** Two subspaces of k and l dimensions in the n − 1 that centred points span share at least
+//! k + l − (n − 1): that many canonical correlations are 1 whatever the data.
+//! [`CanonicalCorrelations::forced`] gives the number; a mean with many of them says little.
+
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use mftma_linalg::symmetric_eigen;
+use ndarray::{ArrayView2, Axis};
+use rayon::prelude::*;
+
+use crate::activations::{Activations, Block};
+use crate::error::SourceError;
+
+/// Features taken at once; rows of the Gram matrix that one task fills. Fixed, so that sums are ordered by the data.
+const WIDTH: usize = 512;
+const PANEL: usize = 128;
+
+/// Representations that cannot be compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimilarityError {
+    /// The two sides hold different numbers of points.
+    #[error(
+        "{first} points on one side, {second} on the other: both must hold the same points in the same order"
+    )]
+    Points {
+        /// Points of the first side.
+        first: usize,
+        /// Points of the second.
+        second: usize,
+    },
+    /// Fewer than two points.
+    #[error("{found} point(s): a comparison needs at least 2")]
+    TooFewPoints {
+        /// Points given.
+        found: usize,
+    },
+    /// All points are the same.
+    #[error("all points are the same: there is no variance to compare")]
+    NoVariance,
+    /// A value is NaN or infinite.
+    #[error("point {point}, feature {feature} is not finite")]
+    NotFinite {
+        /// Index of the point, from 0.
+        point: usize,
+        /// Index of the feature, from 0.
+        feature: usize,
+    },
+    /// The share of variance to keep is out of range.
+    #[error("the share of variance to keep is {share}, but must be above 0 and at most 1")]
+    Share {
+        /// The share given.
+        share: f64,
+    },
+    /// An eigenvalue or singular value iteration failed, as it does for values too large to square.
+    #[error(
+        "the decomposition failed: the activations may be too large to square in double precision"
+    )]
+    Decomposition,
+    /// The source changed between two passes, or yielded blocks of a wrong shape.
+    #[error("the source yielded {found} rows where {expected} were announced")]
+    Shape {
+        /// Points announced.
+        expected: usize,
+        /// Rows of the block.
+        found: usize,
+    },
+    /// The source failed.
+    #[error("the source of activations failed")]
+    Source(#[source] SourceError),
+}
+
+/// One side of a comparison: the centred Gram matrix of n points. Labels and the grouping into manifolds play no part,
+/// but both sides must hold the same points in the same order.
+#[derive(Debug)]
+pub struct Representation {
+    /// HKH (n, n) with H = 1 − 11ᵀ/n: the Gram matrix of features centred over the points.
+    gram: Mat<f64>,
+    features: usize,
+    /// Eigenvalues, falling, and eigenvectors of `gram`, once needed.
+    eigen: OnceLock<Option<(Vec<f64>, Mat<f64>)>>,
+}
+
+impl Representation {
+    /// Streams `source` once; n² doubles for n points. Runs on rayon's current pool; the bytes do not depend on it.
+    ///
+    /// # Errors
+    /// [`SimilarityError::TooFewPoints`], [`SimilarityError::NotFinite`], [`SimilarityError::NoVariance`], or the source's.
+    pub fn new<A: Activations + ?Sized>(source: &A) -> Result<Self, SimilarityError> {
+        let n: usize = source.points_per_manifold().iter().sum();
+        if n < 2 {
+            return Err(SimilarityError::TooFewPoints { found: n });
+        }
+        // Row-major, lower triangle by panels of rows.
+        let mut gram = vec![0.0; n * n];
+        each_slice(source, n, |x| {
+            gram.par_chunks_mut(PANEL * n)
+                .enumerate()
+                .for_each(|(panel, out)| {
+                    let (first, rows) = (panel * PANEL, out.len() / n);
+                    let out = MatMut::from_row_major_slice_mut(out, rows, n);
+                    let last = first + rows;
+                    matmul(
+                        out.get_mut(.., ..last),
+                        Accum::Add,
+                        x.get(first..last, ..),
+                        x.get(..last, ..).transpose(),
+                        1.0,
+                        Par::Seq,
+                    );
+                });
+        })?;
+        let gram = centred(&gram, n);
+        if (0..n).any(|i| !gram[(i, i)].is_finite()) {
+            return Err(SimilarityError::Decomposition);
+        }
+        if (0..n).all(|i| gram[(i, i)] <= 0.0) {
+            return Err(SimilarityError::NoVariance);
+        }
+        Ok(Self {
+            gram,
+            features: source.n_features(),
+            eigen: OnceLock::new(),
+        })
+    }
+
+    /// n, the number of points.
+    pub fn points(&self) -> usize {
+        self.gram.nrows()
+    }
+
+    /// p, the number of features.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Leading eigenvectors of the Gram matrix (n, k) that hold at least `share` of the variance, rounding left out.
+    fn directions(&self, share: f64) -> Result<MatRef<'_, f64>, SimilarityError> {
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(SimilarityError::Share { share });
+        }
+        let (values, vectors) = self
+            .eigen
+            .get_or_init(|| symmetric_eigen(self.gram.as_ref()))
+            .as_ref()
+            .ok_or(SimilarityError::Decomposition)?;
+        // Below this an eigenvalue of an n × n Gram matrix is rounding; centring leaves at least one such.
+        let floor = values[0] * self.points() as f64 * 4.0 * f64::EPSILON;
+        let rank = values.iter().take_while(|&&v| v > floor).count();
+        let total: f64 = values[..rank].iter().sum();
+        let mut sum = 0.0;
+        let kept = values[..rank]
+            .iter()
+            .take_while(|&&v| {
+                let more = sum < share * total;
+                sum += v;
+                more
+            })
+            .count();
+        Ok(vectors.get(.., ..kept))
+    }
+}
+
+/// Calls `visit` with slices (n, at most [`WIDTH`]) of the source in double precision, row-major.
+fn each_slice<A: Activations + ?Sized>(
+    source: &A,
+    n: usize,
+    mut visit: impl FnMut(MatRef<'_, f64>),
+) -> Result<(), SimilarityError> {
+    let mut buffer = Vec::new();
+    let mut feature = 0;
+    let mut failure = None;
+    source
+        .for_each_block(&mut |block| {
+            let outcome = match block {
+                Block::F32(block) => slices(block, n, &mut feature, &mut buffer, &mut visit),
+                Block::F64(block) => slices(block, n, &mut feature, &mut buffer, &mut visit),
+            };
+            match outcome {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(e) => {
+                    failure = Some(e);
+                    ControlFlow::Break(())
+                }
+            }
+        })
+        .map_err(SimilarityError::Source)?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn slices<T: Copy + Into<f64>>(
+    block: ArrayView2<'_, T>,
+    n: usize,
+    feature: &mut usize,
+    buffer: &mut Vec<f64>,
+    visit: &mut impl FnMut(MatRef<'_, f64>),
+) -> Result<(), SimilarityError> {
+    if block.nrows() != n {
+        return Err(SimilarityError::Shape {
+            expected: n,
+            found: block.nrows(),
+        });
+    }
+    for slice in block.axis_chunks_iter(Axis(1), WIDTH) {
+        let width = slice.ncols();
+        buffer.clear();
+        buffer.extend(slice.iter().map(|&x| x.into()));
+        if let Some(at) = buffer.iter().position(|x| !x.is_finite()) {
+            return Err(SimilarityError::NotFinite {
+                point: at / width,
+                feature: *feature + at % width,
+            });
+        }
+        visit(MatRef::from_row_major_slice(buffer, n, width));
+        *feature += width;
+    }
+    Ok(())
+}
+
+/// HKH of a matrix (n, n) whose lower triangle is given, row-major.
+fn centred(lower: &[f64], n: usize) -> Mat<f64> {
+    let at = |i: usize, j: usize| lower[i.max(j) * n + i.min(j)];
+    let means: Vec<f64> = (0..n)
+        .map(|i| (0..n).map(|j| at(i, j)).sum::<f64>() / n as f64)
+        .collect();
+    let mean = means.iter().sum::<f64>() / n as f64;
+    Mat::from_fn(n, n, |i, j| at(i, j) - means[i] - means[j] + mean)
+}
+
+fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    (0..a.ncols())
+        .map(|j| {
+            let column = a.col(j).iter().zip(b.col(j).iter());
+            column.map(|(x, y)| x * y).sum::<f64>()
+        })
+        .sum()
+}
+
+fn same_points(a: &Representation, b: &Representation) -> Result<(), SimilarityError> {
+    if a.points() == b.points() {
+        return Ok(());
+    }
+    Err(SimilarityError::Points {
+        first: a.points(),
+        second: b.points(),
+    })
+}
+
+/// Linear CKA of two representations of the same points, in [0, 1]; 1 where one is a rotation and scaling of the other.
+///
+/// # Errors
+/// [`SimilarityError::Points`].
+pub fn linear_cka(a: &Representation, b: &Representation) -> Result<f64, SimilarityError> {
+    same_points(a, b)?;
+    let norms = inner(&a.gram, &a.gram).sqrt() * inner(&b.gram, &b.gram).sqrt();
+    Ok((inner(&a.gram, &b.gram) / norms).clamp(0.0, 1.0))
+}
+
+/// Canonical correlations between two representations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CanonicalCorrelations {
+    /// min(k, l) correlations in [0, 1], falling.
+    pub correlations: Vec<f64>,
+    /// k and l, the directions kept of either side.
+    pub kept: (usize, usize),
+    /// How many correlations are 1 for want of points, whatever the data: max(0, k + l − (n − 1)).
+    pub forced: usize,
+    /// Canonical variates of the first side: orthonormal columns (n, min(k, l)).
+    variates: Mat<f64>,
+}
+
+impl CanonicalCorrelations {
+    /// Their plain mean: SVCCA.
+    pub fn mean(&self) -> f64 {
+        self.correlations.iter().sum::<f64>() / self.correlations.len() as f64
+    }
+}
+
+/// SVCCA: canonical correlations between the leading directions of either side that hold `share` of its variance
+/// (Raghu et al. 2017: 0.99). Its value is [`CanonicalCorrelations::mean`]. With `share` = 1, plain CCA, unchanged by any
+/// invertible linear map of either side's features.
+///
+/// # Errors
+/// [`SimilarityError::Points`], [`SimilarityError::Share`], [`SimilarityError::Decomposition`].
+pub fn svcca(
+    a: &Representation,
+    b: &Representation,
+    share: f64,
+) -> Result<CanonicalCorrelations, SimilarityError> {
+    same_points(a, b)?;
+    let (u, w) = (a.directions(share)?, b.directions(share)?);
+    let cross = product(u.transpose(), w);
+    let (k, l) = cross.shape();
+    let r = k.min(l);
+    // Left singular vectors from the eigenproblem of SSᵀ. Singular values as lengths of Sᵀp keep full precision, which
+    // roots of the eigenvalues would lose near 0.
+    let square = product(cross.as_ref(), cross.transpose());
+    let (_, left) = symmetric_eigen(square.as_ref()).ok_or(SimilarityError::Decomposition)?;
+    let left = left.get(.., ..r);
+    let images = product(cross.transpose(), left);
+    Ok(CanonicalCorrelations {
+        correlations: (0..r).map(|i| images.col(i).norm_l2().clamp(0.0, 1.0)).collect(),
+        kept: (k, l),
+        forced: (k + l).saturating_sub(a.points() - 1),
+        variates: product(u, left),
+    })
+}
+
+/// a (m, k) · b (k, n), on the calling thread.
+fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
+    let mut out = Mat::zeros(a.nrows(), b.ncols());
+    matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
+    out
+}
+
+/// PWCCA: the correlations of [`svcca`], each weighted by α_i = Σ_j |⟨h_i, x_j⟩| over the features x_j of the first side,
+/// whose source is streamed again. In [0, 1]; not symmetric.
+///
+/// Morcos et al. (2018) take all directions or, as in SVCCA, those that hold a share of the variance: the choice is made
+/// in the call of [`svcca`].
+///
+/// # Errors
+/// [`SimilarityError::Shape`] where `first` is not the source that the first representation was made from, as far as
+/// its number of points tells; [`SimilarityError::NotFinite`]; [`SimilarityError::Source`].
+pub fn pwcca<A: Activations + ?Sized>(
+    correlations: &CanonicalCorrelations,
+    first: &A,
+) -> Result<f64, SimilarityError> {
+    let variates = correlations.variates.as_ref();
+    let mut weights = vec![0.0; variates.ncols()];
+    each_slice(first, variates.nrows(), |x| {
+        // Variates are orthogonal to the constant vector, so features need no centring.
+        let overlap = product(variates.transpose(), x);
+        for (i, weight) in weights.iter_mut().enumerate() {
+            *weight += overlap.row(i).iter().map(|x| x.abs()).sum::<f64>();
+        }
+    })?;
+    let total: f64 = weights.iter().sum();
+    if total <= 0.0 {
+        return Err(SimilarityError::NoVariance);
+    }
+    let sum: f64 = weights
+        .iter()
+        .zip(&correlations.correlations)
+        .map(|(w, c)| w * c)
+        .sum();
+    Ok(sum / total)
+}
