@@ -65,6 +65,7 @@ mod means;
 pub mod projection;
 mod removal;
 pub mod settings;
+pub mod similarity;
 mod simulated;
 mod solver;
 mod spectrum;

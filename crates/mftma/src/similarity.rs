@@ -323,7 +323,9 @@ pub fn svcca(
     let left = left.get(.., ..r);
     let images = product(cross.transpose(), left);
     Ok(CanonicalCorrelations {
-        correlations: (0..r).map(|i| images.col(i).norm_l2().clamp(0.0, 1.0)).collect(),
+        correlations: (0..r)
+            .map(|i| images.col(i).norm_l2().clamp(0.0, 1.0))
+            .collect(),
         kept: (k, l),
         forced: (k + l).saturating_sub(a.points() - 1),
         variates: product(u, left),
