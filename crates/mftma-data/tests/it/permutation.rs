@@ -46,10 +46,10 @@ proptest! {
             // The permutation is undone by the true labels it keeps.
             prop_assert_eq!(drawn.true_labels(), &labels[..]);
             let mut wrong = 0;
-            for i in 0..labels.len() {
-                prop_assert!(usize::from(drawn.assigned_labels()[i]) < classes);
-                wrong += usize::from(drawn.assigned_labels()[i] != labels[i]);
-                prop_assert!(drawn.mask()[i] || drawn.assigned_labels()[i] == labels[i]);
+            for ((&assigned, &label), &chosen) in drawn.assigned_labels().iter().zip(&labels).zip(drawn.mask()) {
+                prop_assert!(usize::from(assigned) < classes);
+                wrong += usize::from(assigned != label);
+                prop_assert!(chosen || assigned == label);
             }
             let rate = wrong as f64 / labels.len().max(1) as f64;
             prop_assert_eq!(drawn.effective_noise_rate(), rate);
