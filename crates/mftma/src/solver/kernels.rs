@@ -188,44 +188,83 @@ impl WithSimd for Ratios<'_> {
     }
 }
 
-/// Coordinate descent on ½αᵀGα − αᵀb over α ≥ 0: up to `sweeps` passes, fewer once a pass leaves the support as it was.
-/// On entry and exit `g` is b − Gα.
-pub(crate) struct Descent<'a> {
+/// A guess of the optimum of ½αᵀGα − αᵀb over α ≥ 0, left in `alpha`: exact for orthogonal points, then a few sweeps
+/// of coordinate descent, fewer once a sweep leaves the support as it was.
+pub(crate) struct Guess<'a> {
     pub(crate) gram: &'a [f64],
     pub(crate) stride: usize,
+    /// 1/G_jj and 1/K_jj, padded with zeros.
     pub(crate) inverse_diagonal: &'a [f64],
+    pub(crate) inverse_lengths: &'a [f64],
+    pub(crate) b: &'a [f64],
     pub(crate) tolerance: f64,
     pub(crate) sweeps: usize,
     pub(crate) alpha: &'a mut [f64],
+    /// Scratch.
     pub(crate) g: &'a mut [f64],
-    pub(crate) m: usize,
 }
 
-impl WithSimd for Descent<'_> {
+impl Guess<'_> {
+    /// With K diagonal, α_j = max(0, b_j − A)/K_jj where A = Σα: one Newton step on that convex equation.
+    #[inline(always)]
+    fn newton<S: Simd>(&self, simd: S, total: f64) -> f64 {
+        let (b, _) = S::as_simd_f64s(self.b);
+        let (k, _) = S::as_simd_f64s(self.inverse_lengths);
+        let (zero, shift) = (simd.splat_f64s(0.0), simd.splat_f64s(total));
+        let (mut sum, mut slope) = (zero, zero);
+        for (b, k) in b.iter().zip(k) {
+            let excess = simd.sub_f64s(*b, shift);
+            let k = simd.select_f64s(simd.greater_than_f64s(excess, zero), *k, zero);
+            sum = simd.mul_add_e_f64s(excess, k, sum);
+            slope = simd.add_f64s(slope, k);
+        }
+        (simd.reduce_sum_f64s(sum) - total) / (1.0 + simd.reduce_sum_f64s(slope))
+    }
+}
+
+impl WithSimd for Guess<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        let mut total = 0.0;
+        for _ in 0..6 {
+            let step = self.newton(simd, total);
+            total += step;
+            if step.abs() <= 1e-3 * total {
+                break;
+            }
+        }
         let Self {
             gram,
             stride,
             inverse_diagonal,
+            inverse_lengths,
+            b,
             tolerance,
             sweeps,
             alpha,
             g,
-            m,
         } = self;
+        g.copy_from_slice(b);
+        for (j, alpha) in alpha.iter_mut().enumerate() {
+            let excess = b[j] - total;
+            *alpha = 0.0;
+            if excess > 0.0 && inverse_lengths[j] > 0.0 {
+                *alpha = excess * inverse_lengths[j];
+                add_scaled(simd, -*alpha, &gram[j * stride..][..stride], g);
+            }
+        }
         for _ in 0..sweeps {
             let mut changed = false;
-            for j in 0..m {
-                let old = alpha[j];
+            for (j, alpha) in alpha.iter_mut().enumerate() {
+                let old = *alpha;
                 if old == 0.0 && g[j] <= tolerance {
                     continue;
                 }
                 let new = (old + g[j] * inverse_diagonal[j]).max(0.0);
                 changed |= (old > 0.0) != (new > 0.0);
-                alpha[j] = new;
+                *alpha = new;
                 add_scaled(simd, old - new, &gram[j * stride..][..stride], g);
             }
             if !changed {

@@ -20,7 +20,7 @@ use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
 use active_set::{ActiveSet, Constraints, End};
-use kernels::{Descent, Rows, argmax, axpy, combine, padded};
+use kernels::{Guess, Rows, argmax, combine, padded};
 
 /// Outcome for one Gaussian vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ impl Default for Tuning {
         Self {
             tolerance: 1e-13,
             sweeps: 6,
-            generate_above: 3,
+            generate_above: 5,
             batch: 16,
         }
     }
@@ -111,6 +111,8 @@ pub(crate) struct PointSet {
     pub(crate) diagonal: Vec<f64>,
     /// 1/G_jj, padded.
     pub(crate) inverse_diagonal: Vec<f64>,
+    /// 1/K_jj, padded; points next to the centre count as a thousandth of the longest away from it.
+    inverse_lengths: Vec<f64>,
     /// G (M, M), rows padded to `m_stride`, where it is held.
     gram: Option<Vec<f64>>,
     /// √max G_jj: the length of the longest S̃.
@@ -185,6 +187,11 @@ impl PointSet {
             g
         });
         let longest = diagonal.iter().fold(1.0_f64, |a, &b| a.max(b)).sqrt();
+        let floor = 1e-6 * longest * longest;
+        let mut inverse_lengths = vec![0.0; m_stride];
+        for (inverse, diagonal) in inverse_lengths.iter_mut().zip(&diagonal) {
+            *inverse = (diagonal - 1.0).max(floor).recip();
+        }
         Self {
             m,
             rank,
@@ -194,6 +201,7 @@ impl PointSet {
             r_stride,
             diagonal,
             inverse_diagonal,
+            inverse_lengths,
             gram,
             longest,
             tuning,
@@ -280,59 +288,23 @@ impl PointSet {
             diagonal: &self.diagonal,
         };
         if 2 * self.rank >= self.m {
-            self.guess(gram, b, tolerance, w);
+            self.arch.dispatch(Guess {
+                gram,
+                stride: self.m_stride,
+                inverse_diagonal: &self.inverse_diagonal,
+                inverse_lengths: &self.inverse_lengths,
+                b,
+                tolerance,
+                sweeps: self.tuning.sweeps,
+                alpha: &mut w.alpha[..self.m],
+                g: &mut w.g,
+            });
             let alpha = &w.alpha;
             w.active
                 .start(&mut held, b, (0..self.m).filter(|&j| alpha[j] > 0.0));
         }
         w.active
             .run(&mut held, b, self.m, &mut w.g, tolerance, entries)
-    }
-
-    /// A guess of the active set in `w.alpha`: the optimum as if the points were orthogonal, then coordinate descent.
-    fn guess(&self, gram: &[f64], b: &[f64], tolerance: f64, w: &mut Workspace) {
-        let m = self.m;
-        // With K diagonal the optimum is α_j = max(0, b_j − A)/K_jj with A = Σα: Newton on that convex equation.
-        let floor = 1e-6 * self.longest * self.longest;
-        let mut total = 0.0;
-        for _ in 0..6 {
-            let (mut sum, mut slope) = (0.0, 1.0);
-            for (b, diagonal) in b.iter().zip(&self.diagonal) {
-                let k = 1.0 / (diagonal - 1.0).max(floor);
-                let excess = b - total;
-                sum += if excess > 0.0 { excess * k } else { 0.0 };
-                slope += if excess > 0.0 { k } else { 0.0 };
-            }
-            let step = (sum - total) / slope;
-            total += step;
-            if step.abs() <= 1e-3 * total {
-                break;
-            }
-        }
-        w.g.copy_from_slice(b);
-        for j in 0..m {
-            let k = (self.diagonal[j] - 1.0).max(floor);
-            let excess = b[j] - total;
-            w.alpha[j] = if excess > 0.0 { excess / k } else { 0.0 };
-            if excess > 0.0 {
-                axpy(
-                    self.arch,
-                    -w.alpha[j],
-                    &gram[j * self.m_stride..][..self.m_stride],
-                    &mut w.g,
-                );
-            }
-        }
-        self.arch.dispatch(Descent {
-            gram,
-            stride: self.m_stride,
-            inverse_diagonal: &self.inverse_diagonal,
-            tolerance,
-            sweeps: self.tuning.sweeps,
-            alpha: &mut w.alpha,
-            g: &mut w.g,
-            m,
-        });
     }
 
     /// Constraints taken up as they are violated.
