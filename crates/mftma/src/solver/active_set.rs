@@ -246,7 +246,12 @@ impl ActiveSet {
                 }
             }
             if !step.is_finite() {
-                return false; // a column of zeros: cannot happen for G = K + 1, whose diagonal is at least 1
+                // Nobody leaves: the points surround the centre, and the constraint is independent by its centre
+                // coordinate alone, however small beside the points.
+                if orthogonal <= 4.0 * f64::EPSILON * diagonal || k == self.capacity {
+                    return false;
+                }
+                step = gradient / orthogonal;
             }
             let (u, x) = (&self.u[..width], &mut self.x[..width]);
             axpy(self.arch, -step, u, x);
