@@ -23,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the study: train, measure every layer's manifolds over epochs, draw the figures
     Reproduce(ReproduceArgs),
+    /// Check that a results folder holds every figure and table, and that their numbers can be true
+    Check(CheckArgs),
     /// Fetch a data set, check it, and unpack it into the data folder
     Fetch(FetchArgs),
     /// Rebuild the embedded data set `glyphs` from fonts installed on this machine
@@ -56,8 +58,18 @@ pub struct ReproduceArgs {
     #[arg(long)]
     pub force: bool,
     /// Number of independent seeds [default: the profile's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: Option<u64>,
+}
+
+/// Flags of `cargo xtask check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The results folder
+    pub folder: PathBuf,
+    /// The figure to check (all when left out)
+    #[arg(long)]
+    pub figure: Option<String>,
 }
 
 /// Flags of `cargo xtask fetch`.

@@ -2,10 +2,21 @@
 //!
 //! A thin dispatcher: the whole command line is declared in [`cli`], and each command is one file.
 
+mod cache;
+mod check;
 mod cli;
+mod draw;
+mod experiment;
 mod fetch;
+mod figures;
+mod files;
 mod glyphs;
+mod profile;
+mod progress;
+mod provenance;
 mod reproduce;
+mod stages;
+mod table;
 
 use std::process::ExitCode;
 
@@ -14,6 +25,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let result = match cli::Cli::parse().command {
         cli::Command::Reproduce(args) => reproduce::run(&args),
+        cli::Command::Check(args) => check::run(&args),
         cli::Command::Fetch(args) => fetch::run(&args),
         cli::Command::Glyphs(args) => glyphs::run(&args),
     };

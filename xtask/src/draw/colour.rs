@@ -1,0 +1,39 @@
+//! Colours: one for each example group, a perceptual scale for epochs.
+
+use mftma_data::ExampleGroup;
+
+/// An sRGB colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Colour(pub u8, pub u8, pub u8);
+
+/// Text and axes.
+pub const INK: Colour = Colour(0x22, 0x22, 0x22);
+/// Secondary text.
+pub const GREY: Colour = Colour(0x66, 0x66, 0x66);
+/// Grid lines.
+pub const LIGHT: Colour = Colour(0xE4, 0xE4, 0xE4);
+
+impl std::fmt::Display for Colour {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "#{:02X}{:02X}{:02X}", self.0, self.1, self.2)
+    }
+}
+
+/// The colour of an example group in every figure: from the palette of Okabe and Ito, which stays distinct under the
+/// common colour-vision deficiencies; permuted examples are orange, as in the paper.
+pub fn group_colour(group: ExampleGroup) -> Colour {
+    match group {
+        ExampleGroup::Unpermuted => Colour(0x00, 0x72, 0xB2),
+        ExampleGroup::Permuted => Colour(0xE6, 0x9F, 0x00),
+        ExampleGroup::Restored => Colour(0x00, 0x9E, 0x73),
+        ExampleGroup::Test => Colour(0x66, 0x66, 0x66),
+    }
+}
+
+/// The colour at `fraction` (0 to 1) of the training, from viridis.
+///
+/// The scale stops short of its lightest yellow, which is too faint for a thin line on white.
+pub fn epoch_colour(fraction: f64) -> Colour {
+    let colour = colorous::VIRIDIS.eval_continuous(0.93 * fraction.clamp(0.0, 1.0));
+    Colour(colour.r, colour.g, colour.b)
+}

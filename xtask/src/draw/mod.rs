@@ -1,0 +1,19 @@
+//! Drawing: an SVG canvas, text that is measured before it is placed, scales, panels, and PNGs made from the SVGs.
+//!
+//! Lengths are points (1/72 inch); text is set in the bundled font.
+
+mod canvas;
+mod colour;
+mod panel;
+mod png;
+mod scale;
+mod text;
+
+pub use canvas::{Anchor, Canvas, TextStyle};
+pub use colour::{Colour, INK, epoch_colour, group_colour};
+pub use panel::{Band, Panel, colour_bar, footnote};
+#[cfg(test)]
+pub use png::clipped_texts;
+pub use png::to_png;
+pub use scale::nice_ticks;
+pub use text::Weight;

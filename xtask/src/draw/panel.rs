@@ -1,0 +1,164 @@
+//! One panel of a small-multiples figure, and the colour bar beside them.
+
+use super::canvas::{Anchor, Canvas, TextStyle};
+use super::colour::{Colour, GREY, INK, LIGHT};
+use super::scale::{Scale, format_tick};
+use super::text::{Weight, width as text_width};
+
+/// Size of tick labels, points.
+const TICK_TEXT: f64 = 6.5;
+/// Size of layer names, points: they stand close together.
+const CATEGORY_TEXT: f64 = 5.5;
+/// Height of the capital letters and figures of the font, in units of its size.
+const CAP_HEIGHT: f64 = 0.727;
+
+/// A point of a line with its standard error: x, y, error.
+pub type Band = (f64, f64, f64);
+
+/// A rectangle with scales on both axes.
+pub struct Panel {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+    x: Scale,
+    y: Scale,
+}
+
+impl Panel {
+    /// A panel at (left, top) of the given size, for values in the two ranges.
+    pub fn new([left, top, width, height]: [f64; 4], x: (f64, f64), y: (f64, f64)) -> Self {
+        Self {
+            left,
+            top,
+            width,
+            height,
+            x: Scale::new(x, (left, left + width)),
+            y: Scale::new(y, (top + height, top)),
+        }
+    }
+
+    /// Grid lines at the ticks, and with `labels` their values at the left edge.
+    pub fn y_axis(&self, canvas: &mut Canvas, ticks: &[f64], labels: bool) {
+        let step = ticks.windows(2).map(|w| w[1] - w[0]).next().unwrap_or(1.0);
+        for &tick in ticks {
+            let y = self.y.at(tick);
+            canvas.line((self.left, y), (self.left + self.width, y), LIGHT, 0.5);
+            if labels {
+                let style = TextStyle::new(TICK_TEXT, INK, Anchor::End);
+                let at = (self.left - 3.0, y + CAP_HEIGHT / 2.0 * TICK_TEXT);
+                canvas.text(at, &format_tick(tick, step), style);
+            }
+        }
+    }
+
+    /// Ticks and values along the lower edge.
+    pub fn x_axis(&self, canvas: &mut Canvas, ticks: &[f64]) {
+        let step = ticks.windows(2).map(|w| w[1] - w[0]).next().unwrap_or(1.0);
+        let bottom = self.top + self.height;
+        for &tick in ticks {
+            let x = self.x.at(tick);
+            canvas.line((x, bottom), (x, bottom + 2.5), INK, 0.5);
+            let style = TextStyle::new(TICK_TEXT, INK, Anchor::Middle);
+            canvas.text((x, bottom + 4.5 + TICK_TEXT), &format_tick(tick, step), style);
+        }
+    }
+
+    /// Names at 0, 1, 2, … along the lower edge, turned to read upwards; without `labels` only the tick marks.
+    pub fn x_names(&self, canvas: &mut Canvas, names: &[String], labels: bool) {
+        let bottom = self.top + self.height;
+        for (index, name) in names.iter().enumerate() {
+            let x = self.x.at(index as f64);
+            canvas.line((x, bottom), (x, bottom + 2.0), INK, 0.5);
+            if labels {
+                let style = TextStyle::new(CATEGORY_TEXT, INK, Anchor::End).rotated(90.0);
+                let at = (x + CAP_HEIGHT / 2.0 * CATEGORY_TEXT, bottom + 4.0);
+                canvas.text(at, name, style);
+            }
+        }
+    }
+
+    /// The left and the lower edge, drawn last so that bands do not cover them.
+    pub fn frame(&self, canvas: &mut Canvas) {
+        let (left, bottom) = (self.left, self.top + self.height);
+        canvas.line((left, self.top), (left, bottom), INK, 0.6);
+        canvas.line((left, bottom), (left + self.width, bottom), INK, 0.6);
+    }
+
+    /// A band of one standard error either way.
+    pub fn band(&self, canvas: &mut Canvas, points: &[Band], colour: Colour) {
+        let upper = points.iter().map(|&(x, y, e)| self.at(x, y + e));
+        let lower = points.iter().rev().map(|&(x, y, e)| self.at(x, y - e));
+        let outline: Vec<_> = upper.chain(lower).collect();
+        canvas.polygon(&outline, colour, 0.15);
+    }
+
+    /// A line through the points, and with `marks` a dot at each.
+    pub fn line(&self, canvas: &mut Canvas, points: &[Band], colour: Colour, marks: bool) {
+        let points: Vec<_> = points.iter().map(|&(x, y, _)| self.at(x, y)).collect();
+        canvas.polyline(&points, colour, 1.0);
+        if marks {
+            for &point in &points {
+                canvas.disc(point, 1.3, colour);
+            }
+        }
+    }
+
+    /// The position of a pair of values.
+    pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
+        (self.x.at(x), self.y.at(y))
+    }
+}
+
+/// A stepped colour bar, first entry at the bottom, with a title above it: left, top, width, height.
+pub fn colour_bar(
+    canvas: &mut Canvas,
+    [left, top, width, height]: [f64; 4],
+    title: &str,
+    entries: &[(String, Colour)],
+) {
+    canvas.text(
+        (left, top - 5.0),
+        title,
+        TextStyle::new(TICK_TEXT, GREY, Anchor::Start),
+    );
+    let step = height / entries.len().max(1) as f64;
+    for (index, (label, colour)) in entries.iter().enumerate() {
+        let y = top + height - step * (index + 1) as f64;
+        // A hair of overlap, so that no white shows between the steps.
+        canvas.rectangle([left, y, width, step + 0.2], *colour);
+        canvas.text(
+            (
+                left + width + 3.0,
+                y + step / 2.0 + CAP_HEIGHT / 2.0 * TICK_TEXT,
+            ),
+            label,
+            TextStyle::new(TICK_TEXT, INK, Anchor::Start),
+        );
+    }
+}
+
+/// Small print at the foot of a page of the given size, broken into lines where it is too long.
+pub fn footnote(canvas: &mut Canvas, text: &str, (width, height): (f64, f64)) {
+    const SIZE: f64 = 5.0;
+    const MARGIN: f64 = 6.0;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last().cloned().unwrap_or_default();
+        let longer = if line.is_empty() {
+            word.to_owned()
+        } else {
+            format!("{line} {word}")
+        };
+        if text_width(&longer, SIZE, Weight::Regular) > width - 2.0 * MARGIN {
+            lines.push(word.to_owned());
+        } else if let Some(line) = lines.last_mut() {
+            *line = longer;
+        }
+    }
+    let count = lines.len();
+    for (index, line) in lines.into_iter().enumerate() {
+        let y = height - 4.0 - 1.3 * SIZE * (count - 1 - index) as f64;
+        canvas.text((MARGIN, y), &line, TextStyle::new(SIZE, GREY, Anchor::Start));
+    }
+}

@@ -1,0 +1,208 @@
+//! Profiles: the settings of a whole reproduction, in one readable file.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use mftma_data::PermutationScheme;
+use mftma_train::Architecture;
+use serde::{Deserialize, Serialize};
+
+/// The profiles that come with the project: name and text.
+pub const BUILT_IN: [(&str, &str); 4] = [
+    ("smoke", include_str!("../profiles/smoke.toml")),
+    ("quick", include_str!("../profiles/quick.toml")),
+    ("laptop", include_str!("../profiles/laptop.toml")),
+    ("paper", include_str!("../profiles/paper.toml")),
+];
+
+/// Settings of a reproduction. Every value stands in the file: nothing here has a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// One line for people.
+    pub description: String,
+    /// Seed of the first run; run r (from 0) has seed `seed + r`.
+    pub seed: u64,
+    /// Number of independent runs.
+    pub runs: u64,
+    /// Images and labels.
+    pub data: DataSettings,
+    /// The network.
+    pub network: NetworkSettings,
+    /// Its training.
+    pub training: TrainingSettings,
+    /// The analysis of its layers.
+    pub geometry: GeometrySettings,
+}
+
+/// Which images, and how many labels are noise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSettings {
+    /// Name of the data set.
+    pub dataset: String,
+    /// Classes at most: a set that has fewer gives all.
+    pub classes: usize,
+    /// Training images of a class at most.
+    pub train_per_class: usize,
+    /// Test images of a class at most.
+    pub test_per_class: usize,
+    /// Fraction of training examples whose labels are permuted.
+    pub permuted_fraction: f64,
+    /// How they are permuted.
+    pub scheme: PermutationScheme,
+}
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSettings {
+    /// Architecture.
+    pub architecture: Architecture,
+    /// Base channel count.
+    pub width: usize,
+    /// Whether convolutions are followed by batch normalisation.
+    pub batch_norm: bool,
+}
+
+/// Training by stochastic gradient descent with momentum, without any regularisation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingSettings {
+    /// Epochs at most.
+    pub max_epochs: usize,
+    /// Training ends when the accuracy on the (permuted) training labels is above this.
+    pub stop_above: f64,
+    /// Learning rate, constant.
+    pub learning_rate: f64,
+    /// Momentum.
+    pub momentum: f32,
+    /// Examples in a batch.
+    pub batch_size: usize,
+}
+
+/// Which layers' manifolds are measured when, and how finely.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeometrySettings {
+    /// Epochs that are measured; the last one is always added.
+    pub epochs: Vec<usize>,
+    /// P, manifolds; at most the number of classes.
+    pub manifolds: usize,
+    /// M, points of a manifold.
+    pub points: usize,
+    /// n_t, Gaussian vectors of a manifold.
+    pub gaussian_vectors: usize,
+    /// κ, margin.
+    pub margin: f64,
+}
+
+impl Profile {
+    /// The profile called `name`: a built-in one, or a file.
+    ///
+    /// Returns its short name too, which names the default results folder.
+    pub fn load(name: &str) -> Result<(String, Self)> {
+        if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
+            return Ok((name.to_owned(), Self::parse(text, name)?));
+        }
+        let path = Path::new(name);
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            let known: Vec<&str> = BUILT_IN.iter().map(|(known, _)| *known).collect();
+            bail!(
+                "no profile is called {name:?}: give one of {}, or a file whose name ends in .toml",
+                known.join(", ")
+            );
+        }
+        let text = fs::read_to_string(path).with_context(|| {
+            format!("cannot read the profile {name}; give the path of an existing file")
+        })?;
+        let short = path.file_stem().map_or_else(
+            || "custom".to_owned(),
+            |stem| stem.to_string_lossy().into_owned(),
+        );
+        Ok((short, Self::parse(&text, name)?))
+    }
+
+    fn parse(text: &str, name: &str) -> Result<Self> {
+        let profile: Self = toml::from_str(text)
+            .with_context(|| format!("profile {name} is not valid; compare it with xtask/profiles/quick.toml"))?;
+        profile.check().with_context(|| format!("profile {name}"))?;
+        Ok(profile)
+    }
+
+    /// Checks what the libraries cannot: they check their own settings.
+    pub fn check(&self) -> Result<()> {
+        if self.runs == 0 {
+            bail!("runs is 0: give at least 1");
+        }
+        if !(0.0..=1.0).contains(&self.data.permuted_fraction) {
+            bail!(
+                "data.permuted_fraction is {}: give a number from 0 to 1",
+                self.data.permuted_fraction
+            );
+        }
+        if let Some(epoch) = self
+            .geometry
+            .epochs
+            .iter()
+            .find(|&&epoch| epoch > self.training.max_epochs)
+        {
+            bail!(
+                "geometry.epochs holds {epoch}, but training ends at epoch {} (training.max_epochs)",
+                self.training.max_epochs
+            );
+        }
+        for (name, value) in [
+            ("data.classes", self.data.classes),
+            ("geometry.manifolds", self.geometry.manifolds),
+        ] {
+            if value < 2 {
+                bail!("{name} is {value}: give at least 2, manifolds are compared");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_profile_is_valid() {
+        for (name, _) in BUILT_IN {
+            Profile::load(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_value_names_its_source() {
+        for (name, text) in BUILT_IN {
+            for line in text.lines() {
+                let line = line.trim();
+                if line.is_empty() || line.starts_with(['#', '[']) {
+                    continue;
+                }
+                let source = line.split_once('#').map_or("", |(_, comment)| comment.trim());
+                assert!(
+                    ["[P]", "[S]", "[R]", "[D]", "[S/R]"]
+                        .iter()
+                        .any(|tag| source.starts_with(tag)),
+                    "{name}: no source tag: {line}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_names_and_fields_are_refused() {
+        let error = Profile::load("enormous").unwrap_err().to_string();
+        assert!(error.contains("smoke, quick, laptop, paper"), "{error}");
+        let text = BUILT_IN[0].1.replace("momentum =", "momentun =");
+        assert!(Profile::parse(&text, "x").is_err());
+        let text = BUILT_IN[0].1.replace("epochs = [0, 2, 4]", "epochs = [0, 2, 9]");
+        let error = format!("{:#}", Profile::parse(&text, "x").unwrap_err());
+        assert!(error.contains("geometry.epochs holds 9"), "{error}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Measures the manifolds of one example group in every layer at one epoch.
+
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use mftma::{Analysis, Geometry};
+use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings, Shortage, draw_manifolds};
+use mftma_train::{LayerActivations, Run};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::TrainStage;
+use crate::cache::{Stage, Work, key};
+use crate::experiment::Experiment;
+
+/// The geometry of one example group in every layer at one epoch of one run.
+pub struct GeometryStage {
+    experiment: Rc<Experiment>,
+    epoch: usize,
+    group: ExampleGroup,
+}
+
+/// The geometry of one layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LayerGeometry {
+    /// Place of the layer in the network; 0 is the input.
+    pub layer_index: usize,
+    /// Name of the layer.
+    pub layer: String,
+    /// The measures; none where the layer has no geometry.
+    pub geometry: Option<Geometry>,
+    /// Why it has none, for instance because all its outputs coincide.
+    pub problem: Option<String>,
+}
+
+impl GeometryStage {
+    /// The geometry of `group` at `epoch`.
+    pub fn new(experiment: Rc<Experiment>, epoch: usize, group: ExampleGroup) -> Self {
+        Self {
+            experiment,
+            epoch,
+            group,
+        }
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// The example group.
+    pub fn group(&self) -> ExampleGroup {
+        self.group
+    }
+
+    fn manifold_settings(&self) -> ManifoldSettings {
+        let geometry = &self.experiment.profile.geometry;
+        ManifoldSettings {
+            manifolds: geometry
+                .manifolds
+                .min(self.experiment.data.dataset().classes()),
+            examples: geometry.points,
+            seed: self.experiment.seed,
+            shortage: Shortage::Refuse,
+        }
+    }
+
+    /// The examples of the manifolds.
+    pub fn manifolds(&self) -> Result<ManifoldIndices> {
+        let data = &self.experiment.data;
+        draw_manifolds(
+            self.group,
+            data.permutation(),
+            data.dataset().test().labels(),
+            &self.manifold_settings(),
+        )
+        .context("geometry.points or geometry.manifolds of the profile is too large for the data set")
+    }
+
+    fn analysis(&self) -> Result<Analysis> {
+        let geometry = &self.experiment.profile.geometry;
+        Ok(Analysis::builder()
+            .margin(geometry.margin)
+            .vectors(geometry.gaussian_vectors)
+            .seed(self.experiment.seed)
+            .build()?)
+    }
+}
+
+impl Stage for GeometryStage {
+    fn kind(&self) -> &'static str {
+        "geometry"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn label(&self) -> String {
+        format!(
+            "{}, epoch {}, {}",
+            self.experiment.label(),
+            self.epoch,
+            self.group
+        )
+    }
+
+    fn settings(&self) -> Value {
+        let geometry = &self.experiment.profile.geometry;
+        json!({
+            "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
+            "epoch": self.epoch,
+            "group": self.group,
+            "manifolds": self.manifold_settings(),
+            "gaussian_vectors": geometry.gaussian_vectors,
+            "margin": geometry.margin,
+            "seed": self.experiment.seed,
+        })
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+        let data = &self.experiment.data;
+        let train = TrainStage::new(Rc::clone(&self.experiment));
+        let folder = TrainStage::run_folder(&work.cache.folder(&train));
+        let network = Run::open(&folder)?.checkpoint(self.epoch)?.network()?;
+        let (analysis, manifolds) = (self.analysis()?, self.manifolds()?);
+        let layers = network.layers();
+        let bar = work
+            .progress
+            .bar(&format!("geometry {}", self.label()), layers.len() as u64);
+        let mut measured = Vec::with_capacity(layers.len());
+        for (layer_index, layer) in layers.iter().enumerate() {
+            bar.message(layer.name.clone());
+            let activations = LayerActivations::new(&*network, data, &manifolds, &layer.name)?;
+            let (geometry, problem) = match analysis.run(&activations) {
+                Ok(geometry) => (Some(geometry), None),
+                // Points that coincide are a finding about the layer, not a reason to lose the other layers.
+                Err(error @ mftma::Error::NoCentre { .. }) => (None, Some(error.to_string())),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("layer {}", layer.name));
+                }
+            };
+            measured.push(LayerGeometry {
+                layer_index,
+                layer: layer.name.clone(),
+                geometry,
+                problem,
+            });
+            bar.set(layer_index as u64 + 1);
+        }
+        Ok(serde_json::to_value(measured)?)
+    }
+}

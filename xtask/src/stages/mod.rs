@@ -1,0 +1,7 @@
+//! The expensive stages, shared by all figures.
+
+mod geometry;
+mod train;
+
+pub use geometry::{GeometryStage, LayerGeometry};
+pub use train::{TrainStage, TrainingRecord};
