@@ -304,9 +304,9 @@ pub fn canonical(value: &Value) -> String {
 fn read_record(folder: &Path) -> Result<Option<Record>> {
     let path = folder.join(RECORD);
     match fs::read(&path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| {
-            format!("{RECORD} is not readable")
-        })?)),
+        Ok(bytes) => Ok(Some(
+            serde_json::from_slice(&bytes).with_context(|| format!("{RECORD} is not readable"))?,
+        )),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         // The folder itself may be a file, or unreadable: leave that to the writer, who must name a remedy.
         Err(_) if !folder.is_dir() => Ok(None),
@@ -353,8 +353,7 @@ fn work_files(folder: &Path) -> Result<Vec<String>> {
         Ok(())
     }
     let mut names = Vec::new();
-    walk(folder, "", &mut names)
-        .with_context(|| format!("cannot read {}", folder.display()))?;
+    walk(folder, "", &mut names).with_context(|| format!("cannot read {}", folder.display()))?;
     names.sort();
     Ok(names)
 }

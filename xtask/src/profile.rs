@@ -125,8 +125,9 @@ impl Profile {
     }
 
     fn parse(text: &str, name: &str) -> Result<Self> {
-        let profile: Self = toml::from_str(text)
-            .with_context(|| format!("profile {name} is not valid; compare it with xtask/profiles/quick.toml"))?;
+        let profile: Self = toml::from_str(text).with_context(|| {
+            format!("profile {name} is not valid; compare it with xtask/profiles/quick.toml")
+        })?;
         profile.check().with_context(|| format!("profile {name}"))?;
         Ok(profile)
     }
@@ -184,7 +185,9 @@ mod tests {
                 if line.is_empty() || line.starts_with(['#', '[']) {
                     continue;
                 }
-                let source = line.split_once('#').map_or("", |(_, comment)| comment.trim());
+                let source = line
+                    .split_once('#')
+                    .map_or("", |(_, comment)| comment.trim());
                 assert!(
                     ["[P]", "[S]", "[R]", "[D]", "[S/R]"]
                         .iter()
@@ -201,7 +204,9 @@ mod tests {
         assert!(error.contains("smoke, quick, laptop, paper"), "{error}");
         let text = BUILT_IN[0].1.replace("momentum =", "momentun =");
         assert!(Profile::parse(&text, "x").is_err());
-        let text = BUILT_IN[0].1.replace("epochs = [0, 2, 4]", "epochs = [0, 2, 9]");
+        let text = BUILT_IN[0]
+            .1
+            .replace("epochs = [0, 2, 4]", "epochs = [0, 2, 9]");
         let error = format!("{:#}", Profile::parse(&text, "x").unwrap_err());
         assert!(error.contains("geometry.epochs holds 9"), "{error}");
     }

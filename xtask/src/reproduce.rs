@@ -131,11 +131,7 @@ fn draw(study: &Study<'_>, figure: &dyn Figure, out: &Path) -> Result<Vec<PathBu
 }
 
 /// Writes where the figures come from, and how long their stages took.
-fn describe(
-    study: &Study<'_>,
-    figures: &[Box<dyn Figure>],
-    out: &Path,
-) -> Result<Vec<PathBuf>> {
+fn describe(study: &Study<'_>, figures: &[Box<dyn Figure>], out: &Path) -> Result<Vec<PathBuf>> {
     let mut stages = Vec::new();
     let mut seen = HashSet::new();
     for figure in figures {

@@ -160,13 +160,15 @@ impl Canvas {
         let weight = match style.weight {
             Weight::Regular => "",
             Weight::Bold => r#" font-weight="600""#,
-            Weight::Italic => r#" font-style="italic""#,
         };
         let (x, y) = (number(at.0), number(at.1));
         let turn = if style.rotation == 0.0 {
             String::new()
         } else {
-            format!(r#" transform="rotate({} {x} {y})""#, number(-style.rotation))
+            format!(
+                r#" transform="rotate({} {x} {y})""#,
+                number(-style.rotation)
+            )
         };
         self.push(format_args!(
             r#"<text x="{x}" y="{y}" font-size="{}"{weight} text-anchor="{anchor}" fill="{}"{turn}>{}</text>"#,
@@ -201,7 +203,11 @@ fn coordinates(points: &[(f64, f64)]) -> String {
 fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".into() } else { text.into() }
+    if text == "-0" {
+        "0".into()
+    } else {
+        text.into()
+    }
 }
 
 fn escape(text: &str) -> String {

@@ -60,7 +60,11 @@ impl Panel {
             let x = self.x.at(tick);
             canvas.line((x, bottom), (x, bottom + 2.5), INK, 0.5);
             let style = TextStyle::new(TICK_TEXT, INK, Anchor::Middle);
-            canvas.text((x, bottom + 4.5 + TICK_TEXT), &format_tick(tick, step), style);
+            canvas.text(
+                (x, bottom + 4.5 + TICK_TEXT),
+                &format_tick(tick, step),
+                style,
+            );
         }
     }
 
@@ -159,6 +163,10 @@ pub fn footnote(canvas: &mut Canvas, text: &str, (width, height): (f64, f64)) {
     let count = lines.len();
     for (index, line) in lines.into_iter().enumerate() {
         let y = height - 4.0 - 1.3 * SIZE * (count - 1 - index) as f64;
-        canvas.text((MARGIN, y), &line, TextStyle::new(SIZE, GREY, Anchor::Start));
+        canvas.text(
+            (MARGIN, y),
+            &line,
+            TextStyle::new(SIZE, GREY, Anchor::Start),
+        );
     }
 }

@@ -59,8 +59,17 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_enclose_the_range() {
-        assert_eq!(nice_ticks(0.03, 0.27, 4), [0.0, 0.1, 0.2, 0.3].map(|x: f64| x));
-        for (low, high) in [(0.0, 1.0), (-3.2, 17.0), (1e-4, 2.5e-4), (5.0, 5.0), (12.0, 980.0)] {
+        assert_eq!(
+            nice_ticks(0.03, 0.27, 4),
+            [0.0, 0.1, 0.2, 0.3].map(|x: f64| x)
+        );
+        for (low, high) in [
+            (0.0, 1.0),
+            (-3.2, 17.0),
+            (1e-4, 2.5e-4),
+            (5.0, 5.0),
+            (12.0, 980.0),
+        ] {
             for count in 2..8 {
                 let ticks = nice_ticks(low, high, count);
                 assert!(ticks.len() >= 2 && ticks.len() <= count + 2, "{ticks:?}");

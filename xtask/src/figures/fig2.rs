@@ -43,8 +43,7 @@ impl Figure for Figure2 {
     fn table(&self, study: &Study<'_>) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for run in study.runs {
-            let record: TrainingRecord =
-                study.cache.output(&TrainStage::new(Rc::clone(run)))?;
+            let record: TrainingRecord = study.cache.output(&TrainStage::new(Rc::clone(run)))?;
             for metrics in &record.history {
                 for (group, score) in &metrics.groups {
                     let row = Row {
@@ -123,7 +122,8 @@ impl Figure for Figure2 {
             let room = lowest - gap * (count - index - 1) as f64;
             let y = y.max(free).min(room);
             free = y + gap;
-            let style = TextStyle::new(TEXT, group_colour(group), Anchor::Start).weight(Weight::Bold);
+            let style =
+                TextStyle::new(TEXT, group_colour(group), Anchor::Start).weight(Weight::Bold);
             canvas.text((width - right + 5.0, y + 0.36 * TEXT), group.name(), style);
         }
 

@@ -43,8 +43,7 @@ impl Figure3 {
     ///
     /// Before training is finished the profile's epochs are all that is known.
     fn epochs(run: &Rc<Experiment>, study: &Study<'_>) -> Result<Vec<usize>> {
-        let mut epochs: BTreeSet<usize> =
-            run.profile.geometry.epochs.iter().copied().collect();
+        let mut epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
         let train = TrainStage::new(Rc::clone(run));
         if study.cache.status(&train) == Status::Finished {
             let record: TrainingRecord = study.cache.output(&train)?;
@@ -137,7 +136,9 @@ impl Figure for Figure3 {
         let note = format!(
             "{}. P = {} manifolds of M = {} points, {} Gaussian vectors, margin {}. Bands: one standard error over {errors}.",
             study.setting(),
-            geometry.manifolds.min(study.runs[0].data.dataset().classes()),
+            geometry
+                .manifolds
+                .min(study.runs[0].data.dataset().classes()),
             geometry.points,
             geometry.gaussian_vectors,
             geometry.margin,
@@ -219,8 +220,7 @@ fn draw(title: &str, table: &[Row], note: &str) -> String {
     let groups = ExampleGroup::ALL;
     let panel_width =
         (WIDTH - left - right - GAPS.0 * (groups.len() - 1) as f64) / groups.len() as f64;
-    let rows_height =
-        PANEL_HEIGHT * MEASURES.len() as f64 + GAPS.1 * (MEASURES.len() - 1) as f64;
+    let rows_height = PANEL_HEIGHT * MEASURES.len() as f64 + GAPS.1 * (MEASURES.len() - 1) as f64;
     let height = top + rows_height + bottom;
     let mut canvas = Canvas::new(WIDTH, height, title);
 
@@ -345,7 +345,10 @@ mod tests {
     fn no_label_is_clipped() {
         let mut table = table();
         for row in &mut table {
-            row.layer = row.layer.take().map(|name| name.replace("stage4_block2_", "b2_"));
+            row.layer = row
+                .layer
+                .take()
+                .map(|name| name.replace("stage4_block2_", "b2_"));
         }
         let svg = draw("A title", &table, &"A long note. ".repeat(20));
         assert_eq!(clipped_texts(&svg), Vec::<String>::new());

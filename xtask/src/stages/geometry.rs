@@ -74,7 +74,9 @@ impl GeometryStage {
             data.dataset().test().labels(),
             &self.manifold_settings(),
         )
-        .context("geometry.points or geometry.manifolds of the profile is too large for the data set")
+        .context(
+            "geometry.points or geometry.manifolds of the profile is too large for the data set",
+        )
     }
 
     fn analysis(&self) -> Result<Analysis> {
