@@ -177,7 +177,10 @@ fn measures(geometry: &Geometry) -> Vec<(&'static str, f64, Option<f64>, Option<
         (
             "centre_correlation",
             geometry.centre_correlation,
-            None,
+            // A mean over pairs has no simple error: half the 68 % interval over resampled classes stands for it.
+            geometry
+                .centre_correlation_interval
+                .map(|interval| (interval.upper - interval.lower) / 2.0),
             None,
         ),
         ("centre_rank", geometry.rank as f64, None, None),

@@ -13,6 +13,11 @@ use super::TrainStage;
 use crate::cache::{Stage, Work, key};
 use crate::experiment::Experiment;
 
+/// Resamples of the classes behind the intervals [D].
+const RESAMPLES: usize = 400;
+/// Coverage of the intervals: that of one standard error either way of a normal distribution.
+const COVERAGE: f64 = 0.6827;
+
 /// The geometry of one example group in every layer at one epoch of one run.
 pub struct GeometryStage {
     experiment: Rc<Experiment>,
@@ -85,6 +90,8 @@ impl GeometryStage {
             .margin(geometry.margin)
             .vectors(geometry.gaussian_vectors)
             .seed(self.experiment.seed)
+            .resamples(RESAMPLES)
+            .interval_coverage(COVERAGE)
             .build()?)
     }
 }
@@ -116,6 +123,7 @@ impl Stage for GeometryStage {
             "manifolds": self.manifold_settings(),
             "gaussian_vectors": geometry.gaussian_vectors,
             "margin": geometry.margin,
+            "resamples": RESAMPLES,
             "seed": self.experiment.seed,
         })
     }
