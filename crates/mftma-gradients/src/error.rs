@@ -64,6 +64,9 @@ pub enum Error {
         /// The group.
         group: &'static str,
     },
+    /// The prediction for the last layer needs a linear one.
+    #[error("the network does not end in a linear layer, so the last-layer prediction does not apply to it")]
+    NoLinearHead,
     /// The network refused.
     #[error(transparent)]
     Network(#[from] mftma_train::NetworkError),

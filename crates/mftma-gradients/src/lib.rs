@@ -23,12 +23,14 @@
 //! ```
 
 mod error;
+mod features;
 mod inputs;
 mod measure;
 mod study;
 pub mod theory;
 
 pub use error::Error;
+pub use features::last_layer_inputs;
 pub use inputs::InputAblation;
 pub use measure::{Contribution, Contributions, Examples, GradientGroup, MeasureSettings, measure};
 pub use study::{

@@ -122,7 +122,7 @@ fn check_order(phi: Phi, activation: Activation, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn error_falls_with_the_square_of_the_scale_for_tanh(seed in 0u64..10_000) {
