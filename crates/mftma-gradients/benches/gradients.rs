@@ -17,8 +17,18 @@ fn gradients(c: &mut Criterion) {
     let labels: Vec<u16> = (0..n).map(|i| (i % classes) as u16).collect();
     let mask: Vec<bool> = (0..n).map(|i| i < n / 2).collect();
     let examples = Examples::new(images.view(), &labels, &labels, &mask).expect("counts agree");
-    let input = ImageShape { channels: 1, height: 32, width: 32 };
-    let spec = NetworkSpec { architecture: Architecture::Vgg11, width: 8, batch_norm: false, classes, input };
+    let input = ImageShape {
+        channels: 1,
+        height: 32,
+        width: 32,
+    };
+    let spec = NetworkSpec {
+        architecture: Architecture::Vgg11,
+        width: 8,
+        batch_norm: false,
+        classes,
+        input,
+    };
     let mut network = spec
         .build(&mut |parameter| {
             let fan = parameter.fan_in() as f32;
@@ -30,19 +40,34 @@ fn gradients(c: &mut Criterion) {
     let mut group = c.benchmark_group("gradients");
     group.sample_size(10);
     for per_example in [0, 64] {
-        let settings = MeasureSettings { per_example, ..MeasureSettings::default() };
-        group.bench_function(format!("measure vgg11 width 8, 640 images, {per_example} single"), |b| {
-            b.iter(|| measure(network.as_mut(), &examples, &settings, &mut |_, _| ControlFlow::Continue(())));
-        });
+        let settings = MeasureSettings {
+            per_example,
+            ..MeasureSettings::default()
+        };
+        group.bench_function(
+            format!("measure vgg11 width 8, 640 images, {per_example} single"),
+            |b| {
+                b.iter(|| {
+                    measure(network.as_mut(), &examples, &settings, &mut |_, _| {
+                        ControlFlow::Continue(())
+                    })
+                });
+            },
+        );
     }
     let features = Array2::from_shape_simple_fn((n, 1024), || stream.random::<f32>() - 0.5);
     group.bench_function("class moments, 640 × 1024", |b| {
         b.iter(|| ClassMoments::new(black_box(features.view()), &labels, classes));
     });
     let inputs = features.mapv(f64::from);
-    let mut matrix = |rows, columns| Array2::from_shape_simple_fn((rows, columns), || stream.random::<f64>() - 0.5);
+    let mut matrix = |rows, columns| {
+        Array2::from_shape_simple_fn((rows, columns), || stream.random::<f64>() - 0.5)
+    };
     let weights = vec![matrix(128, 1024), matrix(128, 128), matrix(classes, 128)];
-    for (name, activation) in [("smooth", Activation::TANH), ("rectified", Activation::Rectified)] {
+    for (name, activation) in [
+        ("smooth", Activation::TANH),
+        ("rectified", Activation::Rectified),
+    ] {
         let theory = Expansion::new(weights.clone(), activation).expect("shapes fit");
         group.bench_function(format!("expansion, {name}, 640 × 1024"), |b| {
             b.iter(|| theory.leading_gradients(black_box(inputs.view()), &labels));

@@ -15,7 +15,9 @@ pub enum Error {
         expected: usize,
     },
     /// A label lies outside the classes.
-    #[error("label {label} of example {example} is not below the number of classes, {classes}; raise `classes` or mend the label")]
+    #[error(
+        "label {label} of example {example} is not below the number of classes, {classes}; raise `classes` or mend the label"
+    )]
     Label {
         /// The offending label.
         label: u16,
@@ -25,7 +27,9 @@ pub enum Error {
         classes: usize,
     },
     /// A group of examples is too small for what is asked of it.
-    #[error("the {group} group holds {had} examples, {wanted} are needed for {what}; choose another permuted fraction or more examples")]
+    #[error(
+        "the {group} group holds {had} examples, {wanted} are needed for {what}; choose another permuted fraction or more examples"
+    )]
     TooFew {
         /// The group's name.
         group: &'static str,
@@ -47,7 +51,9 @@ pub enum Error {
         remedy: &'static str,
     },
     /// Weight matrices that cannot follow one another.
-    #[error("weight matrix {layer} takes {takes} inputs, but gets {gets}; weights run from the input to the logits, each outputs × inputs")]
+    #[error(
+        "weight matrix {layer} takes {takes} inputs, but gets {gets}; weights run from the input to the logits, each outputs × inputs"
+    )]
     Shape {
         /// Index of the matrix, 0 next to the input.
         layer: usize,
@@ -57,7 +63,9 @@ pub enum Error {
         gets: usize,
     },
     /// A gradient came out infinite or not a number.
-    #[error("the gradient of {layer} over the {group} examples is not finite; lower the weight scale or the learning rate")]
+    #[error(
+        "the gradient of {layer} over the {group} examples is not finite; lower the weight scale or the learning rate"
+    )]
     NotFinite {
         /// The layer.
         layer: String,
@@ -65,7 +73,9 @@ pub enum Error {
         group: &'static str,
     },
     /// The prediction for the last layer needs a linear one.
-    #[error("the network does not end in a linear layer, so the last-layer prediction does not apply to it")]
+    #[error(
+        "the network does not end in a linear layer, so the last-layer prediction does not apply to it"
+    )]
     NoLinearHead,
     /// The network refused.
     #[error(transparent)]

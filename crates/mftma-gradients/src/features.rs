@@ -13,9 +13,16 @@ use crate::Error;
 ///
 /// # Errors
 /// [`Error::NoLinearHead`] where the last layer is not linear; [`Error::Network`] where the images do not fit.
-pub fn last_layer_inputs(network: &dyn Network, images: ArrayView4<'_, f32>) -> Result<Array2<f64>, Error> {
+pub fn last_layer_inputs(
+    network: &dyn Network,
+    images: ArrayView4<'_, f32>,
+) -> Result<Array2<f64>, Error> {
     const RUN: usize = 16;
-    let Some(head) = network.layers().last().filter(|layer| layer.kind == LayerKind::Linear) else {
+    let Some(head) = network
+        .layers()
+        .last()
+        .filter(|layer| layer.kind == LayerKind::Linear)
+    else {
         return Err(Error::NoLinearHead);
     };
     let wanted = format!("{}.weight", head.name);
@@ -32,11 +39,17 @@ pub fn last_layer_inputs(network: &dyn Network, images: ArrayView4<'_, f32>) -> 
                 let image = images.select(Axis(0), &[i]);
                 // The least likely class has the largest p − y, at least 1/2 in size.
                 let logits = network.logits(image.view())?;
-                let least = (0..logits.ncols()).min_by(|&a, &b| logits[(0, a)].total_cmp(&logits[(0, b)])).unwrap_or(0);
+                let least = (0..logits.ncols())
+                    .min_by(|&a, &b| logits[(0, a)].total_cmp(&logits[(0, b)]))
+                    .unwrap_or(0);
                 let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let weights: Vec<f64> = logits.iter().map(|z| f64::from(z - top).exp()).collect();
                 let pull = weights[least] / weights.iter().sum::<f64>() - 1.0;
-                let step = network.loss_and_gradients(image.view(), &[least as u16], StatisticsMode::Running)?;
+                let step = network.loss_and_gradients(
+                    image.view(),
+                    &[least as u16],
+                    StatisticsMode::Running,
+                )?;
                 let row = &step.gradients[index][least * width..(least + 1) * width];
                 features.extend(row.iter().map(|&g| f64::from(g) / pull));
             }
@@ -44,5 +57,8 @@ pub fn last_layer_inputs(network: &dyn Network, images: ArrayView4<'_, f32>) -> 
         })
         .collect::<Result<_, Error>>()?;
     let flat = runs.concat();
-    Ok(Array2::from_shape_fn((images.len_of(Axis(0)), width), |(i, j)| flat[i * width + j]))
+    Ok(Array2::from_shape_fn(
+        (images.len_of(Axis(0)), width),
+        |(i, j)| flat[i * width + j],
+    ))
 }

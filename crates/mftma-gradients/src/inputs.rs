@@ -38,7 +38,12 @@ impl InputAblation {
     ///
     /// # Errors
     /// [`Error::Length`] or [`Error::Label`] where labels and images do not fit.
-    pub fn apply(self, images: ArrayView4<'_, f32>, truth: &[u16], classes: usize) -> Result<Array4<f32>, Error> {
+    pub fn apply(
+        self,
+        images: ArrayView4<'_, f32>,
+        truth: &[u16],
+        classes: usize,
+    ) -> Result<Array4<f32>, Error> {
         check_labels(images.len_of(Axis(0)), truth, classes)?;
         let mut out = images.to_owned();
         if self == Self::Raw || truth.is_empty() {
@@ -62,12 +67,15 @@ impl InputAblation {
         }
         for (image, &y) in out.axis_iter_mut(Axis(0)).zip(truth) {
             let mean = &sums[usize::from(y)];
-            ndarray::Zip::from(&mut image.into_dyn()).and(mean).and(&global).for_each(|x, &mean, &global| {
-                *x = match self {
-                    Self::ClassMeansOnly => mean as f32,
-                    _ => (f64::from(*x) - mean + global) as f32,
-                };
-            });
+            ndarray::Zip::from(&mut image.into_dyn())
+                .and(mean)
+                .and(&global)
+                .for_each(|x, &mean, &global| {
+                    *x = match self {
+                        Self::ClassMeansOnly => mean as f32,
+                        _ => (f64::from(*x) - mean + global) as f32,
+                    };
+                });
         }
         Ok(out)
     }

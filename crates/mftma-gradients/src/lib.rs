@@ -34,5 +34,6 @@ pub use features::last_layer_inputs;
 pub use inputs::InputAblation;
 pub use measure::{Contribution, Contributions, Examples, GradientGroup, MeasureSettings, measure};
 pub use study::{
-    Advantage, AdvantageVerdict, DepthComparison, Interval, Row, Summary, compare_depths, over_seeds, rows,
+    Advantage, AdvantageVerdict, DepthComparison, Interval, Row, Summary, compare_depths,
+    over_seeds, rows,
 };

@@ -62,14 +62,25 @@ impl<'a> Examples<'a> {
         permuted: &'a [bool],
     ) -> Result<Self, Error> {
         let expected = images.len_of(Axis(0));
-        for (what, got) in
-            [("assigned labels", assigned.len()), ("true labels", truth.len()), ("mask entries", permuted.len())]
-        {
+        for (what, got) in [
+            ("assigned labels", assigned.len()),
+            ("true labels", truth.len()),
+            ("mask entries", permuted.len()),
+        ] {
             if got != expected {
-                return Err(Error::Length { what, got, expected });
+                return Err(Error::Length {
+                    what,
+                    got,
+                    expected,
+                });
             }
         }
-        Ok(Self { images, assigned, truth, permuted })
+        Ok(Self {
+            images,
+            assigned,
+            truth,
+            permuted,
+        })
     }
 
     /// Indices of a group's examples, ascending.
@@ -122,7 +133,12 @@ pub struct MeasureSettings {
 
 impl Default for MeasureSettings {
     fn default() -> Self {
-        Self { batch_size: 128, blocks: 8, per_example: 128, seed: 0 }
+        Self {
+            batch_size: 128,
+            blocks: 8,
+            per_example: 128,
+            seed: 0,
+        }
     }
 }
 
@@ -133,11 +149,19 @@ impl MeasureSettings {
     /// [`Error::Setting`] naming the value that is out of range.
     pub fn check(&self) -> Result<(), Error> {
         if self.batch_size == 0 {
-            return Err(Error::Setting { name: "batch_size", value: 0.0, remedy: "give at least 1" });
+            return Err(Error::Setting {
+                name: "batch_size",
+                value: 0.0,
+                remedy: "give at least 1",
+            });
         }
         if self.blocks < 2 || self.blocks % 2 != 0 || self.blocks > 16 {
             let remedy = "give an even number from 2 to 16";
-            return Err(Error::Setting { name: "blocks", value: self.blocks as f64, remedy });
+            return Err(Error::Setting {
+                name: "blocks",
+                value: self.blocks as f64,
+                remedy,
+            });
         }
         Ok(())
     }
@@ -180,7 +204,8 @@ impl Contribution {
     /// Noise floor of [`mean_norm`](Self::mean_norm) if every example pulled on its own: root mean square of ‖g_x‖ over √n
     /// (equation 12 of the note). None when no example was drawn.
     pub fn noise_floor(&self) -> Option<f64> {
-        self.example_squared_norm.map(|square| (square / self.examples as f64).sqrt())
+        self.example_squared_norm
+            .map(|square| (square / self.examples as f64).sqrt())
     }
 }
 
@@ -197,16 +222,22 @@ pub struct Contributions {
 impl Contributions {
     /// The row of a layer and group.
     pub fn get(&self, layer: &str, group: GradientGroup) -> Option<&Contribution> {
-        self.rows.iter().find(|row| row.layer == layer && row.group == group)
+        self.rows
+            .iter()
+            .find(|row| row.layer == layer && row.group == group)
     }
 
     /// ‖g_permuted‖ / ‖g_unpermuted‖ per example, layer by layer.
     pub fn ratios(&self) -> Vec<(String, f64)> {
         let norm = |layer: &str, group| self.get(layer, group).map(|row| row.mean_norm);
-        let layers = self.rows.iter().filter(|row| row.group == GradientGroup::All);
+        let layers = self
+            .rows
+            .iter()
+            .filter(|row| row.group == GradientGroup::All);
         layers
             .filter_map(|row| {
-                let ratio = norm(&row.layer, GradientGroup::Permuted)? / norm(&row.layer, GradientGroup::Unpermuted)?;
+                let ratio = norm(&row.layer, GradientGroup::Permuted)?
+                    / norm(&row.layer, GradientGroup::Unpermuted)?;
                 Some((row.layer.clone(), ratio))
             })
             .collect()
@@ -215,7 +246,12 @@ impl Contributions {
     /// Summed gradient over a group of one parameter array (`conv1_1.weight`), in that array's order of elements.
     pub fn gradient(&self, parameter: &str, group: GradientGroup) -> Option<Vec<f64>> {
         let index = self.names.iter().position(|name| name == parameter)?;
-        let of = |wanted| self.sums.iter().find(|(group, _)| *group == wanted).map(|(_, sums)| &sums[index]);
+        let of = |wanted| {
+            self.sums
+                .iter()
+                .find(|(group, _)| *group == wanted)
+                .map(|(_, sums)| &sums[index])
+        };
         match group {
             GradientGroup::All => {
                 let (a, b) = (of(GradientGroup::Unpermuted)?, of(GradientGroup::Permuted)?);
@@ -270,17 +306,33 @@ pub fn measure(
     let classes = network.spec().classes;
     check_labels(examples.permuted.len(), examples.assigned, classes)?;
     check_labels(examples.permuted.len(), examples.truth, classes)?;
-    let groups = [GradientGroup::Unpermuted, GradientGroup::Permuted, GradientGroup::Restored];
+    let groups = [
+        GradientGroup::Unpermuted,
+        GradientGroup::Permuted,
+        GradientGroup::Restored,
+    ];
     let mut indices = Vec::new();
     for group in groups {
         let mut of_group = examples.indices(group);
         if of_group.len() < settings.blocks {
             let (wanted, had) = (settings.blocks, of_group.len());
-            return Err(Error::TooFew { group: group.name(), what: "the blocks of its gradient", wanted, had });
+            return Err(Error::TooFew {
+                group: group.name(),
+                what: "the blocks of its gradient",
+                wanted,
+                had,
+            });
         }
         // The same stream for permuted and restored, so that both are cut into the same blocks.
-        let purpose = if group == GradientGroup::Unpermuted { "unpermuted" } else { "permuted" };
-        of_group.shuffle(&mut mftma_data::stream(settings.seed, &format!("gradient blocks {purpose}")));
+        let purpose = if group == GradientGroup::Unpermuted {
+            "unpermuted"
+        } else {
+            "permuted"
+        };
+        of_group.shuffle(&mut mftma_data::stream(
+            settings.seed,
+            &format!("gradient blocks {purpose}"),
+        ));
         indices.push(of_group);
     }
     let passes = |n: usize| n.div_ceil(settings.batch_size) + settings.blocks;
@@ -288,7 +340,11 @@ pub fn measure(
     let mut done = 0;
 
     let layers = layers(network);
-    let names = network.parameters().iter().map(|p| p.name().to_owned()).collect();
+    let names = network
+        .parameters()
+        .iter()
+        .map(|p| p.name().to_owned())
+        .collect();
     // Summed gradients: group, block, parameter array.
     let mut blocks: Vec<Vec<Vec<Vec<f64>>>> = Vec::with_capacity(groups.len());
     for (group, of_group) in groups.iter().zip(&indices) {
@@ -297,11 +353,19 @@ pub fn measure(
         for block in 0..settings.blocks {
             let from = of_group.len() * block / settings.blocks;
             let to = of_group.len() * (block + 1) / settings.blocks;
-            let mut sum: Vec<Vec<f64>> = network.parameters().iter().map(|p| vec![0.0; p.len()]).collect();
+            let mut sum: Vec<Vec<f64>> = network
+                .parameters()
+                .iter()
+                .map(|p| vec![0.0; p.len()])
+                .collect();
             for batch in of_group[from..to].chunks(settings.batch_size) {
                 let images = examples.images.select(Axis(0), batch);
                 let of_batch: Vec<u16> = batch.iter().map(|&i| labels[i]).collect();
-                let step = network.loss_and_gradients(images.view(), &of_batch, StatisticsMode::Running)?;
+                let step = network.loss_and_gradients(
+                    images.view(),
+                    &of_batch,
+                    StatisticsMode::Running,
+                )?;
                 let n = batch.len() as f64;
                 for (sum, gradient) in sum.iter_mut().zip(&step.gradients) {
                     for (s, &g) in sum.iter_mut().zip(gradient) {
@@ -330,7 +394,12 @@ pub fn measure(
     for (layer_index, layer) in layers.iter().enumerate() {
         let view: Vec<Vec<&[Vec<f64>]>> = blocks
             .iter()
-            .map(|of_group| of_group.iter().map(|block| &block[layer.arrays.clone()]).collect())
+            .map(|of_group| {
+                of_group
+                    .iter()
+                    .map(|block| &block[layer.arrays.clone()])
+                    .collect()
+            })
             .collect();
         let gram = Gram::new(&view);
         for group in GradientGroup::ALL {
@@ -348,11 +417,18 @@ pub fn measure(
             let n: usize = members.iter().map(|&m| indices[m].len()).sum();
             let squared = gram.inner(members, members);
             if !squared.is_finite() {
-                return Err(Error::NotFinite { layer: layer.name.clone(), group: group.name() });
+                return Err(Error::NotFinite {
+                    layer: layer.name.clone(),
+                    group: group.name(),
+                });
             }
             let all = gram.inner(&[0, 1], &[0, 1]);
             let with_all = gram.inner(members, &[0, 1]);
-            let norms: Vec<f64> = members.iter().flat_map(|&m| &example_norms[m][layer_index]).copied().collect();
+            let norms: Vec<f64> = members
+                .iter()
+                .flat_map(|&m| &example_norms[m][layer_index])
+                .copied()
+                .collect();
             rows.push(Contribution {
                 layer: layer.name.clone(),
                 layer_index,
@@ -373,7 +449,10 @@ pub fn measure(
             });
         }
     }
-    let sums = groups.into_iter().zip(blocks.into_iter().map(sum_blocks)).collect();
+    let sums = groups
+        .into_iter()
+        .zip(blocks.into_iter().map(sum_blocks))
+        .collect();
     Ok(Some(Contributions { rows, sums, names }))
 }
 
@@ -412,12 +491,20 @@ fn squared_norms(
             run.iter()
                 .map(|&i| {
                     let image = examples.images.select(Axis(0), &[i]);
-                    let step = network.loss_and_gradients(image.view(), &[labels[i]], StatisticsMode::Running)?;
+                    let step = network.loss_and_gradients(
+                        image.view(),
+                        &[labels[i]],
+                        StatisticsMode::Running,
+                    )?;
                     Ok(layers
                         .iter()
                         .map(|layer| {
                             let arrays = &step.gradients[layer.arrays.clone()];
-                            arrays.iter().flatten().map(|&g| f64::from(g) * f64::from(g)).sum()
+                            arrays
+                                .iter()
+                                .flatten()
+                                .map(|&g| f64::from(g) * f64::from(g))
+                                .sum()
                         })
                         .collect())
                 })
@@ -425,7 +512,9 @@ fn squared_norms(
         })
         .collect::<Result<_, _>>()?;
     let by_example: Vec<Vec<f64>> = runs.into_iter().flatten().collect();
-    Ok((0..layers.len()).map(|layer| by_example.iter().map(|norms| norms[layer]).collect()).collect())
+    Ok((0..layers.len())
+        .map(|layer| by_example.iter().map(|norms| norms[layer]).collect())
+        .collect())
 }
 
 fn mean_and_error(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
@@ -460,7 +549,11 @@ impl Gram {
                 if j > i {
                     return 0.0;
                 }
-                flat[i].iter().zip(flat[j]).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()).sum()
+                flat[i]
+                    .iter()
+                    .zip(flat[j])
+                    .map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>())
+                    .sum()
             })
             .collect();
         for i in 0..n {
@@ -479,7 +572,8 @@ impl Gram {
             for &q in b {
                 for i in 0..self.blocks {
                     for j in 0..self.blocks {
-                        let product = self.products[(p * self.blocks + i) * n + q * self.blocks + j];
+                        let product =
+                            self.products[(p * self.blocks + i) * n + q * self.blocks + j];
                         sum += weight(i) * weight(j) * product;
                     }
                 }

@@ -51,16 +51,29 @@ pub fn rows(contributions: &Contributions, inputs: &str, seed: u64, step: u64) -
         };
         push("sum_norm", Some(c.sum_norm), None);
         push("mean_norm", Some(c.mean_norm), None);
-        push("example_norm", c.example_norm.map(|(mean, _)| mean), c.example_norm.map(|(_, error)| error));
+        push(
+            "example_norm",
+            c.example_norm.map(|(mean, _)| mean),
+            c.example_norm.map(|(_, error)| error),
+        );
         // How much of the examples' pull survives the sum: 1 if all pull alike, about 1/√n if they cancel.
-        push("coherence", c.example_norm.filter(|(mean, _)| *mean > 0.0).map(|(mean, _)| c.mean_norm / mean), None);
+        push(
+            "coherence",
+            c.example_norm
+                .filter(|(mean, _)| *mean > 0.0)
+                .map(|(mean, _)| c.mean_norm / mean),
+            None,
+        );
         push("noise_floor", c.noise_floor(), None);
         push("share", Some(c.share), None);
         push("cosine_with_total", Some(c.cosine_with_total), None);
         push("cosine_with_other", Some(c.cosine_with_other), None);
         push("signal_to_noise", Some(c.signal_to_noise), None);
         if c.group == GradientGroup::Permuted {
-            let ratio = ratios.iter().find(|(layer, _)| *layer == c.layer).map(|(_, ratio)| *ratio);
+            let ratio = ratios
+                .iter()
+                .find(|(layer, _)| *layer == c.layer)
+                .map(|(_, ratio)| *ratio);
             push("ratio", ratio.filter(|r| r.is_finite()), None);
         }
     }
@@ -92,14 +105,27 @@ impl Interval {
         }
         let mean = values.iter().sum::<f64>() / n as f64;
         if n == 1 {
-            return Some(Self { n, mean, standard_error: 0.0, low: f64::NEG_INFINITY, high: f64::INFINITY });
+            return Some(Self {
+                n,
+                mean,
+                standard_error: 0.0,
+                low: f64::NEG_INFINITY,
+                high: f64::INFINITY,
+            });
         }
         let freedom = n as f64 - 1.0;
         let square: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
         let standard_error = (square / freedom / n as f64).sqrt();
-        let quantile = StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |t| t.inverse_cdf(0.975));
+        let quantile =
+            StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |t| t.inverse_cdf(0.975));
         let half = quantile * standard_error;
-        Some(Self { n, mean, standard_error, low: mean - half, high: mean + half })
+        Some(Self {
+            n,
+            mean,
+            standard_error,
+            low: mean - half,
+            high: mean + half,
+        })
     }
 }
 
@@ -118,7 +144,14 @@ pub fn over_seeds(rows: &[Row]) -> Vec<Summary> {
     let mut index = std::collections::HashMap::new();
     let mut groups: Vec<(&Row, Vec<f64>)> = Vec::new();
     for row in rows {
-        let key = (&row.inputs, row.step, row.layer_index, &row.layer, row.group, &row.measure);
+        let key = (
+            &row.inputs,
+            row.step,
+            row.layer_index,
+            &row.layer,
+            row.group,
+            &row.measure,
+        );
         let at = *index.entry(key).or_insert_with(|| {
             groups.push((row, Vec::new()));
             groups.len() - 1
@@ -127,7 +160,12 @@ pub fn over_seeds(rows: &[Row]) -> Vec<Summary> {
     }
     groups
         .into_iter()
-        .filter_map(|(row, values)| Some(Summary { row: row.clone(), over_seeds: Interval::of(&values)? }))
+        .filter_map(|(row, values)| {
+            Some(Summary {
+                row: row.clone(),
+                over_seeds: Interval::of(&values)?,
+            })
+        })
         .collect()
 }
 
@@ -148,19 +186,31 @@ pub struct DepthComparison {
 
 /// Compares the first third of the layers with the last for one group (at least one layer each). None where there are
 /// fewer than two layers, no example norms were measured, or a gradient is zero.
-pub fn compare_depths(contributions: &Contributions, group: GradientGroup) -> Option<DepthComparison> {
-    let layers: Vec<_> = contributions.rows.iter().filter(|row| row.group == group).collect();
+pub fn compare_depths(
+    contributions: &Contributions,
+    group: GradientGroup,
+) -> Option<DepthComparison> {
+    let layers: Vec<_> = contributions
+        .rows
+        .iter()
+        .filter(|row| row.group == group)
+        .collect();
     if layers.len() < 2 {
         return None;
     }
     let third = (layers.len() / 3).max(1);
-    let geometric = |range: &[&crate::Contribution], f: &dyn Fn(&crate::Contribution) -> Option<f64>| {
-        let logs: Option<Vec<f64>> = range.iter().map(|row| f(row).filter(|v| *v > 0.0).map(f64::ln)).collect();
+    let geometric = |range: &[&crate::Contribution],
+                     f: &dyn Fn(&crate::Contribution) -> Option<f64>| {
+        let logs: Option<Vec<f64>> = range
+            .iter()
+            .map(|row| f(row).filter(|v| *v > 0.0).map(f64::ln))
+            .collect();
         logs.map(|logs| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
     };
     let (early, late) = (&layers[..third], &layers[layers.len() - third..]);
     let mean = |row: &crate::Contribution| Some(row.mean_norm / (row.parameters as f64).sqrt());
-    let single = |row: &crate::Contribution| Some(row.example_norm?.0 / (row.parameters as f64).sqrt());
+    let single =
+        |row: &crate::Contribution| Some(row.example_norm?.0 / (row.parameters as f64).sqrt());
     let coherence = |row: &crate::Contribution| Some(row.mean_norm / row.example_norm?.0);
     Some(DepthComparison {
         early_over_late: geometric(early, &mean)? / geometric(late, &mean)?,
@@ -205,7 +255,10 @@ impl Advantage {
             .iter()
             .filter(|(layers, ..)| !layers.is_empty())
             .map(|(layers, unpermuted, permuted)| {
-                let logs: f64 = layers.iter().map(|(_, ratio)| ratio.max(f64::MIN_POSITIVE).ln()).sum();
+                let logs: f64 = layers
+                    .iter()
+                    .map(|(_, ratio)| ratio.max(f64::MIN_POSITIVE).ln())
+                    .sum();
                 logs / layers.len() as f64 + 0.5 * (*permuted as f64 / *unpermuted as f64).ln()
             })
             .collect();

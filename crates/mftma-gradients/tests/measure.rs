@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use mftma_gradients::theory::{Activation, ClassMoments, Expansion, RatioModel, class_mean_factor};
 use mftma_gradients::{
-    Advantage, AdvantageVerdict, Contributions, Examples, GradientGroup, InputAblation, MeasureSettings,
-    compare_depths, last_layer_inputs, measure, over_seeds, rows,
+    Advantage, AdvantageVerdict, Contributions, Examples, GradientGroup, InputAblation,
+    MeasureSettings, compare_depths, last_layer_inputs, measure, over_seeds, rows,
 };
 use mftma_train::{Architecture, ImageShape, Network, NetworkSpec, ParameterRole, StatisticsMode};
 use ndarray::{Array2, Array4, ArrayView4, Axis};
@@ -21,11 +21,18 @@ struct Data {
 
 impl Data {
     /// `per_class` images of each class around class means `separation` apart, the first half of the set permuted.
-    fn synthetic(seed: u64, classes: usize, per_class: usize, side: usize, separation: f32) -> Self {
+    fn synthetic(
+        seed: u64,
+        classes: usize,
+        per_class: usize,
+        side: usize,
+        separation: f32,
+    ) -> Self {
         let n = classes * per_class;
         let mut stream = mftma_data::stream(seed, "synthetic images");
         let mut normal = || -> f32 { StandardNormal.sample(&mut stream) };
-        let means = Array4::from_shape_simple_fn((classes, 1, side, side), || separation * normal());
+        let means =
+            Array4::from_shape_simple_fn((classes, 1, side, side), || separation * normal());
         let truth: Vec<u16> = (0..n).map(|i| (i % classes) as u16).collect();
         let mut images = Array4::from_shape_simple_fn((n, 1, side, side), &mut normal);
         for (mut image, &y) in images.axis_iter_mut(Axis(0)).zip(&truth) {
@@ -34,20 +41,51 @@ impl Data {
         let permuted: Vec<bool> = (0..n).map(|i| i < n / 2).collect();
         let mut assigned = truth.clone();
         assigned[..n / 2].shuffle(&mut mftma_data::stream(seed, "permutation"));
-        Self { images, truth, assigned, permuted }
+        Self {
+            images,
+            truth,
+            assigned,
+            permuted,
+        }
     }
 
     fn examples(&self) -> Examples<'_> {
-        Examples::new(self.images.view(), &self.assigned, &self.truth, &self.permuted).unwrap()
+        Examples::new(
+            self.images.view(),
+            &self.assigned,
+            &self.truth,
+            &self.permuted,
+        )
+        .unwrap()
     }
 }
 
 /// Weights of standard deviation scale/√fan-in, everything else as built.
-fn network(architecture: Architecture, classes: usize, side: usize, width: usize, scale: f32, seed: u64) -> Box<dyn Network> {
-    let input = ImageShape { channels: 1, height: side, width: side };
-    let spec = NetworkSpec { architecture, width, batch_norm: false, classes, input };
+fn network(
+    architecture: Architecture,
+    classes: usize,
+    side: usize,
+    width: usize,
+    scale: f32,
+    seed: u64,
+) -> Box<dyn Network> {
+    let input = ImageShape {
+        channels: 1,
+        height: side,
+        width: side,
+    };
+    let spec = NetworkSpec {
+        architecture,
+        width,
+        batch_norm: false,
+        classes,
+        input,
+    };
     spec.build(&mut |parameter| {
-        if matches!(parameter.role(), ParameterRole::ConvolutionWeight | ParameterRole::LinearWeight) {
+        if matches!(
+            parameter.role(),
+            ParameterRole::ConvolutionWeight | ParameterRole::LinearWeight
+        ) {
             let mut stream = mftma_data::stream(seed, parameter.name());
             let deviation = scale / (parameter.fan_in() as f32).sqrt();
             for value in parameter.values_mut() {
@@ -59,11 +97,24 @@ fn network(architecture: Architecture, classes: usize, side: usize, width: usize
     .unwrap()
 }
 
-fn run(network: &mut dyn Network, examples: &Examples<'_>, settings: &MeasureSettings) -> Contributions {
-    measure(network, examples, settings, &mut |_, _| ControlFlow::Continue(())).unwrap().unwrap()
+fn run(
+    network: &mut dyn Network,
+    examples: &Examples<'_>,
+    settings: &MeasureSettings,
+) -> Contributions {
+    measure(network, examples, settings, &mut |_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
+    .unwrap()
 }
 
-const QUIET: MeasureSettings = MeasureSettings { batch_size: 32, blocks: 4, per_example: 0, seed: 0 };
+const QUIET: MeasureSettings = MeasureSettings {
+    batch_size: 32,
+    blocks: 4,
+    per_example: 0,
+    seed: 0,
+};
 
 fn flat(images: ArrayView4<'_, f32>) -> Array2<f64> {
     let n = images.len_of(Axis(0));
@@ -82,24 +133,55 @@ fn group_gradients_add_up_and_are_exact() {
     let mut net = network(Architecture::Vgg11, 4, 32, 4, 1.0, 1);
     let examples = data.examples();
     let measured = run(net.as_mut(), &examples, &QUIET);
-    let again = run(net.as_mut(), &examples, &MeasureSettings { batch_size: 5, seed: 9, ..QUIET });
-    for name in net.parameters().iter().map(|p| p.name().to_owned()).collect::<Vec<_>>() {
-        let index = net.parameters().iter().position(|p| p.name() == name).unwrap();
+    let again = run(
+        net.as_mut(),
+        &examples,
+        &MeasureSettings {
+            batch_size: 5,
+            seed: 9,
+            ..QUIET
+        },
+    );
+    for name in net
+        .parameters()
+        .iter()
+        .map(|p| p.name().to_owned())
+        .collect::<Vec<_>>()
+    {
+        let index = net
+            .parameters()
+            .iter()
+            .position(|p| p.name() == name)
+            .unwrap();
         for group in GradientGroup::ALL {
             let members = examples.indices(group);
             let labels: Vec<u16> = members.iter().map(|&i| examples.labels(group)[i]).collect();
             let images = data.images.select(Axis(0), &members);
-            let step = net.loss_and_gradients(images.view(), &labels, StatisticsMode::Running).unwrap();
-            let whole = step.gradients[index].iter().map(|&g| f64::from(g) * members.len() as f64);
+            let step = net
+                .loss_and_gradients(images.view(), &labels, StatisticsMode::Running)
+                .unwrap();
+            let whole = step.gradients[index]
+                .iter()
+                .map(|&g| f64::from(g) * members.len() as f64);
             let sum = measured.gradient(&name, group).unwrap();
             let size = norm(sum.iter().copied()).max(1e-6);
-            assert!(norm(whole.zip(&sum).map(|(a, b)| a - b)) < 2e-4 * size, "{name} {}", group.name());
+            assert!(
+                norm(whole.zip(&sum).map(|(a, b)| a - b)) < 2e-4 * size,
+                "{name} {}",
+                group.name()
+            );
             let other = again.gradient(&name, group).unwrap();
-            assert!(norm(other.iter().zip(&sum).map(|(a, b)| a - b)) < 2e-4 * size, "{name} {}", group.name());
+            assert!(
+                norm(other.iter().zip(&sum).map(|(a, b)| a - b)) < 2e-4 * size,
+                "{name} {}",
+                group.name()
+            );
         }
     }
     for layer in measured.rows.chunks(4) {
-        let [all, unpermuted, permuted, _] = layer else { panic!("four groups per layer") };
+        let [all, unpermuted, permuted, _] = layer else {
+            panic!("four groups per layer")
+        };
         assert!((unpermuted.share + permuted.share - 1.0).abs() < 1e-9);
         assert!((all.cosine_with_total - 1.0).abs() < 1e-12);
         assert_eq!(unpermuted.cosine_with_other, permuted.cosine_with_other);
@@ -117,16 +199,26 @@ fn summed_gradient_is_the_slope_of_the_summed_loss() {
     let labels: Vec<u16> = members.iter().map(|&i| data.assigned[i]).collect();
     let images = data.images.select(Axis(0), &members);
     let loss = |net: &mut dyn Network| {
-        let step = net.loss_and_gradients(images.view(), &labels, StatisticsMode::Running).unwrap();
+        let step = net
+            .loss_and_gradients(images.view(), &labels, StatisticsMode::Running)
+            .unwrap();
         step.loss * members.len() as f64
     };
-    let names: Vec<String> = net.parameters().iter().map(|p| p.name().to_owned()).collect();
+    let names: Vec<String> = net
+        .parameters()
+        .iter()
+        .map(|p| p.name().to_owned())
+        .collect();
     for (index, name) in names.iter().enumerate() {
         let gradient = measured.gradient(name, GradientGroup::Permuted).unwrap();
         let size = norm(gradient.iter().copied());
         let step = 3e-3;
         let mut shift = |net: &mut dyn Network, sign: f64| {
-            for (value, g) in net.parameters_mut()[index].values_mut().iter_mut().zip(&gradient) {
+            for (value, g) in net.parameters_mut()[index]
+                .values_mut()
+                .iter_mut()
+                .zip(&gradient)
+            {
                 *value += (sign * step * g / size) as f32;
             }
         };
@@ -136,16 +228,25 @@ fn summed_gradient_is_the_slope_of_the_summed_loss() {
         let down = loss(net.as_mut());
         shift(net.as_mut(), 1.0);
         let slope = (up - down) / (2.0 * step);
-        assert!((slope / size - 1.0).abs() < 0.02, "{name}: slope {slope}, norm {size}");
+        assert!(
+            (slope / size - 1.0).abs() < 0.02,
+            "{name}: slope {slope}, norm {size}"
+        );
     }
 }
 
 #[test]
 fn same_bytes_from_one_thread_and_two() {
     let data = Data::synthetic(3, 4, 12, 32, 0.5);
-    let settings = MeasureSettings { per_example: 20, ..QUIET };
+    let settings = MeasureSettings {
+        per_example: 20,
+        ..QUIET
+    };
     let on = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let mut net = network(Architecture::Vgg11, 4, 32, 4, 1.0, 3);
             run(net.as_mut(), &data.examples(), &settings).rows
@@ -170,25 +271,34 @@ fn expansion_predicts_the_measured_gradient_of_a_perceptron() {
                 .filter(|p| p.role() == ParameterRole::LinearWeight)
                 .map(|p| {
                     let values = p.values().iter().map(|&v| f64::from(v)).collect();
-                    (p.name().to_owned(), Array2::from_shape_vec((p.shape()[0], p.shape()[1]), values).unwrap())
+                    (
+                        p.name().to_owned(),
+                        Array2::from_shape_vec((p.shape()[0], p.shape()[1]), values).unwrap(),
+                    )
                 })
                 .collect();
             let weights = matrices.iter().map(|(_, w)| w.clone()).collect();
             let theory = Expansion::new(weights, Activation::Rectified).unwrap();
-            let predicted = theory.leading_gradients(flat(data.images.view()).view(), &data.assigned).unwrap();
+            let predicted = theory
+                .leading_gradients(flat(data.images.view()).view(), &data.assigned)
+                .unwrap();
             matrices
                 .iter()
                 .zip(&predicted)
                 .map(|((name, _), predicted)| {
                     let measured = measured.gradient(name, GradientGroup::All).unwrap();
-                    norm(measured.iter().zip(predicted).map(|(m, p)| m - p)) / norm(predicted.iter().copied())
+                    norm(measured.iter().zip(predicted).map(|(m, p)| m - p))
+                        / norm(predicted.iter().copied())
                 })
                 .collect()
         })
         .collect();
     for (small, large) in errors[0].iter().zip(&errors[1]) {
         let order = (large / small).ln() / 3f64.ln();
-        assert!(*small < 5e-3 && (order - 3.0).abs() < 0.5, "errors {small} and {large}: order {order}");
+        assert!(
+            *small < 5e-3 && (order - 3.0).abs() < 0.5,
+            "errors {small} and {large}: order {order}"
+        );
     }
 }
 
@@ -211,16 +321,26 @@ fn last_layer_is_predicted_from_class_means() {
         };
         let (h, labels) = of(GradientGroup::Unpermuted);
         let predicted = class_mean_factor(h.view(), &labels, classes).unwrap();
-        let gradient = measured.gradient(&format!("{head}.weight"), GradientGroup::Unpermuted).unwrap();
-        let gap = norm(gradient.iter().zip(&predicted).map(|(g, p)| g - p)) / norm(predicted.iter().copied());
+        let gradient = measured
+            .gradient(&format!("{head}.weight"), GradientGroup::Unpermuted)
+            .unwrap();
+        let gap = norm(gradient.iter().zip(&predicted).map(|(g, p)| g - p))
+            / norm(predicted.iter().copied());
         assert!(gap < 0.02, "seed {seed}: {gap}");
         let (h, labels) = of(GradientGroup::Permuted);
-        let floor = ClassMoments::new(h.view(), &labels, classes).unwrap().squared_norm_under_permutation();
-        let gradient = measured.gradient(&format!("{head}.weight"), GradientGroup::Permuted).unwrap();
+        let floor = ClassMoments::new(h.view(), &labels, classes)
+            .unwrap()
+            .squared_norm_under_permutation();
+        let gradient = measured
+            .gradient(&format!("{head}.weight"), GradientGroup::Permuted)
+            .unwrap();
         ratio += gradient.iter().map(|g| g * g).sum::<f64>() / floor / seeds as f64;
     }
     // A few effective directions per seed: the mean of 12 scatters by some 20 %.
-    assert!((ratio - 1.0).abs() < 0.5, "measured over predicted squared norm of the permuted group: {ratio}");
+    assert!(
+        (ratio - 1.0).abs() < 0.5,
+        "measured over predicted squared norm of the permuted group: {ratio}"
+    );
 }
 
 /// The whole argument on synthetic images: permuted examples start small, by about what the ratio model says, in every layer;
@@ -234,17 +354,28 @@ fn ablation_says_whether_the_advantage_vanished() {
         let mut ratios = Vec::new();
         for seed in 0..4 {
             let data = Data::synthetic(seed, classes, per_class, side, 0.5);
-            let images = ablation.apply(data.images.view(), &data.truth, classes).unwrap();
+            let images = ablation
+                .apply(data.images.view(), &data.truth, classes)
+                .unwrap();
             let examples = data.examples().with_images(images.view()).unwrap();
             let mut net = network(Architecture::Vgg11, classes, side, 4, 1.4, seed);
-            let settings = MeasureSettings { per_example: 16, ..QUIET };
+            let settings = MeasureSettings {
+                per_example: 16,
+                ..QUIET
+            };
             let measured = run(net.as_mut(), &examples, &settings);
-            assert!(compare_depths(&measured, GradientGroup::Unpermuted).unwrap().coherence_late <= 1.0 + 1e-9);
+            assert!(
+                compare_depths(&measured, GradientGroup::Unpermuted)
+                    .unwrap()
+                    .coherence_late
+                    <= 1.0 + 1e-9
+            );
             tidy.extend(rows(&measured, ablation.name(), seed, 0));
             let n = data.truth.len();
             ratios.push((measured.ratios(), n / 2, n / 2));
             if ablation == InputAblation::Raw {
-                let moments = ClassMoments::new(flat(images.view()).view(), &data.truth, classes).unwrap();
+                let moments =
+                    ClassMoments::new(flat(images.view()).view(), &data.truth, classes).unwrap();
                 let (separation, within) = moments.separation_and_within();
                 let model = RatioModel {
                     classes,
@@ -255,31 +386,51 @@ fn ablation_says_whether_the_advantage_vanished() {
                 };
                 let predicted = model.predict().unwrap().ratio;
                 let (_, first_layer) = &measured.ratios()[0];
-                assert!(predicted < 0.7 && *first_layer < 0.9, "predicted {predicted}, measured {first_layer}");
+                assert!(
+                    predicted < 0.7 && *first_layer < 0.9,
+                    "predicted {predicted}, measured {first_layer}"
+                );
             }
         }
         judged.push(Advantage::judge(&ratios).unwrap().verdict);
     }
-    let [raw, centred, means] = judged[..] else { panic!("three ablations") };
+    let [raw, centred, means] = judged[..] else {
+        panic!("three ablations")
+    };
     assert_eq!(raw, AdvantageVerdict::Present);
     assert_ne!(centred, AdvantageVerdict::Present);
     assert_eq!(means, AdvantageVerdict::Present);
     let summaries = over_seeds(&tidy);
-    assert!(summaries.iter().all(|s| s.over_seeds.n == 4 && s.over_seeds.low <= s.over_seeds.high));
-    assert!(summaries.iter().any(|s| s.row.measure == "ratio" && s.row.group == GradientGroup::Permuted));
+    assert!(
+        summaries
+            .iter()
+            .all(|s| s.over_seeds.n == 4 && s.over_seeds.low <= s.over_seeds.high)
+    );
+    assert!(
+        summaries
+            .iter()
+            .any(|s| s.row.measure == "ratio" && s.row.group == GradientGroup::Permuted)
+    );
 }
 
 /// The verdict must be able to say each of its words.
 #[test]
 fn verdicts_on_made_up_ratios() {
     let seeds = |values: &[f64]| -> Vec<(Vec<(String, f64)>, usize, usize)> {
-        values.iter().map(|&v| (vec![("fc1".to_owned(), v)], 50, 50)).collect()
+        values
+            .iter()
+            .map(|&v| (vec![("fc1".to_owned(), v)], 50, 50))
+            .collect()
     };
     let verdict = |values: &[f64]| Advantage::judge(&seeds(values)).unwrap().verdict;
     assert_eq!(verdict(&[0.20, 0.22, 0.18]), AdvantageVerdict::Present);
     assert_eq!(verdict(&[1.02, 0.97, 1.01]), AdvantageVerdict::Vanished);
     assert_eq!(verdict(&[0.5, 1.2, 0.9]), AdvantageVerdict::Undecided);
-    assert_eq!(verdict(&[0.1]), AdvantageVerdict::Undecided, "one seed decides nothing");
+    assert_eq!(
+        verdict(&[0.1]),
+        AdvantageVerdict::Undecided,
+        "one seed decides nothing"
+    );
     assert!(Advantage::judge(&[]).is_none());
     // A quarter permuted: noise alone gives √3, which is no advantage of the permuted.
     let quarter = vec![(vec![("fc1".to_owned(), 3f64.sqrt())], 75, 25); 3];
@@ -301,31 +452,57 @@ fn ablations_do_what_they_say() {
         assert!(norm(gap.iter().copied()) < 1e-5);
         assert!((centred.class_variances[c] / raw.class_variances[c] - 1.0).abs() < 1e-5);
         assert!(means.class_variances[c] < 1e-9);
-        assert!(norm((&means.class_means.row(c) - &raw.class_means.row(c)).iter().copied()) < 1e-5);
+        assert!(
+            norm(
+                (&means.class_means.row(c) - &raw.class_means.row(c))
+                    .iter()
+                    .copied()
+            ) < 1e-5
+        );
     }
 }
 
 #[test]
 fn bad_input_is_named() {
     let data = Data::synthetic(7, 3, 4, 8, 1.0);
-    let short = Examples::new(data.images.view(), &data.assigned[1..], &data.truth, &data.permuted).unwrap_err();
-    assert!(short.to_string().contains("assigned labels: 11 given where 12"), "{short}");
+    let short = Examples::new(
+        data.images.view(),
+        &data.assigned[1..],
+        &data.truth,
+        &data.permuted,
+    )
+    .unwrap_err();
+    assert!(
+        short
+            .to_string()
+            .contains("assigned labels: 11 given where 12"),
+        "{short}"
+    );
     let mut net = network(Architecture::Mlp, 3, 8, 2, 1.0, 0);
     let mut go = |settings: &MeasureSettings, mask: &[bool]| {
-        let examples = Examples::new(data.images.view(), &data.assigned, &data.truth, mask).unwrap();
-        let result = measure(net.as_mut(), &examples, settings, &mut |_, _| ControlFlow::Continue(()));
+        let examples =
+            Examples::new(data.images.view(), &data.assigned, &data.truth, mask).unwrap();
+        let result = measure(net.as_mut(), &examples, settings, &mut |_, _| {
+            ControlFlow::Continue(())
+        });
         result.unwrap_err().to_string()
     };
     let odd = go(&MeasureSettings { blocks: 3, ..QUIET }, &data.permuted);
     assert!(odd.contains("blocks = 3"), "{odd}");
     let none = go(&QUIET, &[false; 12]);
-    assert!(none.contains("the permuted group holds 0 examples"), "{none}");
+    assert!(
+        none.contains("the permuted group holds 0 examples"),
+        "{none}"
+    );
 }
 
 #[test]
 fn a_measurement_can_be_stopped() {
     let data = Data::synthetic(8, 3, 8, 8, 1.0);
     let mut net = network(Architecture::Mlp, 3, 8, 2, 1.0, 0);
-    let stopped = measure(net.as_mut(), &data.examples(), &QUIET, &mut |_, _| ControlFlow::Break(())).unwrap();
+    let stopped = measure(net.as_mut(), &data.examples(), &QUIET, &mut |_, _| {
+        ControlFlow::Break(())
+    })
+    .unwrap();
     assert!(stopped.is_none());
 }

@@ -19,7 +19,13 @@ fn normal(seed: u64, purpose: &str, rows: usize, columns: usize) -> Array2<f64> 
 }
 
 /// `C` class means at distance 1 or so, within-class standard deviation `spread`; labels in turn.
-fn synthetic(seed: u64, n: usize, d: usize, classes: usize, spread: f64) -> (Array2<f64>, Vec<u16>) {
+fn synthetic(
+    seed: u64,
+    n: usize,
+    d: usize,
+    classes: usize,
+    spread: f64,
+) -> (Array2<f64>, Vec<u16>) {
     let means = normal(seed, "means", classes, d) / (d as f64).sqrt();
     let labels: Vec<u16> = (0..n).map(|i| (i % classes) as u16).collect();
     let mut inputs = normal(seed, "inputs", n, d) * (spread / (d as f64).sqrt());
@@ -42,7 +48,12 @@ fn flat(a: ArrayView2<'_, f64>) -> Vec<f64> {
 }
 
 /// Gradients of the summed cross-entropy of a three-layer perceptron without biases, by dfdx's tape.
-fn autodiff(weights: &[Array2<f64>], phi: Phi, inputs: &Array2<f64>, labels: &[u16]) -> Vec<Array2<f64>> {
+fn autodiff(
+    weights: &[Array2<f64>],
+    phi: Phi,
+    inputs: &Array2<f64>,
+    labels: &[u16],
+) -> Vec<Array2<f64>> {
     let dev: Cpu = Default::default();
     // dfdx multiplies from the right: its weights are inputs × outputs.
     let w1: Tensor<Rank2<D, H>, f64, _> = dev.tensor(flat(weights[0].t()));
@@ -92,7 +103,9 @@ fn fitted_orders(phi: Phi, activation: Activation, seed: u64) -> Vec<f64> {
         normal(seed, "w2", K, H) / (H as f64).sqrt(),
         normal(seed, "w3", C, K) / (K as f64).sqrt(),
     ];
-    let scales: Vec<f64> = (0..=8).map(|i| 0.02 * 10f64.powf(f64::from(i) / 8.0)).collect();
+    let scales: Vec<f64> = (0..=8)
+        .map(|i| 0.02 * 10f64.powf(f64::from(i) / 8.0))
+        .collect();
     let mut errors = vec![Vec::new(); 3];
     for &s in &scales {
         let weights: Vec<Array2<f64>> = unit.iter().map(|a| a * s).collect();
@@ -109,15 +122,32 @@ fn fitted_orders(phi: Phi, activation: Activation, seed: u64) -> Vec<f64> {
     let spread: f64 = logs.iter().map(|l| (l - mean).powi(2)).sum();
     errors
         .iter()
-        .map(|e| e.iter().zip(&logs).map(|(e, l)| e * (l - mean)).sum::<f64>() / spread)
+        .map(|e| {
+            e.iter()
+                .zip(&logs)
+                .map(|(e, l)| e * (l - mean))
+                .sum::<f64>()
+                / spread
+        })
         .collect()
 }
 
 fn check_order(phi: Phi, activation: Activation, seed: u64) {
-    let weights = vec![Array2::zeros((H, D)), Array2::zeros((K, H)), Array2::zeros((C, K))];
-    let order = f64::from(Expansion::new(weights, activation).unwrap().relative_error_order());
+    let weights = vec![
+        Array2::zeros((H, D)),
+        Array2::zeros((K, H)),
+        Array2::zeros((C, K)),
+    ];
+    let order = f64::from(
+        Expansion::new(weights, activation)
+            .unwrap()
+            .relative_error_order(),
+    );
     for (layer, fitted) in fitted_orders(phi, activation, seed).into_iter().enumerate() {
-        assert!((fitted - order).abs() < 0.25, "layer {layer}: error falls as s^{fitted:.2}, stated s^{order}");
+        assert!(
+            (fitted - order).abs() < 0.25,
+            "layer {layer}: error falls as s^{fitted:.2}, stated s^{order}"
+        );
     }
 }
 
@@ -179,7 +209,11 @@ fn permutations(items: &[u16]) -> Vec<Vec<u16>> {
 /// Equations 4 and 8 are exact for any n, balanced or not: enumerate all 720 permutations of six labels.
 #[test]
 fn norm_under_permutation_is_exact() {
-    for labels in [vec![0u16, 0, 1, 1, 2, 2], vec![0, 0, 0, 1, 1, 2], vec![0, 0, 0, 0, 0, 2]] {
+    for labels in [
+        vec![0u16, 0, 1, 1, 2, 2],
+        vec![0, 0, 0, 1, 1, 2],
+        vec![0, 0, 0, 0, 0, 2],
+    ] {
         let inputs = normal(3, "six", 6, 4);
         let outer = normal(3, "outer", 3, 5);
         let (mut plain, mut through, mut count) = (0.0, 0.0, 0.0);
@@ -190,10 +224,20 @@ fn norm_under_permutation_is_exact() {
             count += 1.0;
         }
         let moments = ClassMoments::new(inputs.view(), &labels, 3).unwrap();
-        let (expected, expected_through) =
-            (moments.squared_norm_under_permutation(), moments.squared_norm_under_permutation_through(outer.view()));
-        assert!((plain / count / expected - 1.0).abs() < 1e-12, "{} {expected}", plain / count);
-        assert!((through / count / expected_through - 1.0).abs() < 1e-12, "{} {expected_through}", through / count);
+        let (expected, expected_through) = (
+            moments.squared_norm_under_permutation(),
+            moments.squared_norm_under_permutation_through(outer.view()),
+        );
+        assert!(
+            (plain / count / expected - 1.0).abs() < 1e-12,
+            "{} {expected}",
+            plain / count
+        );
+        assert!(
+            (through / count / expected_through - 1.0).abs() < 1e-12,
+            "{} {expected_through}",
+            through / count
+        );
     }
 }
 
@@ -203,9 +247,13 @@ fn sampling_noise_is_what_repeated_draws_show() {
     let (classes, per_class, d) = (3, 8, 2);
     let outer = normal(5, "outer", classes, 2);
     let means = normal(5, "means", classes, d);
-    let labels: Vec<u16> = (0..classes * per_class).map(|i| (i % classes) as u16).collect();
+    let labels: Vec<u16> = (0..classes * per_class)
+        .map(|i| (i % classes) as u16)
+        .collect();
     let factor_of_means = {
-        let points = Array2::from_shape_fn((labels.len(), d), |(i, j)| means[(usize::from(labels[i]), j)]);
+        let points = Array2::from_shape_fn((labels.len(), d), |(i, j)| {
+            means[(usize::from(labels[i]), j)]
+        });
         class_mean_factor(points.view(), &labels, classes).unwrap()
     };
     let signal = norm(&outer.t().dot(&factor_of_means)).powi(2);
@@ -220,8 +268,14 @@ fn sampling_noise_is_what_repeated_draws_show() {
         squared += norm(&outer.t().dot(&moments.gradient())).powi(2);
         predicted += moments.sampling_noise_through(outer.view());
     }
-    let (measured, predicted) = (squared / f64::from(draws) - signal, predicted / f64::from(draws));
-    assert!((measured / predicted - 1.0).abs() < 0.08, "measured {measured}, predicted {predicted}");
+    let (measured, predicted) = (
+        squared / f64::from(draws) - signal,
+        predicted / f64::from(draws),
+    );
+    assert!(
+        (measured / predicted - 1.0).abs() < 0.08,
+        "measured {measured}, predicted {predicted}"
+    );
 }
 
 /// Equations 9–11 on data with known class means, over repeated draws of data and permutation.
@@ -231,10 +285,18 @@ fn ratio_before_training_is_what_repeated_draws_show() {
     for (fraction, removed) in [(0.5, false), (0.25, false), (0.5, true)] {
         let n = classes * per_class;
         let n_permuted = (fraction * n as f64) as usize;
-        let means = if removed { Array2::zeros((classes, d)) } else { normal(7, "means", classes, d) * 0.5 };
+        let means = if removed {
+            Array2::zeros((classes, d))
+        } else {
+            normal(7, "means", classes, d) * 0.5
+        };
         let centre = means.mean_axis(ndarray::Axis(0)).unwrap();
-        let separation =
-            (&means - &centre).rows().into_iter().map(|gap| gap.dot(&gap)).sum::<f64>() / classes as f64;
+        let separation = (&means - &centre)
+            .rows()
+            .into_iter()
+            .map(|gap| gap.dot(&gap))
+            .sum::<f64>()
+            / classes as f64;
         let model = RatioModel {
             classes,
             per_class: per_class as f64,
@@ -255,14 +317,18 @@ fn ratio_before_training_is_what_repeated_draws_show() {
             let mut assigned = labels[..n_permuted].to_vec();
             assigned.shuffle(&mut stream);
             permuted += norm(&class_mean_factor(noisy, &assigned, classes).unwrap()).powi(2);
-            unpermuted += norm(&class_mean_factor(clean, &labels[n_permuted..], classes).unwrap()).powi(2);
+            unpermuted +=
+                norm(&class_mean_factor(clean, &labels[n_permuted..], classes).unwrap()).powi(2);
         }
         let measured_unpermuted = (unpermuted / f64::from(draws)).sqrt() / (n - n_permuted) as f64;
         let measured_permuted = (permuted / f64::from(draws)).sqrt() / n_permuted as f64;
         assert!((measured_unpermuted / predicted.unpermuted - 1.0).abs() < 0.03);
         assert!((measured_permuted / predicted.permuted - 1.0).abs() < 0.03);
         if removed {
-            assert!((predicted.ratio - 1.0).abs() < 1e-12, "no class means, no advantage");
+            assert!(
+                (predicted.ratio - 1.0).abs() < 1e-12,
+                "no class means, no advantage"
+            );
         }
     }
 }
@@ -274,7 +340,9 @@ fn separation_is_corrected_for_sampling_noise() {
     for seed in 0..200 {
         let inputs = normal(seed, "pure noise", 30, 4);
         let labels: Vec<u16> = (0..30).map(|i| (i % 3) as u16).collect();
-        let (s, w) = ClassMoments::new(inputs.view(), &labels, 3).unwrap().separation_and_within();
+        let (s, w) = ClassMoments::new(inputs.view(), &labels, 3)
+            .unwrap()
+            .separation_and_within();
         separation += s / 200.0;
         within += w / 200.0;
     }
@@ -287,10 +355,24 @@ fn separation_is_corrected_for_sampling_noise() {
 fn bad_input_is_named() {
     let x = Array2::<f64>::zeros((3, 2));
     let message = |e: mftma_gradients::Error| e.to_string();
-    assert!(message(class_mean_factor(x.view(), &[0, 1], 2).unwrap_err()).contains("2 given where 3"));
-    assert!(message(class_mean_factor(x.view(), &[0, 1, 7], 2).unwrap_err()).contains("label 7 of example 2"));
+    assert!(
+        message(class_mean_factor(x.view(), &[0, 1], 2).unwrap_err()).contains("2 given where 3")
+    );
+    assert!(
+        message(class_mean_factor(x.view(), &[0, 1, 7], 2).unwrap_err())
+            .contains("label 7 of example 2")
+    );
     let weights = vec![Array2::zeros((4, 3)), Array2::zeros((2, 5))];
-    assert!(message(Expansion::new(weights, Activation::TANH).unwrap_err()).contains("takes 5 inputs, but gets 4"));
-    let model = RatioModel { classes: 2, per_class: 5.0, permuted_fraction: 1.0, separation: 1.0, within: 1.0 };
+    assert!(
+        message(Expansion::new(weights, Activation::TANH).unwrap_err())
+            .contains("takes 5 inputs, but gets 4")
+    );
+    let model = RatioModel {
+        classes: 2,
+        per_class: 5.0,
+        permuted_fraction: 1.0,
+        separation: 1.0,
+        within: 1.0,
+    };
     assert!(message(model.predict().unwrap_err()).contains("permuted_fraction = 1"));
 }

@@ -23,7 +23,10 @@ pub enum Activation {
 
 impl Activation {
     /// Hyperbolic tangent.
-    pub const TANH: Self = Self::Smooth { slope: 1.0, odd: true };
+    pub const TANH: Self = Self::Smooth {
+        slope: 1.0,
+        odd: true,
+    };
 
     /// Slope of the linear part: φ′(0) where φ is smooth; ½ for the rectifier, whose even half |u|/2 is not linear in
     /// the input.
@@ -52,14 +55,25 @@ impl Expansion {
     /// [`Error::Shape`] where a matrix does not take what the one before it gives; [`Error::Setting`] for none at all.
     pub fn new(weights: Vec<Array2<f64>>, activation: Activation) -> Result<Self, Error> {
         if weights.is_empty() {
-            return Err(Error::Setting { name: "layers", value: 0.0, remedy: "give at least one weight matrix" });
+            return Err(Error::Setting {
+                name: "layers",
+                value: 0.0,
+                remedy: "give at least one weight matrix",
+            });
         }
         for (layer, pair) in weights.windows(2).enumerate() {
             if pair[1].ncols() != pair[0].nrows() {
-                return Err(Error::Shape { layer: layer + 1, takes: pair[1].ncols(), gets: pair[0].nrows() });
+                return Err(Error::Shape {
+                    layer: layer + 1,
+                    takes: pair[1].ncols(),
+                    gets: pair[0].nrows(),
+                });
             }
         }
-        Ok(Self { weights, activation })
+        Ok(Self {
+            weights,
+            activation,
+        })
     }
 
     /// Number of weight layers L.
@@ -92,7 +106,9 @@ impl Expansion {
         let slope = self.activation.linear_slope();
         self.weights[..layer]
             .iter()
-            .fold(Array2::eye(self.weights[0].ncols()), |features, weight| weight.dot(&features) * slope)
+            .fold(Array2::eye(self.weights[0].ncols()), |features, weight| {
+                weight.dot(&features) * slope
+            })
     }
 
     /// B_l = slope^(L−l) W_L…W_(l+1): how the layer's outputs reach the logits, to leading order. Shape (C, outputs of that
@@ -102,14 +118,19 @@ impl Expansion {
         self.weights[layer + 1..]
             .iter()
             .rev()
-            .fold(Array2::eye(self.classes()), |outer, weight| outer.dot(weight) * slope)
+            .fold(Array2::eye(self.classes()), |outer, weight| {
+                outer.dot(weight) * slope
+            })
     }
 
     /// B_lᵀ M F_(l−1)ᵀ (equation 6): the part of the summed gradient that is driven by class means of linear features of
     /// the input. `factor` is M (C, d) of [`class_mean_factor`] on the raw inputs. The leading order where φ is smooth;
     /// for the rectifier the linear part of it.
     pub fn linear_gradient(&self, layer: usize, factor: ArrayView2<'_, f64>) -> Array2<f64> {
-        self.linear_outer(layer).t().dot(&factor).dot(&self.linear_features(layer).t())
+        self.linear_outer(layer)
+            .t()
+            .dot(&factor)
+            .dot(&self.linear_features(layer).t())
     }
 
     /// Leading order of the summed gradient of every weight matrix over the examples `inputs` (n, d) with `labels`.
@@ -119,7 +140,11 @@ impl Expansion {
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Label`] or [`Error::Shape`] where inputs, labels and weights do not fit.
-    pub fn leading_gradients(&self, inputs: ArrayView2<'_, f64>, labels: &[u16]) -> Result<Vec<Array2<f64>>, Error> {
+    pub fn leading_gradients(
+        &self,
+        inputs: ArrayView2<'_, f64>,
+        labels: &[u16],
+    ) -> Result<Vec<Array2<f64>>, Error> {
         self.check(inputs, labels)?;
         match self.activation {
             Activation::Smooth { .. } => self.linear_gradients(inputs, labels),
@@ -131,15 +156,25 @@ impl Expansion {
     ///
     /// # Errors
     /// As [`leading_gradients`](Self::leading_gradients).
-    pub fn linear_gradients(&self, inputs: ArrayView2<'_, f64>, labels: &[u16]) -> Result<Vec<Array2<f64>>, Error> {
+    pub fn linear_gradients(
+        &self,
+        inputs: ArrayView2<'_, f64>,
+        labels: &[u16],
+    ) -> Result<Vec<Array2<f64>>, Error> {
         self.check(inputs, labels)?;
         let factor = class_mean_factor(inputs, labels, self.classes())?;
-        Ok((0..self.layers()).map(|layer| self.linear_gradient(layer, factor.view())).collect())
+        Ok((0..self.layers())
+            .map(|layer| self.linear_gradient(layer, factor.view()))
+            .collect())
     }
 
     fn check(&self, inputs: ArrayView2<'_, f64>, labels: &[u16]) -> Result<(), Error> {
         if inputs.ncols() != self.weights[0].ncols() {
-            return Err(Error::Shape { layer: 0, takes: self.weights[0].ncols(), gets: inputs.ncols() });
+            return Err(Error::Shape {
+                layer: 0,
+                takes: self.weights[0].ncols(),
+                gets: inputs.ncols(),
+            });
         }
         check_labels(inputs.nrows(), labels, self.classes())
     }
@@ -152,7 +187,10 @@ impl Expansion {
             hidden.push(below.dot(&weight.t()).mapv_into(|u| u.max(0.0)));
         }
         // Rows of `pull` are ∂loss/∂output of the layer at hand, starting from 1/C − y at the logits.
-        let mut pull = Array2::from_elem((inputs.nrows(), self.classes()), 1.0 / self.classes() as f64);
+        let mut pull = Array2::from_elem(
+            (inputs.nrows(), self.classes()),
+            1.0 / self.classes() as f64,
+        );
         for (mut row, &y) in pull.axis_iter_mut(Axis(0)).zip(labels) {
             row[usize::from(y)] -= 1.0;
         }
@@ -161,7 +199,11 @@ impl Expansion {
             gradients.push(pull.t().dot(&hidden[layer]));
             if layer > 0 {
                 pull = pull.dot(&self.weights[layer]);
-                pull.zip_mut_with(&hidden[layer], |p, &h| if h <= 0.0 { *p = 0.0 });
+                pull.zip_mut_with(&hidden[layer], |p, &h| {
+                    if h <= 0.0 {
+                        *p = 0.0
+                    }
+                });
             }
         }
         gradients.reverse();

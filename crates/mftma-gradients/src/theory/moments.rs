@@ -7,10 +7,18 @@ use crate::Error;
 /// Checks that there is one label per row and that each label is a class.
 pub(crate) fn check_labels(rows: usize, labels: &[u16], classes: usize) -> Result<(), Error> {
     if labels.len() != rows {
-        return Err(Error::Length { what: "labels", got: labels.len(), expected: rows });
+        return Err(Error::Length {
+            what: "labels",
+            got: labels.len(),
+            expected: rows,
+        });
     }
     match labels.iter().position(|&y| usize::from(y) >= classes) {
-        Some(example) => Err(Error::Label { label: labels[example], example, classes }),
+        Some(example) => Err(Error::Label {
+            label: labels[example],
+            example,
+            classes,
+        }),
         None => Ok(()),
     }
 }
@@ -73,13 +81,20 @@ impl ClassMoments {
         check_labels(features.nrows(), labels, classes)?;
         let examples = features.nrows();
         if examples == 0 {
-            return Err(Error::TooFew { group: "given", what: "class means", wanted: 1, had: 0 });
+            return Err(Error::TooFew {
+                group: "given",
+                what: "class means",
+                wanted: 1,
+                had: 0,
+            });
         }
         let mut class_counts = vec![0usize; classes];
         let mut class_means = Array2::<f64>::zeros((classes, features.ncols()));
         for (row, &y) in features.rows().into_iter().zip(labels) {
             class_counts[usize::from(y)] += 1;
-            class_means.row_mut(usize::from(y)).zip_mut_with(&row, |sum, &x| *sum += x.into());
+            class_means
+                .row_mut(usize::from(y))
+                .zip_mut_with(&row, |sum, &x| *sum += x.into());
         }
         let mean = class_means.sum_axis(Axis(0)) / examples as f64;
         for (mut row, &count) in class_means.rows_mut().into_iter().zip(&class_counts) {
@@ -88,7 +103,10 @@ impl ClassMoments {
             }
         }
         let distance = |x: ArrayView1<'_, A>, centre: ArrayView1<'_, f64>| -> f64 {
-            x.iter().zip(centre).map(|(&x, c)| (x.into() - c) * (x.into() - c)).sum()
+            x.iter()
+                .zip(centre)
+                .map(|(&x, c)| (x.into() - c) * (x.into() - c))
+                .sum()
         };
         let mut total = 0.0;
         let mut within = vec![0.0; classes];
@@ -139,9 +157,15 @@ impl ClassMoments {
         let counts: Array1<f64> = self.class_counts.iter().map(|&c| c as f64).collect();
         let imbalance = counts.mapv(|count| n / self.classes as f64 - count);
         let drift = outer.t().dot(&imbalance);
-        let weighted: f64 = outer.rows().into_iter().zip(&counts).map(|(row, count)| count * row.dot(&row)).sum();
+        let weighted: f64 = outer
+            .rows()
+            .into_iter()
+            .zip(&counts)
+            .map(|(row, count)| count * row.dot(&row))
+            .sum();
         let pooled = outer.t().dot(&counts);
-        drift.dot(&drift) * self.mean.dot(&self.mean) + self.total_variance * (weighted - pooled.dot(&pooled) / n)
+        drift.dot(&drift) * self.mean.dot(&self.mean)
+            + self.total_variance * (weighted - pooled.dot(&pooled) / n)
     }
 
     /// The part of the summed gradient's expected squared norm that is sampling noise when each example is an
@@ -176,8 +200,14 @@ impl ClassMoments {
     /// Separation δ² (mean over classes present of ‖h̄_c − h̄‖², corrected for the sampling noise of the class means)
     /// and within-class variance σ² (pooled), as [`RatioModel`](super::RatioModel) takes them. The first is clamped at 0.
     pub fn separation_and_within(&self) -> (f64, f64) {
-        let (mut between, mut within, mut freedom, mut noise, mut present) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for (c, &count) in self.class_counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
+        let (mut between, mut within, mut freedom, mut noise, mut present) =
+            (0.0, 0.0, 0.0, 0.0, 0.0);
+        for (c, &count) in self
+            .class_counts
+            .iter()
+            .enumerate()
+            .filter(|&(_, &count)| count > 0)
+        {
             let gap = &self.class_means.row(c) - &self.mean;
             between += gap.dot(&gap);
             within += (count as f64 - 1.0) * self.class_variances[c];

@@ -38,24 +38,46 @@ impl RatioModel {
     /// # Errors
     /// [`Error::Setting`] naming the value that is out of range.
     pub fn check(&self) -> Result<(), Error> {
-        let bad = |name, value, remedy| Err(Error::Setting { name, value, remedy });
+        let bad = |name, value, remedy| {
+            Err(Error::Setting {
+                name,
+                value,
+                remedy,
+            })
+        };
         if self.classes < 2 {
             return bad("classes", self.classes as f64, "give at least 2 classes");
         }
         if !(self.permuted_fraction > 0.0 && self.permuted_fraction < 1.0) {
-            return bad("permuted_fraction", self.permuted_fraction, "give a fraction strictly between 0 and 1");
+            return bad(
+                "permuted_fraction",
+                self.permuted_fraction,
+                "give a fraction strictly between 0 and 1",
+            );
         }
         if !(self.per_class.is_finite() && self.per_class > 0.0) {
-            return bad("per_class", self.per_class, "give a positive number of examples per class");
+            return bad(
+                "per_class",
+                self.per_class,
+                "give a positive number of examples per class",
+            );
         }
         if !(self.separation.is_finite() && self.separation >= 0.0) {
-            return bad("separation", self.separation, "give a finite squared distance, 0 or more");
+            return bad(
+                "separation",
+                self.separation,
+                "give a finite squared distance, 0 or more",
+            );
         }
         if !(self.within.is_finite() && self.within >= 0.0) {
             return bad("within", self.within, "give a finite variance, 0 or more");
         }
         if self.separation + self.within == 0.0 {
-            return bad("within", 0.0, "separation and variance are both 0: all features coincide and no gradient is left");
+            return bad(
+                "within",
+                0.0,
+                "separation and variance are both 0: all features coincide and no gradient is left",
+            );
         }
         Ok(())
     }
@@ -75,9 +97,17 @@ impl RatioModel {
         let n_unpermuted = n - n_permuted;
         let spread = 1.0 - 1.0 / classes;
         // n/(n−1) turns the population's between-class variance into the sample's; moot for a single example.
-        let correction = if n_permuted > 1.0 { n_permuted / (n_permuted - 1.0) } else { 1.0 };
+        let correction = if n_permuted > 1.0 {
+            n_permuted / (n_permuted - 1.0)
+        } else {
+            1.0
+        };
         let unpermuted = (self.separation / classes + spread * self.within / n_unpermuted).sqrt();
         let permuted = (spread * (self.within + self.separation * correction) / n_permuted).sqrt();
-        Ok(ContributionRatio { unpermuted, permuted, ratio: permuted / unpermuted })
+        Ok(ContributionRatio {
+            unpermuted,
+            permuted,
+            ratio: permuted / unpermuted,
+        })
     }
 }
