@@ -119,8 +119,8 @@ pub enum ProblemError {
 /// Orthogonal blocks without pairs gained 0.9 to 1.8. The standard errors reported were between 0.87 and 1.13 of the
 /// spread found (1.25 once, R_M of the last row without pairs). Orthogonal pairs have an edge in R_M and D_M, but their
 /// unit is a block of 2(rank + 1) vectors: 300 vectors in 50 dimensions make three units, too few for a standard error
-/// to rely on. So pairs with control variates are the default. The program that measured this is the example
-/// `variance_reduction`.
+/// to rely on. So pairs with control variates
+/// are the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
