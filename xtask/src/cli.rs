@@ -83,6 +83,12 @@ pub struct FetchArgs {
     /// Take this local archive or unpacked folder instead of downloading
     #[arg(long, value_name = "FILE_OR_DIR")]
     pub from: Option<PathBuf>,
+    /// Another list of data sets, in the form of datasets/manifest.toml
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// Longest wait for the server's next bytes
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub patience: u64,
     /// No progress bar
     #[arg(long)]
     pub quiet: bool,
