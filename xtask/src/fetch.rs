@@ -79,13 +79,15 @@ struct Tree {
 
 impl Download {
     fn checksum(&self) -> Result<Checksum> {
-        Checksum::new(self.md5.as_deref(), self.sha256.as_deref()).with_context(|| format!("manifest: {}", self.file))
+        Checksum::new(self.md5.as_deref(), self.sha256.as_deref())
+            .with_context(|| format!("manifest: {}", self.file))
     }
 }
 
 impl Member {
     fn checksum(&self) -> Result<Checksum> {
-        Checksum::new(self.md5.as_deref(), self.sha256.as_deref()).with_context(|| format!("manifest: {}", self.path))
+        Checksum::new(self.md5.as_deref(), self.sha256.as_deref())
+            .with_context(|| format!("manifest: {}", self.path))
     }
 }
 
@@ -94,19 +96,31 @@ pub fn run(args: &FetchArgs) -> Result<()> {
     let sets = read_manifest(args.manifest.as_deref())?;
     let set = sets.get(&args.set).with_context(|| {
         let names: Vec<&str> = sets.keys().map(String::as_str).collect();
-        format!("no data set '{}'; there are: {}", args.set, names.join(", "))
+        format!(
+            "no data set '{}'; there are: {}",
+            args.set,
+            names.join(", ")
+        )
     })?;
     let data_dir = args
         .data_dir
         .as_deref()
         .context("no data folder: give --data-dir DIR or set MFTMA_DATA_DIR")?;
-    fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
+    fs::create_dir_all(data_dir)
+        .with_context(|| format!("cannot create {}", data_dir.display()))?;
     let target = data_dir.join(&set.folder);
     if target.symlink_metadata().is_ok() {
         let checked = check_folder(set, &target).with_context(|| {
-            format!("{} is there already, but is not {}; move it away first", target.display(), set.title)
+            format!(
+                "{} is there already, but is not {}; move it away first",
+                target.display(),
+                set.title
+            )
         })?;
-        note(args, &format!("{} is there already: {checked}", target.display()));
+        note(
+            args,
+            &format!("{} is there already: {checked}", target.display()),
+        );
         return Ok(());
     }
     // In the data folder, so that the last step is a rename; removed on every way out.
@@ -123,7 +137,13 @@ pub fn run(args: &FetchArgs) -> Result<()> {
     fs::rename(&unpacked, &target)
         .with_context(|| format!("cannot move the checked files to {}", target.display()))?;
     note(args, &format!("{}: {checked}", target.display()));
-    note(args, &format!("{}. Licence: {}. Cite: {}.", set.title, set.licence, set.citation));
+    note(
+        args,
+        &format!(
+            "{}. Licence: {}. Cite: {}.",
+            set.title, set.licence, set.citation
+        ),
+    );
     Ok(())
 }
 
@@ -139,12 +159,20 @@ fn read_manifest(path: Option<&Path>) -> Result<BTreeMap<String, Set>> {
         None => ("datasets/manifest.toml".to_owned(), MANIFEST.to_owned()),
         Some(path) => {
             let name = path.display().to_string();
-            (name.clone(), fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?)
+            (
+                name.clone(),
+                fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?,
+            )
         }
     };
-    let sets: BTreeMap<String, Set> = toml::from_str(&text).with_context(|| format!("{name} is not a list of data sets"))?;
+    let sets: BTreeMap<String, Set> =
+        toml::from_str(&text).with_context(|| format!("{name} is not a list of data sets"))?;
     for set in sets.values() {
-        let names = set.downloads.iter().map(|d| &d.file).chain(set.members.iter().map(|m| &m.path));
+        let names = set
+            .downloads
+            .iter()
+            .map(|d| &d.file)
+            .chain(set.members.iter().map(|m| &m.path));
         for path in names.chain([&set.folder]) {
             unpack::safe_path(Path::new(path)).with_context(|| name.clone())?;
         }
@@ -173,7 +201,12 @@ fn check_folder(set: &Set, folder: &Path) -> Result<String> {
                 set.title
             );
         };
-        ensure!(tree.files == found.files, "manifest: {} files, found {}", tree.files, found.files);
+        ensure!(
+            tree.files == found.files,
+            "manifest: {} files, found {}",
+            tree.files,
+            found.files
+        );
         return Ok(format!("{}, {} files checked", tree.holds, tree.files));
     }
     bail!(
@@ -191,7 +224,11 @@ fn check_member(member: &Member, folder: &Path) -> Result<PathBuf> {
         let found = check::gzipped(&packed, &checksum, member.size)?;
         (packed, found)
     } else {
-        ensure!(is_file(&plain), "{} is missing (or no plain file)", plain.display());
+        ensure!(
+            is_file(&plain),
+            "{} is missing (or no plain file)",
+            plain.display()
+        );
         let found = check::file(&plain, &checksum)?;
         (plain, found)
     };
@@ -206,10 +243,15 @@ fn is_file(path: &Path) -> bool {
 
 /// Takes a local archive or folder.
 fn take_local(set: &Set, from: &Path, unpacked: &Path) -> Result<String> {
-    let meta = fs::metadata(from).with_context(|| format!("--from: cannot read {}", from.display()))?;
+    let meta =
+        fs::metadata(from).with_context(|| format!("--from: cannot read {}", from.display()))?;
     if meta.is_dir() {
         let inner = from.join(&set.folder);
-        let source = if inner.is_dir() { inner } else { from.to_owned() };
+        let source = if inner.is_dir() {
+            inner
+        } else {
+            from.to_owned()
+        };
         copy_known(set, &source, unpacked)?;
         return check_folder(set, unpacked).context("the copy was refused");
     }
@@ -222,19 +264,33 @@ fn take_local(set: &Set, from: &Path, unpacked: &Path) -> Result<String> {
         }
     }
     if set.downloads.iter().all(|download| !download.unpack) {
-        bail!("{} is published as {} files: give the folder that holds them", set.title, set.downloads.len());
+        bail!(
+            "{} is published as {} files: give the folder that holds them",
+            set.title,
+            set.downloads.len()
+        );
     }
     // Not the canonical archive. Its members may still be the canonical ones.
     if set.members.is_empty() && set.trees.is_empty() {
         let error = last.context("manifest: no download")?;
-        return Err(error.context(format!("{} is not the canonical archive of {}", from.display(), set.title)));
+        return Err(error.context(format!(
+            "{} is not the canonical archive of {}",
+            from.display(),
+            set.title
+        )));
     }
     let wanted = |path: &Path| {
-        set.members.is_empty() || set.members.iter().any(|m| path == Path::new(&m.path) || path == Path::new(&format!("{}.gz", m.path)))
+        set.members.is_empty()
+            || set
+                .members
+                .iter()
+                .any(|m| path == Path::new(&m.path) || path == Path::new(&format!("{}.gz", m.path)))
     };
     unpack::archive(from, &set.folder, unpacked, &wanted)?;
     let checked = check_folder(set, unpacked).context("the copy was refused")?;
-    Ok(format!("{checked} (packed anew: the archive's own checksum is not the canonical one)"))
+    Ok(format!(
+        "{checked} (packed anew: the archive's own checksum is not the canonical one)"
+    ))
 }
 
 /// Unpacks an archive whose checksum is the canonical one, and checks the members that are known.
@@ -279,7 +335,11 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// Downloads every file of a set, each checked, then unpacks.
 fn download_all(args: &FetchArgs, set: &Set, data_dir: &Path, unpacked: &Path) -> Result<String> {
-    ensure!(!set.downloads.is_empty(), "{} has no address: give a local copy with --from", set.title);
+    ensure!(
+        !set.downloads.is_empty(),
+        "{} has no address: give a local copy with --from",
+        set.title
+    );
     let mut checked = String::new();
     for download in &set.downloads {
         let checksum = download.checksum()?;

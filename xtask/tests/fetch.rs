@@ -51,7 +51,9 @@ impl Server {
         let mut deeds: VecDeque<Deed> = deeds.iter().copied().collect();
         std::thread::spawn(move || {
             while let Some(deed) = deeds.pop_front() {
-                let Ok((stream, _)) = listener.accept() else { return };
+                let Ok((stream, _)) = listener.accept() else {
+                    return;
+                };
                 let (body, seen) = (body.clone(), Arc::clone(&seen));
                 std::thread::spawn(move || answer(stream, &body, deed, &seen));
             }
@@ -77,7 +79,11 @@ fn answer(mut stream: TcpStream, body: &[u8], deed: Deed, seen: &Mutex<Vec<Optio
     }
     seen.lock().unwrap().push(range.clone());
     let asked: usize = range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
-    let from = if matches!(deed, Deed::IgnoreRange) { 0 } else { asked };
+    let from = if matches!(deed, Deed::IgnoreRange) {
+        0
+    } else {
+        asked
+    };
     let mut rest = body[from.min(body.len())..].to_vec();
     match deed {
         Deed::WrongByte => *rest.last_mut().unwrap() ^= 1,
@@ -89,13 +95,25 @@ fn answer(mut stream: TcpStream, body: &[u8], deed: Deed, seen: &Mutex<Vec<Optio
         Deed::NotFound => "404 Not Found".to_owned(),
         Deed::ServerError => "503 Service Unavailable".to_owned(),
         _ if from > 0 => {
-            let told = if matches!(deed, Deed::OtherRange) { from + 1 } else { from };
-            format!("206 Partial Content\r\nContent-Range: bytes {told}-{}/{}", body.len() - 1, body.len())
+            let told = if matches!(deed, Deed::OtherRange) {
+                from + 1
+            } else {
+                from
+            };
+            format!(
+                "206 Partial Content\r\nContent-Range: bytes {told}-{}/{}",
+                body.len() - 1,
+                body.len()
+            )
         }
         _ => "200 OK".to_owned(),
     };
     // The client may hang up at any time: that is its right, not a failure of the test.
-    let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        rest.len()
+    );
     let count = match deed {
         Deed::Truncate(count) | Deed::Stall(count) => count.min(rest.len()),
         _ => rest.len(),
@@ -116,13 +134,19 @@ struct Bench {
 /// An entry of an archive: name, kind, content (of links: where they lead).
 type Entry<'a> = (&'a str, EntryType, &'a [u8]);
 
-const MEMBERS: [(&str, &[u8]); 2] = [("train.bin", b"training data, quite a lot of it"), ("test.bin", b"test data")];
+const MEMBERS: [(&str, &[u8]); 2] = [
+    ("train.bin", b"training data, quite a lot of it"),
+    ("test.bin", b"test data"),
+];
 
 /// The file that a download leaves for the next run to go on with.
 const PARTIAL: &str = "toy-set.tar.gz.partial";
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A tar file; names are written as they are, whatever they hold.
@@ -164,7 +188,10 @@ fn archive_with(extra: &[Entry<'_>]) -> Vec<u8> {
 
 impl Bench {
     fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), archive: archive_with(&[("toy/readme", Regular, b"hello")]) }
+        Self {
+            folder: TempDir::new().unwrap(),
+            archive: archive_with(&[("toy/readme", Regular, b"hello")]),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -217,8 +244,12 @@ impl Bench {
 
     /// Names in the data folder.
     fn left(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.data()) else { return Vec::new() };
-        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let Ok(entries) = fs::read_dir(self.data()) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -227,14 +258,21 @@ impl Bench {
         assert!(output.status.success(), "{}", said(output));
         assert_eq!(self.left(), ["toy"], "nothing but the set may be left");
         for (name, content) in MEMBERS {
-            assert_eq!(fs::read(self.data().join("toy").join(name)).unwrap(), content);
+            assert_eq!(
+                fs::read(self.data().join("toy").join(name)).unwrap(),
+                content
+            );
         }
     }
 
     /// Failed, said all of these words, and left only these names.
     fn assert_refused(&self, output: &Output, words: &[&str], left: &[&str]) {
         let said = said(output);
-        assert_eq!(output.status.code(), Some(1), "should have been refused: {said}");
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "should have been refused: {said}"
+        );
         for word in words {
             assert!(said.contains(word), "'{word}' is not in: {said}");
         }
@@ -246,7 +284,11 @@ fn members() -> String {
     let list: Vec<String> = MEMBERS
         .iter()
         .map(|(name, content)| {
-            format!("{{ path = \"{name}\", size = {}, sha256 = \"{}\" }}", content.len(), sha256(content))
+            format!(
+                "{{ path = \"{name}\", size = {}, sha256 = \"{}\" }}",
+                content.len(),
+                sha256(content)
+            )
         })
         .collect();
     format!("members = [{}]\n", list.join(", "))
@@ -276,9 +318,17 @@ fn is_content_with_a_set_that_is_there_and_refuses_another_folder_of_that_name()
     bench.assert_placed(&output);
     let again = bench.fetch(&[]);
     assert!(again.status.success());
-    assert!(said(&again).contains("there already: 2 files checked"), "{}", said(&again));
+    assert!(
+        said(&again).contains("there already: 2 files checked"),
+        "{}",
+        said(&again)
+    );
     fs::write(bench.data().join("toy/test.bin"), b"TEST DATA").unwrap();
-    bench.assert_refused(&bench.fetch(&[]), &["move it away", "test.bin", "wanted checksum"], &["toy"]);
+    bench.assert_refused(
+        &bench.fetch(&[]),
+        &["move it away", "test.bin", "wanted checksum"],
+        &["toy"],
+    );
 }
 
 #[test]
@@ -286,7 +336,10 @@ fn goes_on_within_a_run_after_truncated_answers() {
     let bench = Bench::new();
     let (output, server) = bench.download(&[Deed::Truncate(50), Deed::Truncate(30), Deed::Serve]);
     bench.assert_placed(&output);
-    assert_eq!(server.ranges(), [None, Some("50-".into()), Some("80-".into())]);
+    assert_eq!(
+        server.ranges(),
+        [None, Some("50-".into()), Some("80-".into())]
+    );
 }
 
 #[test]
@@ -300,10 +353,22 @@ fn goes_on_after_a_stall() {
 #[test]
 fn a_later_run_goes_on_where_an_earlier_one_gave_up() {
     let bench = Bench::new();
-    let deeds = [Deed::Truncate(60), Deed::Truncate(0), Deed::Stall(0), Deed::ServerError];
+    let deeds = [
+        Deed::Truncate(60),
+        Deed::Truncate(0),
+        Deed::Stall(0),
+        Deed::ServerError,
+    ];
     let (output, _) = bench.download(&deeds);
-    bench.assert_refused(&output, &["60 of", "3 attempts", "503", "run the command again"], &[PARTIAL]);
-    assert_eq!(fs::read(bench.data().join(PARTIAL)).unwrap(), bench.archive[..60]);
+    bench.assert_refused(
+        &output,
+        &["60 of", "3 attempts", "503", "run the command again"],
+        &[PARTIAL],
+    );
+    assert_eq!(
+        fs::read(bench.data().join(PARTIAL)).unwrap(),
+        bench.archive[..60]
+    );
     let (output, server) = bench.download(&[Deed::Serve]);
     bench.assert_placed(&output);
     assert_eq!(server.ranges(), [Some("60-".into())]);
@@ -343,16 +408,27 @@ fn not_found_names_the_address_and_the_remedy() {
 fn no_server_names_the_address_and_the_remedy() {
     let bench = Bench::new();
     // Bound and dropped: nobody listens there.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     bench.write_manifest(&format!("http://{address}/set.tar.gz"), &members());
-    bench.assert_refused(&bench.fetch(&[]), &[&address.to_string(), "refused", "--from"], &[]);
+    bench.assert_refused(
+        &bench.fetch(&[]),
+        &[&address.to_string(), "refused", "--from"],
+        &[],
+    );
 }
 
 #[test]
 fn wrong_bytes_are_thrown_away_and_the_next_run_succeeds() {
     let bench = Bench::new();
     let (output, _) = bench.download(&[Deed::WrongByte]);
-    bench.assert_refused(&output, &["wanted checksum", &sha256(&bench.archive), "thrown away"], &[]);
+    bench.assert_refused(
+        &output,
+        &["wanted checksum", &sha256(&bench.archive), "thrown away"],
+        &[],
+    );
     let (output, _) = bench.download(&[Deed::Serve]);
     bench.assert_placed(&output);
 }
@@ -382,15 +458,20 @@ fn a_stale_partial_file_does_no_harm() {
 
 #[test]
 fn takes_local_copies_packed_in_any_way_or_unpacked() {
-    let entries: [Entry<'_>; 2] =
-        [("toy/train.bin", Regular, MEMBERS[0].1), ("toy/test.bin", Regular, MEMBERS[1].1)];
+    let entries: [Entry<'_>; 2] = [
+        ("toy/train.bin", Regular, MEMBERS[0].1),
+        ("toy/test.bin", Regular, MEMBERS[1].1),
+    ];
     let plain = tarball(&entries);
     let mut zipped = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, _, content) in entries {
-        zipped.start_file(name, SimpleFileOptions::default()).unwrap();
+        zipped
+            .start_file(name, SimpleFileOptions::default())
+            .unwrap();
         zipped.write_all(content).unwrap();
     }
-    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    let mut xz =
+        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     xz.write_all(&plain).unwrap();
     let copies = [
         ("canonical.tar.gz", Bench::new().archive),
@@ -404,7 +485,12 @@ fn takes_local_copies_packed_in_any_way_or_unpacked() {
         fs::write(bench.path(name), bytes).unwrap();
         let output = bench.fetch_from(name);
         bench.assert_placed(&output);
-        assert_eq!(said(&output).contains("packed anew"), name.starts_with("repacked"), "{name}: {}", said(&output));
+        assert_eq!(
+            said(&output).contains("packed anew"),
+            name.starts_with("repacked"),
+            "{name}: {}",
+            said(&output)
+        );
     }
     for inner in ["", "toy"] {
         let bench = Bench::new();
@@ -420,18 +506,49 @@ fn takes_local_copies_packed_in_any_way_or_unpacked() {
 #[test]
 fn tampered_copies_are_refused() {
     let changed: [Entry<'_>; 2] = [
-        ("toy/train.bin", Regular, b"training data, quite a lot of IT"),
+        (
+            "toy/train.bin",
+            Regular,
+            b"training data, quite a lot of IT",
+        ),
         ("toy/test.bin", Regular, MEMBERS[1].1),
     ];
-    let short: [Entry<'_>; 2] = [("toy/train.bin", Regular, MEMBERS[0].1), ("toy/test.bin", Regular, b"test")];
+    let short: [Entry<'_>; 2] = [
+        ("toy/train.bin", Regular, MEMBERS[0].1),
+        ("toy/test.bin", Regular, b"test"),
+    ];
     let bad = [
-        ("changed.tar.gz", gzip(&tarball(&changed)), "train.bin: wanted checksum"),
-        ("short.tar.gz", gzip(&tarball(&short)), "test.bin: wanted 9 bytes, found 4"),
-        ("lacking.tar.gz", gzip(&tarball(&short[..1])), "test.bin is missing"),
-        ("cut.tar.gz", Bench::new().archive[..80].to_vec(), "cannot unpack"),
+        (
+            "changed.tar.gz",
+            gzip(&tarball(&changed)),
+            "train.bin: wanted checksum",
+        ),
+        (
+            "short.tar.gz",
+            gzip(&tarball(&short)),
+            "test.bin: wanted 9 bytes, found 4",
+        ),
+        (
+            "lacking.tar.gz",
+            gzip(&tarball(&short[..1])),
+            "test.bin is missing",
+        ),
+        (
+            "cut.tar.gz",
+            Bench::new().archive[..80].to_vec(),
+            "cannot unpack",
+        ),
         ("empty.tar.gz", Vec::new(), "missing"),
-        ("noise.zip", b"PK\x03\x04 and then nothing of the sort".to_vec(), "cannot unpack"),
-        ("noise.tar.xz", b"\xfd7zXZ\0 and then nothing of the sort".to_vec(), "cannot unpack"),
+        (
+            "noise.zip",
+            b"PK\x03\x04 and then nothing of the sort".to_vec(),
+            "cannot unpack",
+        ),
+        (
+            "noise.tar.xz",
+            b"\xfd7zXZ\0 and then nothing of the sort".to_vec(),
+            "cannot unpack",
+        ),
     ];
     for (name, bytes, word) in bad {
         let bench = Bench::new();
@@ -447,7 +564,11 @@ fn tampered_copies_are_refused() {
     fs::remove_file(bench.path("source/test.bin")).unwrap();
     fs::write(bench.path("elsewhere"), MEMBERS[1].1).unwrap();
     std::os::unix::fs::symlink(bench.path("elsewhere"), bench.path("source/test.bin")).unwrap();
-    bench.assert_refused(&bench.fetch_from("source"), &["test.bin", "no plain file"], &[]);
+    bench.assert_refused(
+        &bench.fetch_from("source"),
+        &["test.bin", "no plain file"],
+        &[],
+    );
     bench.assert_refused(&bench.fetch_from("nowhere"), &["nowhere"], &[]);
 }
 
@@ -462,11 +583,26 @@ fn no_archive_writes_outside_its_folder() {
         ("lead out", &[("toy/../../escaped", Regular, b"x")]),
         ("lead out", &[("../escaped", Regular, b"x")]),
         ("lead out", &[(absolute, Regular, b"x")]),
-        ("neither", &[("toy/link", Symlink, b"../../.."), ("toy/link/escaped", Regular, b"x")]),
-        ("neither", &[("toy/link", Symlink, b"/"), ("toy/link/escaped", Regular, b"x")]),
+        (
+            "neither",
+            &[
+                ("toy/link", Symlink, b"../../.."),
+                ("toy/link/escaped", Regular, b"x"),
+            ],
+        ),
+        (
+            "neither",
+            &[
+                ("toy/link", Symlink, b"/"),
+                ("toy/link/escaped", Regular, b"x"),
+            ],
+        ),
         ("neither", &[("toy/hard", Link, b"../../../etc/passwd")]),
         ("neither", &[("toy/device", Char, b"")]),
-        ("neither", &[("toy/device", Block, b""), ("toy/pipe", Fifo, b"")]),
+        (
+            "neither",
+            &[("toy/device", Block, b""), ("toy/pipe", Fifo, b"")],
+        ),
         ("twice", &[("toy/train.bin", Regular, b"again")]),
     ];
     for (word, extra) in hostile {
@@ -476,25 +612,41 @@ fn no_archive_writes_outside_its_folder() {
         bench.assert_refused(&bench.fetch_from("hostile.tar.gz"), &[word], &[]);
         let (output, _) = bench.download(&[Deed::Serve]);
         bench.assert_refused(&output, &[word], &[PARTIAL]);
-        assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 3, "data, manifest, archive");
+        assert_eq!(
+            fs::read_dir(bench.folder.path()).unwrap().count(),
+            3,
+            "data, manifest, archive"
+        );
     }
     for name in ["../escaped", absolute, "toy/../../../escaped"] {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        writer.start_file(name, SimpleFileOptions::default()).unwrap();
+        writer
+            .start_file(name, SimpleFileOptions::default())
+            .unwrap();
         writer.write_all(b"x").unwrap();
         refuse_zip(writer, "lead out");
     }
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    writer.add_symlink("toy/train.bin", "/etc/passwd", SimpleFileOptions::default()).unwrap();
+    writer
+        .add_symlink("toy/train.bin", "/etc/passwd", SimpleFileOptions::default())
+        .unwrap();
     refuse_zip(writer, "neither");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 
 fn refuse_zip(writer: zip::ZipWriter<Cursor<Vec<u8>>>, word: &str) {
     let bench = Bench::new();
-    fs::write(bench.path("hostile.zip"), writer.finish().unwrap().into_inner()).unwrap();
+    fs::write(
+        bench.path("hostile.zip"),
+        writer.finish().unwrap().into_inner(),
+    )
+    .unwrap();
     bench.assert_refused(&bench.fetch_from("hostile.zip"), &[word], &[]);
-    assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 3, "data, manifest, archive");
+    assert_eq!(
+        fs::read_dir(bench.folder.path()).unwrap().count(),
+        3,
+        "data, manifest, archive"
+    );
 }
 
 #[test]
@@ -504,7 +656,10 @@ fn a_folder_of_many_files_is_recognised_by_its_tree() {
     fs::write(bench.path("toy/deep/b"), b"bb").unwrap();
     fs::write(bench.path("toy/a"), b"a").unwrap();
     let list = format!("{}  a\n{}  deep/b\n", sha256(b"a"), sha256(b"bb"));
-    let tree = format!("trees = [{{ holds = \"all\", files = 2, sha256 = \"{}\" }}]\n", sha256(list.as_bytes()));
+    let tree = format!(
+        "trees = [{{ holds = \"all\", files = 2, sha256 = \"{}\" }}]\n",
+        sha256(list.as_bytes())
+    );
     bench.write_manifest("http://127.0.0.1:9/set.tar.gz", &tree);
     let output = bench.from("toy");
     assert!(output.status.success(), "{}", said(&output));
@@ -522,7 +677,11 @@ fn copies_that_cannot_be_checked_are_not_taken() {
     fs::write(bench.path("canonical.tar.gz"), &bench.archive).unwrap();
     bench.write_manifest("http://127.0.0.1:9/set.tar.gz", "");
     bench.assert_refused(&bench.from("toy"), &["canonical archive"], &[]);
-    bench.assert_refused(&bench.from("other.tar.gz"), &["not the canonical archive", "wanted"], &[]);
+    bench.assert_refused(
+        &bench.from("other.tar.gz"),
+        &["not the canonical archive", "wanted"],
+        &[],
+    );
     let output = bench.from("canonical.tar.gz");
     assert!(output.status.success(), "{}", said(&output));
 }
@@ -531,15 +690,24 @@ fn copies_that_cannot_be_checked_are_not_taken() {
 fn members_may_be_gzipped() {
     let bench = Bench::new();
     let sum = sha256(b"idx!");
-    let member = format!("members = [{{ path = \"images\", gzip = true, size = 4, sha256 = \"{sum}\" }}]\n");
+    let member =
+        format!("members = [{{ path = \"images\", gzip = true, size = 4, sha256 = \"{sum}\" }}]\n");
     bench.write_manifest("http://127.0.0.1:9/set.tar.gz", &member);
     fs::create_dir(bench.path("source")).unwrap();
     let packed = bench.path("source/images.gz");
     fs::write(&packed, gzip(b"idx?")).unwrap();
-    bench.assert_refused(&bench.from("source"), &["images.gz", "wanted checksum"], &[]);
+    bench.assert_refused(
+        &bench.from("source"),
+        &["images.gz", "wanted checksum"],
+        &[],
+    );
     // A bomb: read no further than the size wanted.
     fs::write(&packed, gzip(&vec![0; 1 << 20])).unwrap();
-    bench.assert_refused(&bench.from("source"), &["images.gz: wanted 4 bytes, found 5"], &[]);
+    bench.assert_refused(
+        &bench.from("source"),
+        &["images.gz: wanted 4 bytes, found 5"],
+        &[],
+    );
     fs::write(&packed, gzip(b"idx!")).unwrap();
     let output = bench.from("source");
     assert!(output.status.success(), "{}", said(&output));
@@ -554,20 +722,27 @@ fn says_what_is_wrong_with_the_arguments() {
     fs::write(bench.path("manifest.toml"), "[toy]\nfolder = 3").unwrap();
     bench.assert_refused(&bench.fetch(&[]), &["not a list of data sets"], &[]);
     let xtask = |args: &[&str]| {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).env_remove("MFTMA_DATA_DIR").output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(args)
+            .env_remove("MFTMA_DATA_DIR")
+            .output()
+            .unwrap();
         assert!(!output.status.success());
         said(&output)
     };
-    assert!(xtask(&["fetch", "cifar11", "--data-dir", "x"]).contains("there are: cifar10, cifar100"));
+    assert!(
+        xtask(&["fetch", "cifar11", "--data-dir", "x"]).contains("there are: cifar10, cifar100")
+    );
     assert!(xtask(&["fetch", "cifar10"]).contains("--data-dir DIR or set MFTMA_DATA_DIR"));
 }
 
 /// A local copy of CIFAR-100 that was packed anew as tar.xz, where there is one.
 #[test]
 fn a_repacked_cifar100_is_recognised() {
-    let shared = std::env::var_os("MFTMA_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+    let shared = std::env::var_os("MFTMA_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        PathBuf::from,
+    );
     let copy = shared.join("datasets/cifar-100-binary.tar.xz");
     if !copy.is_file() {
         eprintln!("SKIPPED: no {}", copy.display());
@@ -582,5 +757,10 @@ fn a_repacked_cifar100_is_recognised() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(fs::metadata(folder.path().join("cifar-100-binary/train.bin")).unwrap().len(), 153_700_000);
+    assert_eq!(
+        fs::metadata(folder.path().join("cifar-100-binary/train.bin"))
+            .unwrap()
+            .len(),
+        153_700_000
+    );
 }

@@ -25,10 +25,17 @@ impl Checksum {
             (None, None) => bail!("no checksum given"),
         };
         ensure!(
-            text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
+            text.len() == digits
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
             "'{text}' is not a checksum: wanted {digits} hexadecimal digits"
         );
-        Ok(if digits == 64 { Self::Sha256(text.to_owned()) } else { Self::Md5(text.to_owned()) })
+        Ok(if digits == 64 {
+            Self::Sha256(text.to_owned())
+        } else {
+            Self::Md5(text.to_owned())
+        })
     }
 
     fn text(&self) -> &str {
@@ -49,7 +56,12 @@ impl Found {
     /// An error that names the file, what was wanted and what was found.
     pub fn compare(&self, path: &Path, size: Option<u64>, wanted: &Checksum) -> Result<()> {
         if let Some(size) = size {
-            ensure!(self.size == size, "{}: wanted {size} bytes, found {}", path.display(), self.size);
+            ensure!(
+                self.size == size,
+                "{}: wanted {size} bytes, found {}",
+                path.display(),
+                self.size
+            );
         }
         ensure!(
             self.digest == wanted.text(),
@@ -116,7 +128,10 @@ pub fn tree(folder: &Path) -> Result<FoundTree> {
         let found = file(&folder.join(path), &kind)?;
         writeln!(list, "{}  {}", found.digest, path.display())?;
     }
-    Ok(FoundTree { files: files.len(), digest: hex(&sha2::Sha256::digest(list.as_bytes())) })
+    Ok(FoundTree {
+        files: files.len(),
+        digest: hex(&sha2::Sha256::digest(list.as_bytes())),
+    })
 }
 
 /// All files below a folder, relative to it, sorted by their bytes. Anything but files and folders is refused.
@@ -124,7 +139,9 @@ pub fn plain_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
-        for entry in fs::read_dir(&next).with_context(|| format!("cannot read {}", next.display()))? {
+        for entry in
+            fs::read_dir(&next).with_context(|| format!("cannot read {}", next.display()))?
+        {
             let entry = entry?;
             let kind = entry.file_type()?;
             if kind.is_dir() {

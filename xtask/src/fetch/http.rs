@@ -61,11 +61,19 @@ pub fn download(request: &Request<'_>) -> Result<()> {
             Ok(()) => {}
             Err(Trouble::Final(error)) => return Err(error),
             Err(Trouble::Broken(error)) => {
-                fruitless = if length(request.partial) > before { 0 } else { fruitless + 1 };
+                fruitless = if length(request.partial) > before {
+                    0
+                } else {
+                    fruitless + 1
+                };
                 if fruitless == ATTEMPTS {
                     let have = length(request.partial);
-                    let of = request.size.map_or_else(String::new, |size| format!(" of {size}"));
-                    return Err(error.context(format!("gave up with {have}{of} bytes after {ATTEMPTS} attempts in vain")));
+                    let of = request
+                        .size
+                        .map_or_else(String::new, |size| format!(" of {size}"));
+                    return Err(error.context(format!(
+                        "gave up with {have}{of} bytes after {ATTEMPTS} attempts in vain"
+                    )));
                 }
                 continue;
             }
@@ -92,19 +100,29 @@ fn attempt(request: &Request<'_>, have: u64, bar: &ProgressBar) -> Result<(), Tr
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT => {
             if range_start(&response) != Some(have) {
-                return Err(Trouble::Final(anyhow::anyhow!("the server sent another part than the one from byte {have}")));
+                return Err(Trouble::Final(anyhow::anyhow!(
+                    "the server sent another part than the one from byte {have}"
+                )));
             }
             have
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
             // The partial file is longer than what the server has: no use.
             fs::remove_file(request.partial)?;
-            return Err(Trouble::Broken(anyhow::anyhow!("the server has fewer bytes than were downloaded before")));
+            return Err(Trouble::Broken(anyhow::anyhow!(
+                "the server has fewer bytes than were downloaded before"
+            )));
         }
         status if status.is_server_error() => {
-            return Err(Trouble::Broken(anyhow::anyhow!("the server answered {status}")));
+            return Err(Trouble::Broken(anyhow::anyhow!(
+                "the server answered {status}"
+            )));
         }
-        status => return Err(Trouble::Final(anyhow::anyhow!("the server answered {status}"))),
+        status => {
+            return Err(Trouble::Final(anyhow::anyhow!(
+                "the server answered {status}"
+            )));
+        }
     };
     let mut file = OpenOptions::new()
         .create(true)
@@ -114,7 +132,10 @@ fn attempt(request: &Request<'_>, have: u64, bar: &ProgressBar) -> Result<(), Tr
         .open(request.partial)
         .with_context(|| format!("cannot write {}", request.partial.display()))?;
     bar.set_position(start);
-    let promised = response.body().content_length().map(|length| start + length);
+    let promised = response
+        .body()
+        .content_length()
+        .map(|length| start + length);
     receive(request, response, &mut file, start, promised, bar)
 }
 
@@ -151,7 +172,9 @@ fn receive(
             Ok(Err(error)) => return Err(Trouble::Broken(error.into())),
             Err(_) => {
                 let waited = request.patience.as_secs();
-                return Err(Trouble::Broken(anyhow::anyhow!("the server sent nothing for {waited} s")));
+                return Err(Trouble::Broken(anyhow::anyhow!(
+                    "the server sent nothing for {waited} s"
+                )));
             }
         };
         if chunk.is_empty() {
@@ -160,24 +183,36 @@ fn receive(
         have += chunk.len() as u64;
         if let Some(size) = request.size.filter(|&size| have > size) {
             fs::remove_file(request.partial)?;
-            return Err(Trouble::Final(anyhow::anyhow!("the server sent more than the {size} bytes wanted")));
+            return Err(Trouble::Final(anyhow::anyhow!(
+                "the server sent more than the {size} bytes wanted"
+            )));
         }
         file.write_all(&chunk)
             .with_context(|| format!("cannot write {}", request.partial.display()))?;
         bar.set_position(have);
     }
     match promised.max(request.size) {
-        Some(size) if have < size => {
-            Err(Trouble::Broken(anyhow::anyhow!("the server ended after {have} of {size} bytes")))
-        }
+        Some(size) if have < size => Err(Trouble::Broken(anyhow::anyhow!(
+            "the server ended after {have} of {size} bytes"
+        ))),
         _ => Ok(()),
     }
 }
 
 /// First byte of a `Content-Range: bytes FIRST-LAST/TOTAL` header.
 fn range_start(response: &Response<ureq::Body>) -> Option<u64> {
-    let value = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
-    value.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+    let value = response
+        .headers()
+        .get(header::CONTENT_RANGE)?
+        .to_str()
+        .ok()?;
+    value
+        .strip_prefix("bytes ")?
+        .split('-')
+        .next()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// A client that checks certificates against Mozilla's roots, with cryptography in pure Rust: the usual providers need a C
@@ -203,11 +238,20 @@ fn progress(request: &Request<'_>) -> ProgressBar {
     if request.quiet {
         return ProgressBar::hidden();
     }
-    let bar = request.size.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let bar = request
+        .size
+        .map_or_else(ProgressBar::no_length, ProgressBar::new);
     let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.set_message(request.url.rsplit('/').next().unwrap_or_default().to_owned());
+    bar.set_message(
+        request
+            .url
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+    );
     bar
 }

@@ -23,12 +23,21 @@ pub fn safe_path(path: &Path) -> Result<PathBuf> {
             _ => bail!("path '{}' would lead out of the folder", path.display()),
         }
     }
-    ensure!(!path.as_os_str().as_encoded_bytes().contains(&0), "path '{}' holds a zero byte", path.display());
+    ensure!(
+        !path.as_os_str().as_encoded_bytes().contains(&0),
+        "path '{}' holds a zero byte",
+        path.display()
+    );
     Ok(safe)
 }
 
 /// Unpacks the files under `top/` of an archive that `wanted` accepts (by their path below `top`) into `target`.
-pub fn archive(path: &Path, top: &str, target: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<()> {
+pub fn archive(
+    path: &Path,
+    top: &str,
+    target: &Path,
+    wanted: &dyn Fn(&Path) -> bool,
+) -> Result<()> {
     unpack(path, top, target, wanted).with_context(|| format!("cannot unpack {}", path.display()))
 }
 
@@ -37,7 +46,13 @@ fn unpack(path: &Path, top: &str, target: &Path, wanted: &dyn Fn(&Path) -> bool)
     let mut magic = Vec::new();
     file.by_ref().take(6).read_to_end(&mut magic)?;
     file.seek(SeekFrom::Start(0))?;
-    let mut place = Place { top, target, wanted, room: MAX_UNPACKED, entries: 0 };
+    let mut place = Place {
+        top,
+        target,
+        wanted,
+        room: MAX_UNPACKED,
+        entries: 0,
+    };
     let file = BufReader::new(file);
     match magic.as_slice() {
         [0x1f, 0x8b, ..] => place.tar(MultiGzDecoder::new(file)),
@@ -67,8 +82,13 @@ impl Place<'_> {
                 // Metadata of the archive, not files.
                 tar::EntryType::XGlobalHeader => {}
                 tar::EntryType::Directory => self.folder(&path)?,
-                tar::EntryType::Regular | tar::EntryType::Continuous => self.file(&path, &mut entry)?,
-                other => bail!("'{}' is neither a file nor a folder ({other:?})", path.display()),
+                tar::EntryType::Regular | tar::EntryType::Continuous => {
+                    self.file(&path, &mut entry)?
+                }
+                other => bail!(
+                    "'{}' is neither a file nor a folder ({other:?})",
+                    path.display()
+                ),
             }
         }
         Ok(())
@@ -98,7 +118,10 @@ impl Place<'_> {
     /// Checks the path of any entry; below `top`, gives the rest.
     fn inside(&mut self, path: &Path) -> Result<Option<PathBuf>> {
         self.entries += 1;
-        ensure!(self.entries <= MAX_ENTRIES, "more than {MAX_ENTRIES} entries");
+        ensure!(
+            self.entries <= MAX_ENTRIES,
+            "more than {MAX_ENTRIES} entries"
+        );
         let path = safe_path(path)?;
         Ok(path.strip_prefix(self.top).ok().map(Path::to_owned))
     }
@@ -117,9 +140,13 @@ impl Place<'_> {
             fs::create_dir_all(parent)?;
         }
         // Newly created: an entry can neither overwrite another nor write through a link.
-        let mut file = File::create_new(&target).with_context(|| format!("'{}' is there twice", inside.display()))?;
+        let mut file = File::create_new(&target)
+            .with_context(|| format!("'{}' is there twice", inside.display()))?;
         let count = io::copy(&mut reader.take(self.room + 1), &mut file)?;
-        self.room = self.room.checked_sub(count).with_context(|| format!("it unpacks to more than {MAX_UNPACKED} bytes"))?;
+        self.room = self
+            .room
+            .checked_sub(count)
+            .with_context(|| format!("it unpacks to more than {MAX_UNPACKED} bytes"))?;
         Ok(())
     }
 }
