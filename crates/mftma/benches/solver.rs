@@ -51,9 +51,14 @@ fn sphere(d: usize, m: usize) -> ManifoldProblem {
 }
 
 fn per_vector(c: &mut Criterion) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .expect("a pool");
     let mut group = c.benchmark_group("vector");
-    group.measurement_time(Duration::from_secs(3)).sample_size(30);
+    group
+        .measurement_time(Duration::from_secs(3))
+        .sample_size(30);
     let shapes = [
         ("README D49 M50", readme(), 512),
         ("gaussian D100 M50", gaussian(100, 50, 0.1), 512),
@@ -68,7 +73,10 @@ fn per_vector(c: &mut Criterion) {
     for (name, problem, vectors) in shapes {
         group.throughput(Throughput::Elements(vectors as u64));
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
-            let sampling = Sampling { vectors, ..Default::default() };
+            let sampling = Sampling {
+                vectors,
+                ..Default::default()
+            };
             b.iter(|| pool.install(|| black_box(problem.measure(black_box(&sampling)))));
         });
     }
