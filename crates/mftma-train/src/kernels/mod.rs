@@ -52,3 +52,6 @@ pub(crate) fn store<V: Vector>(vectors: [V; 2], lanes: &mut Lanes) {
     vectors[0].store(&mut halves[0]);
     vectors[1].store(&mut halves[1]);
 }
+
+#[cfg(test)]
+mod tests;
