@@ -1,4 +1,79 @@
 //! Typed layers: parameters with names, and operators whose spatial sizes are checked by the compiler.
+//!
+//! A connection that fits compiles; this one halves the side twice and flattens:
+//!
+//! ```
+//! use mftma_train::layers::{Convolution, Halt, Linear, Pass};
+//! use mftma_train::ops::{Const, Features, Maps, Recording, Rectifier, Value, flatten};
+//!
+//! fn network<T: Recording>(
+//!     x: Value<Maps<Const<32>, Const<32>>, T>,
+//!     a: &Convolution<3, 2>,
+//!     b: &Convolution<3, 1>,
+//!     last: &Linear,
+//!     pass: &mut Pass<'_>,
+//! ) -> Result<Value<Features, T>, Halt> {
+//!     let x: Value<Maps<Const<16>, Const<16>>, T> = a.forward(x, Rectifier::Relu, pass)?;
+//!     let x: Value<Maps<Const<8>, Const<8>>, T> = b.forward_pooled(x, pass)?;
+//!     last.forward(flatten(x)?, Rectifier::None, pass)
+//! }
+//! ```
+//!
+//! One that does not fit is refused by the compiler. A stride of two does not keep the side:
+//!
+//! ```compile_fail,E0308
+//! use mftma_train::layers::{Convolution, Halt, Pass};
+//! use mftma_train::ops::{Const, Maps, Recording, Rectifier, Value};
+//!
+//! fn wrong<T: Recording>(
+//!     x: Value<Maps<Const<32>, Const<32>>, T>,
+//!     a: &Convolution<3, 2>,
+//!     pass: &mut Pass<'_>,
+//! ) -> Result<Value<Maps<Const<32>, Const<32>>, T>, Halt> {
+//!     a.forward(x, Rectifier::Relu, pass)
+//! }
+//! ```
+//!
+//! Seven rows have no half:
+//!
+//! ```compile_fail,E0277
+//! use mftma_train::ops::{Const, Maps, NoneTape, Rectifier, Value, respond_pooled};
+//!
+//! fn wrong(x: Value<Maps<Const<7>, Const<7>>, NoneTape>) {
+//!     let _ = respond_pooled(x, None, Rectifier::Relu);
+//! }
+//! ```
+//!
+//! Maps of different sides do not add:
+//!
+//! ```compile_fail,E0308
+//! use mftma_train::ops::{Const, Maps, Rectifier, Value, residual_sum};
+//!
+//! fn wrong(a: Value<Maps<Const<8>, Const<8>>>, b: Value<Maps<Const<4>, Const<4>>>) {
+//!     let _ = residual_sum(a, b, Rectifier::Relu);
+//! }
+//! ```
+//!
+//! A linear layer takes features, not maps:
+//!
+//! ```compile_fail,E0308
+//! use mftma_train::layers::{Linear, Pass};
+//! use mftma_train::ops::{Const, Maps, Rectifier, Value};
+//!
+//! fn wrong(x: Value<Maps<Const<8>, Const<8>>>, last: &Linear, pass: &mut Pass<'_>) {
+//!     let _ = last.forward(x, Rectifier::None, pass);
+//! }
+//! ```
+//!
+//! A same-size convolution has an odd kernel:
+//!
+//! ```compile_fail,E0080
+//! use mftma_train::layers::{Blueprint, Convolution};
+//! use mftma_train::ops::Const;
+//!
+//! let mut plan = Blueprint::new(vec![3, 32, 32], true);
+//! Convolution::<4, 1>::new::<Const<32>>(&mut plan, "conv1", 3, 8);
+//! ```
 
 use dfdx::prelude::{Const, ConstDim, HasShape};
 use ndarray::Array2;

@@ -1,4 +1,4 @@
-//! Whole networks: gradients against finite differences, threads, names and sizes.
+//! Whole networks: gradients against finite differences and PyTorch, threads, names and sizes.
 
 use mftma_train::{Architecture, ImageShape, Network, NetworkSpec, ParameterRole, StatisticsMode};
 use ndarray::Array4;
@@ -104,7 +104,6 @@ fn check_gradients(spec: &NetworkSpec, mode: StatisticsMode) {
                 .loss;
         }
         let slope = (losses[0] - losses[1]) / (2.0 * f64::from(size));
-        println!("{} {norm} {slope}", names[index]);
         assert!(
             (slope - norm).abs() < 0.05 * norm + 1e-3,
             "{}: {slope} by differences, {norm} by the tape",
@@ -117,11 +116,320 @@ fn check_gradients(spec: &NetworkSpec, mode: StatisticsMode) {
 fn gradients_agree_with_differences() {
     for architecture in Architecture::ALL {
         for batch_norm in [false, true] {
-            println!("{architecture} {batch_norm}");
             check_gradients(
                 &spec(architecture, 2, batch_norm, 32),
                 StatisticsMode::BatchOnly,
             );
         }
+    }
+    check_gradients(
+        &spec(Architecture::AlexNet, 2, true, 64),
+        StatisticsMode::BatchOnly,
+    );
+    check_gradients(
+        &spec(Architecture::ResNetShallow, 2, true, 32),
+        StatisticsMode::Running,
+    );
+}
+
+fn count(network: &dyn Network, of: impl Fn(&str) -> bool) -> usize {
+    network
+        .parameters()
+        .iter()
+        .filter(|p| of(p.layer()))
+        .map(|p| p.len())
+        .sum()
+}
+
+/// Published totals are those of torchvision's ImageNet networks (1000 classes, 224×224 images), whose classifiers differ:
+/// what is compared is everything before the first linear layer.
+#[test]
+fn parameter_counts_are_the_published_ones() {
+    let vgg_head = 512 * 49 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 1000 + 1000;
+    let alexnet_head = 9216 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 1000 + 1000;
+    for (architecture, side, published, head) in [
+        (Architecture::Vgg11, 32, 132_863_336, vgg_head),
+        (Architecture::Vgg13, 32, 133_047_848, vgg_head),
+        (Architecture::Vgg16, 32, 138_357_544, vgg_head),
+        (Architecture::AlexNet, 64, 61_100_840, alexnet_head),
+    ] {
+        let network = spec(architecture, 64, false, side)
+            .build(&mut |_| {})
+            .unwrap();
+        assert_eq!(
+            count(&*network, |layer| layer.starts_with("conv")),
+            published - head,
+            "{architecture}"
+        );
+    }
+    // Whole networks for CIFAR-10, as commonly reported: one linear layer after VGG's convolutions. The reported VGG-16
+    // with batch normalisation (14,728,266) also has a bias before each normalisation, which cancels: 4,224 fewer here.
+    let total = |architecture, batch_norm| {
+        let network = spec(architecture, 64, batch_norm, 32)
+            .build(&mut |_| {})
+            .unwrap();
+        count(&*network, |_| true)
+    };
+    assert_eq!(total(Architecture::Vgg16, false), 14_719_818);
+    assert_eq!(total(Architecture::Vgg16, true), 14_728_266 - 4_224);
+    assert_eq!(total(Architecture::ResNet18, true), 11_173_962);
+}
+
+#[test]
+fn names_are_stable_and_unique() {
+    let names = |architecture| -> Vec<String> {
+        let network = spec(architecture, 1, true, 32).build(&mut |_| {}).unwrap();
+        let mut all: Vec<&str> = Vec::new();
+        let (parameters, statistics) = (network.parameters(), network.statistics());
+        all.extend(parameters.iter().chain(&statistics).map(|p| p.name()));
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count, "{architecture}: names repeat");
+        network
+            .layers()
+            .iter()
+            .map(|layer| layer.name.clone())
+            .collect()
+    };
+    assert_eq!(names(Architecture::Mlp), ["input", "fc1", "fc2", "fc3"]);
+    let vgg = [
+        "input", "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3",
+        "conv4_1", "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc1",
+    ];
+    assert_eq!(names(Architecture::Vgg16), vgg);
+    assert_eq!(
+        names(Architecture::AlexNet),
+        [
+            "input", "conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2", "fc3"
+        ]
+    );
+    let resnet = names(Architecture::ResNet18);
+    assert_eq!(resnet[..4], ["input", "conv1", "conv2_1a", "conv2_1b"]);
+    assert_eq!(resnet.len(), 1 + 1 + 4 * 4 + 3 + 1);
+}
+
+#[test]
+fn the_same_bytes_with_any_number_of_threads() {
+    for architecture in [
+        Architecture::Vgg11,
+        Architecture::ResNet18,
+        Architecture::AlexNet,
+        Architecture::Mlp,
+    ] {
+        let spec = spec(architecture, 3, true, 32);
+        let (images, labels) = batch(&spec, 70);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| {
+                let mut network = build(&spec);
+                let step = network
+                    .loss_and_gradients(images.view(), &labels, StatisticsMode::Batch)
+                    .unwrap();
+                let statistics: Vec<Vec<f32>> = network
+                    .statistics()
+                    .iter()
+                    .map(|s| s.values().to_vec())
+                    .collect();
+                (step.loss.to_bits(), step.logits, step.gradients, statistics)
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3, 7] {
+            assert!(run(threads) == one, "{architecture} with {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn examples_are_independent_with_running_statistics() {
+    let spec = spec(Architecture::Vgg11, 3, true, 32);
+    let (images, labels) = batch(&spec, 40);
+    let mut network = build(&spec);
+    let mut gradients = |range: std::ops::Range<usize>| {
+        let count = range.len() as f32;
+        let part = images.slice(ndarray::s![range.clone(), .., .., ..]);
+        let step = network
+            .loss_and_gradients(part, &labels[range], StatisticsMode::Running)
+            .unwrap();
+        let sums: Vec<f32> = step.gradients.concat().iter().map(|g| g * count).collect();
+        (sums, step.logits)
+    };
+    let (all, logits) = gradients(0..40);
+    let (first, second) = (gradients(0..13), gradients(13..40));
+    for ((all, a), b) in all.iter().zip(&first.0).zip(&second.0) {
+        assert!(
+            (all - (a + b)).abs() < 1e-3 * (1.0 + all.abs()),
+            "{all} is not {a} + {b}"
+        );
+    }
+    for (part, whole) in second
+        .1
+        .rows()
+        .into_iter()
+        .zip(logits.rows().into_iter().skip(13))
+    {
+        assert!(part.iter().zip(whole).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+    assert!(
+        (network.logits(images.view()).unwrap() - logits)
+            .iter()
+            .all(|d| d.abs() < 1e-6)
+    );
+}
+
+#[test]
+fn activations_are_what_the_layers_compute() {
+    for architecture in Architecture::ALL {
+        for side in [32, 64] {
+            let spec = spec(architecture, 2, true, side);
+            let (images, _) = batch(&spec, 3);
+            let network = build(&spec);
+            let last = network.layers().len() - 1;
+            let wanted: Vec<usize> = (0..=last).collect();
+            let mut seen = Vec::new();
+            network
+                .activations(images.view(), &wanted, &mut |position, activations| {
+                    assert_eq!(
+                        activations.dim(),
+                        (3, network.layers()[position].features())
+                    );
+                    if position == 0 {
+                        assert!(
+                            activations.iter().eq(&images),
+                            "the input, in (channel, row, column) order"
+                        );
+                    }
+                    if position == last {
+                        assert_eq!(activations, network.logits(images.view()).unwrap());
+                    }
+                    seen.push(position);
+                })
+                .unwrap();
+            seen.sort_unstable();
+            assert_eq!(seen, wanted, "{architecture}");
+            let mut one = Vec::new();
+            network
+                .activations(images.view(), &[2, 1], &mut |position, _| {
+                    one.push(position)
+                })
+                .unwrap();
+            assert_eq!(one, [1, 0], "positions refer to the list of layers");
+        }
+    }
+}
+
+/// The first layer's activations against plain loops: convolution output before normalisation.
+#[test]
+fn convolution_activations_are_before_normalisation() {
+    let spec = spec(Architecture::Vgg11, 2, true, 32);
+    let (images, _) = batch(&spec, 2);
+    let network = build(&spec);
+    let weight = network.parameters()[0].values().to_vec();
+    network
+        .activations(images.view(), &[1], &mut |_, activations| {
+            let mut sum = 0.0;
+            for c in 0..3 {
+                for ky in 0..3 {
+                    for kx in 0..3 {
+                        sum += weight[((1 * 3 + c) * 3 + ky) * 3 + kx]
+                            * images[[1, c, 4 + ky, 9 + kx]];
+                    }
+                }
+            }
+            let found = activations[[1, 32 * 32 + 5 * 32 + 10]];
+            assert!((found - sum).abs() < 1e-5, "{found} {sum}");
+        })
+        .unwrap();
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused() {
+    let refused = |change: &dyn Fn(&mut NetworkSpec)| {
+        let mut spec = spec(Architecture::Vgg16, 4, true, 32);
+        change(&mut spec);
+        spec.build(&mut |_| {}).err().expect("refused").to_string()
+    };
+    assert!(refused(&|s| s.width = 0).contains("width 0"));
+    assert!(refused(&|s| s.classes = 1).contains("1 classes"));
+    assert!(refused(&|s| s.input.channels = 0).contains("0 input channels"));
+    let message = refused(&|s| (s.input.height, s.input.width) = (28, 28));
+    assert!(
+        message.contains("28×28") && message.contains("32×32"),
+        "{message}"
+    );
+    let network = build(&spec(Architecture::Mlp, 1, true, 32));
+    let wrong = Array4::zeros((2, 1, 32, 32));
+    assert!(
+        network
+            .logits(wrong.view())
+            .unwrap_err()
+            .to_string()
+            .contains("images of 1×32×32")
+    );
+    let none = Array4::zeros((0, 3, 32, 32));
+    assert!(
+        network
+            .logits(none.view())
+            .unwrap_err()
+            .to_string()
+            .contains("empty")
+    );
+    let right = Array4::zeros((2, 3, 32, 32));
+    let unknown = network
+        .activations(right.view(), &[9], &mut |_, _| {})
+        .unwrap_err();
+    assert!(unknown.to_string().contains("layer index 9"));
+}
+
+/// One training step of VGG-11 against PyTorch; see `fixtures/pytorch.py`.
+#[test]
+fn a_step_of_vgg11_agrees_with_pytorch() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let get = |name: &str| -> Vec<f32> {
+        let tensor = file.tensor(&format!("vgg.{name}")).unwrap();
+        tensor
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()
+    };
+    let close = |what: &str, found: &[f32], wanted: &[f32]| {
+        assert_eq!(found.len(), wanted.len());
+        let scale = wanted.iter().fold(1e-3f32, |a, b| a.max(b.abs()));
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert!(
+                (found - wanted).abs() < 2e-4 * scale,
+                "{what}: {found}, PyTorch {wanted}"
+            );
+        }
+    };
+    let spec = spec(Architecture::Vgg11, 2, true, 32);
+    let mut network = spec
+        .build(&mut |p| p.values_mut().copy_from_slice(&get(p.name())))
+        .unwrap();
+    let images = Array4::from_shape_vec((4, 3, 32, 32), get("images")).unwrap();
+    let step = network
+        .loss_and_gradients(images.view(), &[0, 9, 3, 4], StatisticsMode::Batch)
+        .unwrap();
+    close("loss", &[step.loss as f32], &get("loss"));
+    close("logits", step.logits.as_slice().unwrap(), &get("logits"));
+    for (parameter, gradient) in network.parameters().iter().zip(&step.gradients) {
+        close(
+            parameter.name(),
+            gradient,
+            &get(&format!("{}.gradient", parameter.name())),
+        );
+    }
+    for statistic in network.statistics() {
+        close(statistic.name(), statistic.values(), &get(statistic.name()));
     }
 }

@@ -1,5 +1,7 @@
 //! Convolution: products of vectors over examples with single weights, tap by tap.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::buffer::Pool;
@@ -445,7 +447,7 @@ impl Kernel for Outer<'_> {
 pub(crate) fn backward_weight(
     level: Level,
     g: &Geometry,
-    pool: &std::sync::Arc<Pool>,
+    pool: &Arc<Pool>,
     input: &[Lanes],
     gradient: &[Lanes],
     out: &mut [f32],
@@ -454,52 +456,58 @@ pub(crate) fn backward_weight(
     let quads_in = g.channels_in.div_ceil(SIDE);
     let quads_out = g.channels_out.div_ceil(SIDE);
     // The sums of one output channel do not depend on the split, which only balances the work.
-    let share = quads_out.div_ceil(4);
+    let share = quads_out.div_ceil(rayon::current_num_threads());
     let blocks = gradient.len() / (g.channels_out * g.pixels_out());
 
-    // Units of work: some rows of one image block, or several whole blocks of small images.
+    // One pass of `Outer` takes some rows of a block, or all of several small blocks. What is gathered at once holds
+    // several such passes, so that input rows at their seams are gathered less often.
     let rows = (GATHER / width_out).clamp(1, height_out);
     let images = if rows == height_out {
         (GATHER / g.pixels_out()).max(1)
     } else {
         1
     };
+    let row_bytes = g.channels_in * g.width * g.stride * size_of::<Lanes>();
+    let rows_gathered = (NEAR / row_bytes)
+        .next_multiple_of(rows)
+        .clamp(rows, height_out);
+    let gradient_capacity = rows_gathered * width_out * images;
+    let rows_in = ((rows_gathered - 1) * g.stride + g.kernel).min(g.height);
+    let input_capacity = rows_in * g.width * images;
 
     out.par_chunks_mut(share * SIDE * g.channels_in * taps)
         .enumerate()
         .for_each(|(part, out)| {
             let first_quad = part * share;
             let quads = share.min(quads_out - first_quad);
-            let gradient_capacity = rows * width_out * images;
-            let rows_in = ((rows - 1) * g.stride + g.kernel).min(g.height);
-            let input_capacity = rows_in * g.width * images;
             let mut gathered_gradient = pool.take(quads * gradient_capacity * SIDE);
             let mut gathered_input = pool.take(quads_in * input_capacity * SIDE);
             let mut sums = vec![[0.0; WIDTH]; quads * quads_in * taps];
             let mut segments: Vec<Vec<Segment>> = vec![Vec::new(); taps];
             for first_block in (0..blocks).step_by(images) {
-                for first_row in (0..height_out).step_by(rows) {
-                    let rows = rows.min(height_out - first_row);
+                let images = images.min(blocks - first_block);
+                for first_row in (0..height_out).step_by(rows_gathered) {
+                    let rows_gathered = rows_gathered.min(height_out - first_row);
                     // Input rows that the output rows read.
-                    let top = (first_row * g.stride).saturating_sub(g.padding);
-                    let bottom = ((first_row + rows - 1) * g.stride + g.kernel)
+                    let top = (first_row * g.stride)
+                        .saturating_sub(g.padding)
+                        .min(g.height);
+                    let bottom = ((first_row + rows_gathered - 1) * g.stride + g.kernel)
                         .saturating_sub(g.padding)
                         .clamp(top, g.height);
-                    segments.iter_mut().for_each(Vec::clear);
-                    for image in 0..images.min(blocks - first_block) {
+                    for image in 0..images {
                         let block = first_block + image;
-                        let at_gradient = image * rows * width_out;
-                        let at_input = image * (bottom - top) * g.width;
                         let from =
                             (block * g.pixels_out() + first_row * width_out) * g.channels_out;
                         level.run(Gather {
-                            from: &gradient[from..from + rows * width_out * g.channels_out],
+                            from: &gradient
+                                [from..from + rows_gathered * width_out * g.channels_out],
                             channels: g.channels_out,
                             first_quad,
                             quads,
                             to: gathered_gradient.lanes_mut(),
                             capacity: gradient_capacity,
-                            offset: at_gradient,
+                            offset: image * rows_gathered * width_out,
                         });
                         let from = (block * g.pixels_in() + top * g.width) * g.channels_in;
                         level.run(Gather {
@@ -509,39 +517,42 @@ pub(crate) fn backward_weight(
                             quads: quads_in,
                             to: gathered_input.lanes_mut(),
                             capacity: input_capacity,
-                            offset: at_input,
+                            offset: image * (bottom - top) * g.width,
                         });
+                    }
+                    for start in (0..rows_gathered).step_by(rows) {
                         for (tap, segments) in segments.iter_mut().enumerate() {
+                            segments.clear();
                             let (lo, hi) = g.inside(tap % g.kernel, g.width, width_out);
-                            if lo == hi {
-                                continue;
-                            }
                             let Some(x) = g.source(lo, tap % g.kernel, g.width) else {
                                 continue;
                             };
-                            for row in 0..rows {
-                                let Some(y) = g.source(first_row + row, tap / g.kernel, g.height)
-                                else {
-                                    continue;
-                                };
-                                segments.push(Segment {
-                                    gradient: at_gradient + row * width_out + lo,
-                                    input: at_input + (y - top) * g.width + x,
-                                    len: hi - lo,
-                                });
+                            for image in 0..images {
+                                for row in start..rows_gathered.min(start + rows) {
+                                    let Some(y) =
+                                        g.source(first_row + row, tap / g.kernel, g.height)
+                                    else {
+                                        continue;
+                                    };
+                                    segments.push(Segment {
+                                        gradient: (image * rows_gathered + row) * width_out + lo,
+                                        input: (image * (bottom - top) + y - top) * g.width + x,
+                                        len: hi - lo,
+                                    });
+                                }
                             }
                         }
+                        level.run(Outer {
+                            sums: &mut sums,
+                            gradient: gathered_gradient.lanes().as_chunks().0,
+                            gradient_capacity,
+                            input: gathered_input.lanes().as_chunks().0,
+                            input_capacity,
+                            quads_in,
+                            stride: g.stride,
+                            taps: &segments,
+                        });
                     }
-                    level.run(Outer {
-                        sums: &mut sums,
-                        gradient: gathered_gradient.lanes().as_chunks().0,
-                        gradient_capacity,
-                        input: gathered_input.lanes().as_chunks().0,
-                        input_capacity,
-                        quads_in,
-                        stride: g.stride,
-                        taps: &segments,
-                    });
                 }
             }
             for (index, out) in out.iter_mut().enumerate() {

@@ -29,8 +29,13 @@ pub(crate) fn unpack(blocks: &[Lanes], channels: usize, pixels: usize, out: &mut
         .zip(blocks.par_chunks(features))
         .for_each(|(out, block)| {
             for (lane, row) in out.chunks_exact_mut(features).enumerate() {
-                for (index, value) in row.iter_mut().enumerate() {
-                    *value = block[index % pixels * channels + index / pixels][lane];
+                for (channel, plane) in row.chunks_exact_mut(pixels).enumerate() {
+                    for (value, block) in plane
+                        .iter_mut()
+                        .zip(block[channel..].iter().step_by(channels))
+                    {
+                        *value = block[lane];
+                    }
                 }
             }
         });

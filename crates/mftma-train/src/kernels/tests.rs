@@ -38,7 +38,12 @@ fn to_blocks(pool: &Arc<Pool>, array: &Array4<f32>) -> Buffer {
 
 fn from_blocks(buffer: &Buffer, shape: [usize; 4]) -> Array4<f32> {
     let mut out = Array4::zeros(shape);
-    images::unpack(buffer.lanes(), shape[1], shape[2] * shape[3], out.as_slice_mut().unwrap());
+    images::unpack(
+        buffer.lanes(),
+        shape[1],
+        shape[2] * shape[3],
+        out.as_slice_mut().unwrap(),
+    );
     out
 }
 
@@ -73,7 +78,10 @@ fn taps(g: &Geometry, mut visit: impl FnMut(usize, usize, usize, usize, usize, u
 fn check_convolution(g: Geometry, batch: usize, seed: u64) {
     let (height, width) = g.output();
     let input = array(seed, [batch, g.channels_in, g.height, g.width]);
-    let weight = array(seed + 1, [g.channels_out, g.channels_in, g.kernel, g.kernel]);
+    let weight = array(
+        seed + 1,
+        [g.channels_out, g.channels_in, g.kernel, g.kernel],
+    );
     let bias: Array1<f32> = (0..g.channels_out).map(|i| noise(seed + 2, i)).collect();
     let gradient = array(seed + 3, [batch, g.channels_out, height, width]);
 
@@ -107,10 +115,18 @@ fn check_convolution(g: Geometry, batch: usize, seed: u64) {
         let level = level();
         let mut y = pool.take(d.len());
         convolution::forward(level, &g, x.lanes(), w, bias.as_slice(), y.lanes_mut());
-        close(&from_blocks(&y, [batch, g.channels_out, height, width]), &out, 1e-4);
+        close(
+            &from_blocks(&y, [batch, g.channels_out, height, width]),
+            &out,
+            1e-4,
+        );
         let mut dx = pool.take(x.len());
         convolution::backward_input(level, &g, d.lanes(), w, dx.lanes_mut());
-        close(&from_blocks(&dx, [batch, g.channels_in, g.height, g.width]), &for_input, 1e-4);
+        close(
+            &from_blocks(&dx, [batch, g.channels_in, g.height, g.width]),
+            &for_input,
+            1e-4,
+        );
         let mut dw = vec![f32::NAN; w.len()];
         convolution::backward_weight(level, &g, &pool, x.lanes(), d.lanes(), &mut dw);
         let dw = Array4::from_shape_vec(weight.dim(), dw).unwrap();
@@ -288,8 +304,15 @@ proptest! {
 
 #[test]
 fn large_kernel_and_stride_of_the_first_layer() {
-    let g =
-        Geometry { channels_in: 3, channels_out: 8, height: 64, width: 64, kernel: 11, stride: 4, padding: 5 };
+    let g = Geometry {
+        channels_in: 3,
+        channels_out: 8,
+        height: 64,
+        width: 64,
+        kernel: 11,
+        stride: 4,
+        padding: 5,
+    };
     assert_eq!(g.output(), (16, 16));
     check_convolution(g, 3, 5);
 }
@@ -299,13 +322,26 @@ fn variance_survives_a_large_mean() {
     let x = array(1, [40, 1, 8, 8]).mapv(|v| v + 1000.0);
     let pool: Arc<Pool> = Arc::default();
     let xb = to_blocks(&pool, &x);
-    let extent = Extent { batch: 40, channels: 1, height: 8, width: 8 };
+    let extent = Extent {
+        batch: 40,
+        channels: 1,
+        height: 8,
+        width: 8,
+    };
     let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / x.len() as f64;
-    let variance = x.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / x.len() as f64;
+    let variance = x
+        .iter()
+        .map(|v| (f64::from(*v) - mean).powi(2))
+        .sum::<f64>()
+        / x.len() as f64;
     for level in LEVELS {
         let (means, variances) = elementwise::moments(level(), &extent, xb.lanes());
         assert!((means[0] - mean).abs() < 1e-3, "{} {mean}", means[0]);
-        assert!((variances[0] - variance).abs() < 1e-4 * variance, "{} {variance}", variances[0]);
+        assert!(
+            (variances[0] - variance).abs() < 1e-4 * variance,
+            "{} {variance}",
+            variances[0]
+        );
     }
 }
 

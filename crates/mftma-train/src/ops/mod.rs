@@ -13,16 +13,17 @@ mod sum;
 mod value;
 
 pub use convolve::{Window, convolution, linear};
+pub use dfdx::prelude::{Const, NoneTape, OwnedTape};
 pub use loss::{CrossEntropy, cross_entropy};
 pub use normalise::{BatchNorm, Moments, Rectifier, relu, respond, respond_pooled};
 pub use parameter::{Parameter, ParameterRole};
 pub use pool::{average_pool, flatten, global_average_pool, max_pool};
 pub use sum::residual_sum;
-pub use value::{Recording, Value};
+pub use value::{Recording, Value, back_propagate};
 
-pub(crate) use value::{TapeGradients, collect_parameter};
+pub(crate) use value::collect_parameter;
 
-use dfdx::prelude::{Const, ConstDim};
+use dfdx::prelude::ConstDim;
 use ndarray::{Array2, ArrayView4};
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ where
 
 /// Memory shared by the values of one network; handed from step to step.
 #[derive(Clone, Debug, Default)]
-pub struct Workspace(pub(crate) Arc<Pool>);
+pub struct Workspace(Arc<Pool>);
 
 impl Workspace {
     /// Images (n × channels × H × W) as a value.
@@ -136,3 +137,6 @@ fn rows(
 fn mismatch(operator: &'static str, reason: String) -> NetworkError {
     NetworkError::Shape { operator, reason }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,8 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    pub(crate) fn new(layer: &str, suffix: &str, role: ParameterRole, shape: Vec<usize>) -> Self {
+    /// An array named `{layer}.{suffix}`: scales and running variances start at 1, all else at 0.
+    pub fn new(layer: &str, suffix: &str, role: ParameterRole, shape: Vec<usize>) -> Self {
         let start = match role {
             ParameterRole::Scale | ParameterRole::RunningVariance => 1.0,
             _ => 0.0,

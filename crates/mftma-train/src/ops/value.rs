@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use dfdx::prelude::{Cpu, Gradients, HasShape, Merge, NoneTape, Shape, Tape};
+use dfdx::prelude::{
+    Backward, Cpu, Gradients, HasShape, Merge, NoneTape, OwnedTape, PutTape, Rank0, Shape, Tape,
+    Tensor, TensorFromVec,
+};
 
 use super::parameter::{Node, Parameter, new_node};
 use crate::kernels::buffer::{Buffer, Pool};
@@ -80,14 +83,14 @@ impl<S: Shape, T> Value<S, T> {
 }
 
 impl<S: Shape> Value<S> {
-    /// Marks whether operators work out the gradient with respect to this value.
-    pub(crate) fn track(mut self, tracked: bool) -> Self {
+    /// Marks whether operators work out the gradient with respect to this value. Images start unmarked, all else marked.
+    pub fn track(mut self, tracked: bool) -> Self {
         self.tracked = tracked;
         self
     }
 
-    /// Puts a tape on.
-    pub(crate) fn with_tape<T>(self, tape: T) -> Value<S, T> {
+    /// Puts a tape on: dfdx's `OwnedTape::default()` to record, `NoneTape` not to.
+    pub fn with_tape<T>(self, tape: T) -> Value<S, T> {
         let Self {
             shape,
             data,
@@ -116,7 +119,7 @@ impl<S: Shape> Value<S> {
     }
 
     /// A second handle on the same value: what flows back through either adds up.
-    pub(crate) fn again(&self) -> Self {
+    pub fn again(&self) -> Self {
         let (data, node) = (Arc::clone(&self.data), self.node.clone());
         Self {
             shape: self.shape,
@@ -131,6 +134,34 @@ impl<S: Shape> Value<S> {
 /// Tapes this crate works with: dfdx's owned tape in training, no tape in evaluation.
 pub trait Recording: Tape<f32, Cpu> + Merge<Self> {}
 impl<T: Tape<f32, Cpu>> Recording for T {}
+
+/// Sends `gradient` back from `output` through all that made it: dfdx's gradients then hold, for every parameter and
+/// value on the tape, the gradient of the sum of `output · gradient`.
+///
+/// # Errors
+/// Where the two have different shapes.
+pub fn back_propagate<S: Shape>(
+    output: Value<S, OwnedTape<f32, Cpu>>,
+    gradient: &Value<S>,
+) -> Result<Gradients<f32, Cpu>, NetworkError> {
+    if output.shape.concrete() != gradient.shape.concrete() {
+        return Err(NetworkError::Shape {
+            operator: "back-propagation",
+            reason: format!(
+                "the output is {:?}, but its gradient {:?}",
+                output.shape, gradient.shape
+            ),
+        });
+    }
+    let (output, mut tape) = output.split();
+    let mut data = output.data.pool().take(output.data.len());
+    data.lanes_mut().copy_from_slice(gradient.data.lanes());
+    tape.add_backward_op(move |gradients| deposit(gradients, &output.node, data));
+    let end: Tensor<Rank0, f32, Cpu> = Cpu::default().tensor_from_vec(vec![0.0], ());
+    end.put_tape(tape)
+        .try_backward()
+        .map_err(|error| NetworkError::Tape(error.to_string()))
+}
 
 /// Adds `gradient` to what has come back to `node` so far.
 pub(crate) fn deposit(

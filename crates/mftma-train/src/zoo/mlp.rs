@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use dfdx::prelude::ConstDim;
 
 use super::Body;
-use crate::layers::{Arrays, Blueprint, Halt, Linear, Pass, visit_fields};
+use crate::layers::{Blueprint, Halt, Linear, Pass, visit_fields};
 use crate::network::NetworkSpec;
 use crate::ops::{Features, Maps, Recording, Rectifier, Value, flatten};
 

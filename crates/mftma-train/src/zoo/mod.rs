@@ -1,19 +1,25 @@
 //! The architectures.
 //!
-//! | architecture | layers | head | parameters at width 64, 3×32×32, 10 classes |
+//! | architecture | layers | head | parameters at width 64, 10 classes, 3×32×32 |
 //! |---|---|---|---|
-//! | `mlp` | `fc1` to `fc3`, hidden 8w | | |
-//! | `vgg11`, `vgg13`, `vgg16` | `conv1_1` to `conv5_k`, 3×3, channels w, 2w, 4w, 8w, 8w, a 2×2 maximum after each stage | one linear layer `fc1` | |
-//! | `alex-net` | `conv1` to `conv5`, channels w, 3w, 6w, 4w, 4w | `fc1`, `fc2` of 64w, `fc3` | |
-//! | `res-net18` | `conv1`, `conv2_1a` to `conv5_2b`; `s` is a projection shortcut | global mean, `fc1` | |
-//! | `res-net-shallow` | `conv1`, one block in each of three stages of w, 2w, 4w | global mean, `fc1` | |
+//! | `mlp` | `fc1`, `fc2` of 8w units | `fc3` | 1,841,162 |
+//! | `vgg11` | `conv1_1` to `conv5_2`: 3×3, channels w, 2w, 4w, 8w, 8w, a 2×2 maximum after each stage | `fc1` | 9,225,610 |
+//! | `vgg13` | the same, two convolutions in each stage | `fc1` | 9,410,122 |
+//! | `vgg16` | the same, 2, 2, 3, 3, 3 convolutions | `fc1` | 14,719,818 |
+//! | `alex-net` | `conv1` to `conv5`: channels w, 3w, 6w, 4w, 4w | `fc1`, `fc2` of 64w units, `fc3` | 23,272,266 |
+//! | `res-net18` | `conv1`, `conv2_1a` to `conv5_2b` | global mean, `fc1` | 11,173,962 |
+//! | `res-net-shallow` | `conv1`, one block in each of three stages of w, 2w, 4w | global mean, `fc1` | 1,227,594 |
+//!
+//! Residual networks are counted with batch normalisation, the others without. A block's convolutions end in `a` and `b`,
+//! its projection shortcut in `s`. AlexNet on 64×64 images has the published kernels and strides of its convolutions (11×11
+//! with stride 4, 5×5, 3×3) and 3×3 pooling with stride 2; on 32×32 its kernels are 3×3 (the first with stride 2) and its
+//! pooling 2×2. VGG's head is one linear layer, as is usual for small images, in place of 4096-4096. Published networks with
+//! batch normalisation often keep a bias in each convolution, which the normalisation cancels; here there is none.
 
 mod alexnet;
 mod mlp;
 mod resnet;
 mod vgg;
-
-use std::sync::Arc;
 
 use dfdx::prelude::{Backward, Const, ConstDim, OwnedTape};
 use ndarray::{Array2, ArrayView4};
@@ -218,9 +224,8 @@ impl<B: Body> Network for Built<B> {
     }
 
     fn duplicate(&self) -> Box<dyn Network> {
-        let workspace = Workspace(Arc::default());
         Box::new(Self {
-            workspace,
+            workspace: Workspace::default(),
             ..self.clone()
         })
     }

@@ -1,0 +1,85 @@
+//! A whole training step (forward, loss, backward, SGD with momentum) of VGG-16 with batch normalisation on 128 images of
+//! 3×32×32; throughput in images.
+//!
+//! ```text
+//! RAYON_NUM_THREADS=2 cargo bench -p mftma-train --bench step
+//! python benches/pytorch.py        # the same step in PyTorch, to be run in the same quiet minute
+//! ```
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mftma_train::{Architecture, ImageShape, NetworkSpec, ParameterRole, StatisticsMode};
+use ndarray::Array4;
+
+const BATCH: usize = 128;
+
+fn steps(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("vgg16 step");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(BATCH as u64));
+    for width in [8, 16, 64] {
+        let input = ImageShape {
+            channels: 3,
+            height: 32,
+            width: 32,
+        };
+        let spec = NetworkSpec {
+            architecture: Architecture::Vgg16,
+            width,
+            batch_norm: true,
+            classes: 100,
+            input,
+        };
+        let mut state = 1u32;
+        let mut draw = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let mut network = spec
+            .build(&mut |parameter| {
+                let bound = (6.0 / parameter.fan_in() as f32).sqrt();
+                if matches!(
+                    parameter.role(),
+                    ParameterRole::ConvolutionWeight | ParameterRole::LinearWeight
+                ) {
+                    parameter.values_mut().fill_with(|| bound * draw());
+                }
+            })
+            .unwrap();
+        let images = Array4::from_shape_simple_fn((BATCH, 3, 32, 32), &mut draw);
+        let labels: Vec<u16> = (0..BATCH as u16).map(|i| i % 100).collect();
+        let mut momentum: Vec<Vec<f32>> = network
+            .parameters()
+            .iter()
+            .map(|p| vec![0.0; p.len()])
+            .collect();
+        group.bench_function(BenchmarkId::new("width", width), |bencher| {
+            bencher.iter(|| {
+                let step = network
+                    .loss_and_gradients(images.view(), &labels, StatisticsMode::Batch)
+                    .unwrap();
+                for ((parameter, velocity), gradient) in network
+                    .parameters_mut()
+                    .into_iter()
+                    .zip(&mut momentum)
+                    .zip(&step.gradients)
+                {
+                    for ((value, velocity), gradient) in parameter
+                        .values_mut()
+                        .iter_mut()
+                        .zip(velocity)
+                        .zip(gradient)
+                    {
+                        *velocity = 0.9 * *velocity + gradient;
+                        *value -= 0.01 * *velocity;
+                    }
+                }
+                step.loss
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, steps);
+criterion_main!(benches);
