@@ -338,7 +338,7 @@ impl<const K: usize, const S: usize> Convolution<K, S> {
         &self,
         x: Value<Maps<H, H>, T>,
         pass: &mut Pass<'_>,
-    ) -> Result<Value<Maps<H::Side, H::Side>, T>, Halt> {
+    ) -> Result<Strided<H, S, T>, Halt> {
         let window = Window {
             kernel: K,
             stride: S,
@@ -358,7 +358,7 @@ impl<const K: usize, const S: usize> Convolution<K, S> {
         x: Value<Maps<H, H>, T>,
         rectifier: Rectifier,
         pass: &mut Pass<'_>,
-    ) -> Result<Value<Maps<H::Side, H::Side>, T>, Halt> {
+    ) -> Result<Strided<H, S, T>, Halt> {
         let x = self.convolve(x, pass)?;
         self.0.respond(x, rectifier, pass)
     }
@@ -381,6 +381,10 @@ impl<const K: usize, const S: usize> Convolution<K, S> {
         Ok(x)
     }
 }
+
+/// Maps of the side after a stride of `S`.
+pub type Strided<H, const S: usize, T> =
+    Value<Maps<<H as Stride<S>>::Side, <H as Stride<S>>::Side>, T>;
 
 /// Maps of half the side.
 pub type Pooled<H, T> = Value<Maps<<H as Halve>::Half, <H as Halve>::Half>, T>;
@@ -532,7 +536,7 @@ impl<const S: usize> Projection<S> {
         &self,
         x: Value<Maps<H, H>, T>,
         pass: &mut Pass<'_>,
-    ) -> Result<Value<Maps<H::Side, H::Side>, T>, Halt> {
+    ) -> Result<Strided<H, S, T>, Halt> {
         let (x, tape) = x.split();
         let main = self
             .a

@@ -335,8 +335,7 @@ fn convolution_activations_are_before_normalisation() {
             for c in 0..3 {
                 for ky in 0..3 {
                     for kx in 0..3 {
-                        sum += weight[((1 * 3 + c) * 3 + ky) * 3 + kx]
-                            * images[[1, c, 4 + ky, 9 + kx]];
+                        sum += weight[((3 + c) * 3 + ky) * 3 + kx] * images[[1, c, 4 + ky, 9 + kx]];
                     }
                 }
             }
@@ -414,7 +413,10 @@ fn a_step_of_vgg11_agrees_with_pytorch() {
     };
     let spec = spec(Architecture::Vgg11, 2, true, 32);
     let mut network = spec
-        .build(&mut |p| p.values_mut().copy_from_slice(&get(p.name())))
+        .build(&mut |p| {
+            let values = get(p.name());
+            p.values_mut().copy_from_slice(&values);
+        })
         .unwrap();
     let images = Array4::from_shape_vec((4, 3, 32, 32), get("images")).unwrap();
     let step = network

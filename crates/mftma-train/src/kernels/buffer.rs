@@ -38,6 +38,16 @@ impl Pool {
         }
     }
 
+    /// Bytes that lie ready for reuse.
+    #[cfg(test)]
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.lock()
+            .values()
+            .flatten()
+            .map(|values| size_of_val(values.as_slice()))
+            .sum()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Vec<Vec<f32>>>> {
         // The map is valid even where a thread died while it held the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

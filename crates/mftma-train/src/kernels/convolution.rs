@@ -155,12 +155,10 @@ fn pack(
         .par_chunks_mut(taps * channels)
         .enumerate()
         .for_each(|(tile, packed)| {
-            for lane in 0..TILE.min(outputs - tile * TILE) {
-                for channel in 0..channels {
-                    for tap in 0..taps {
-                        packed[tap * channels + channel][lane] =
-                            weight(tile * TILE + lane, channel, tap);
-                    }
+            for (index, packed) in packed.iter_mut().enumerate() {
+                let (tap, channel) = (index / channels, index % channels);
+                for (output, packed) in (tile * TILE..outputs).zip(packed) {
+                    *packed = weight(output, channel, tap);
                 }
             }
         });

@@ -15,7 +15,7 @@ mod value;
 pub use convolve::{Window, convolution, linear};
 pub use dfdx::prelude::{Const, NoneTape, OwnedTape};
 pub use loss::{CrossEntropy, cross_entropy};
-pub use normalise::{BatchNorm, Moments, Rectifier, relu, respond, respond_pooled};
+pub use normalise::{BatchNorm, Moments, Rectifier, Response, relu, respond, respond_pooled};
 pub use parameter::{Parameter, ParameterRole};
 pub use pool::{average_pool, flatten, global_average_pool, max_pool};
 pub use sum::residual_sum;
@@ -70,7 +70,7 @@ where
 
 /// Memory shared by the values of one network; handed from step to step.
 #[derive(Clone, Debug, Default)]
-pub struct Workspace(Arc<Pool>);
+pub struct Workspace(pub(crate) Arc<Pool>);
 
 impl Workspace {
     /// Images (n × channels × H × W) as a value.

@@ -32,6 +32,9 @@ pub struct BatchNorm<'a> {
     pub constants: Option<(&'a [f32], &'a [f32])>,
 }
 
+/// What [`respond`] gives: maps, and the batch's moments where they were computed.
+pub type Response<H, W, T> = (Value<Maps<H, W>, T>, Option<Moments>);
+
 /// What follows the normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rectifier {
@@ -50,7 +53,7 @@ pub fn respond<H: ConstDim, W: ConstDim, T: Recording>(
     input: Value<Maps<H, W>, T>,
     norm: Option<BatchNorm<'_>>,
     rectifier: Rectifier,
-) -> Result<(Value<Maps<H, W>, T>, Option<Moments>), NetworkError> {
+) -> Result<Response<H, W, T>, NetworkError> {
     apply(input, norm, rectifier, false)
 }
 
@@ -62,7 +65,7 @@ pub fn respond_pooled<H: Halve, W: Halve, T: Recording>(
     input: Value<Maps<H, W>, T>,
     norm: Option<BatchNorm<'_>>,
     rectifier: Rectifier,
-) -> Result<(Value<Maps<H::Half, W::Half>, T>, Option<Moments>), NetworkError> {
+) -> Result<Response<H::Half, W::Half, T>, NetworkError> {
     apply(input, norm, rectifier, true)
 }
 
@@ -85,7 +88,7 @@ fn apply<H: ConstDim, W: ConstDim, P: ConstDim, Q: ConstDim, T: Recording>(
     norm: Option<BatchNorm<'_>>,
     rectifier: Rectifier,
     pool: bool,
-) -> Result<(Value<Maps<P, Q>, T>, Option<Moments>), NetworkError> {
+) -> Result<Response<P, Q, T>, NetworkError> {
     let (input, mut tape) = input.split();
     let (batch, channels, ..) = *input.shape();
     let extent = Extent {

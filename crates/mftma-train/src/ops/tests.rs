@@ -6,7 +6,7 @@ use dfdx::prelude::{Backward, ConstDim, Cpu, HasShape, Shape};
 use ndarray::{Array2, Array4, ArrayView4};
 use safetensors::SafeTensors;
 
-use super::value::{TapeGradients, collect, deposit};
+use super::value::{TapeGradients, collect};
 use super::*;
 
 /// Values computed by PyTorch; see `tests/fixtures/pytorch.py`.

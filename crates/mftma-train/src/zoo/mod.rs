@@ -49,6 +49,8 @@ trait Body: Arrays + Clone + Send + Sync + 'static {
     ) -> Result<Value<Features, T>, Halt>;
 }
 
+type Images<B> = Value<Maps<<B as Body>::Side, <B as Body>::Side>>;
+
 /// A [`Body`] behind the object-safe boundary.
 #[derive(Clone)]
 struct Built<B> {
@@ -59,10 +61,7 @@ struct Built<B> {
 }
 
 impl<B: Body> Built<B> {
-    fn images(
-        &self,
-        images: ArrayView4<'_, f32>,
-    ) -> Result<Value<Maps<B::Side, B::Side>>, NetworkError> {
+    fn images(&self, images: ArrayView4<'_, f32>) -> Result<Images<B>, NetworkError> {
         let (_, channels, height, width) = images.dim();
         let found = ImageShape {
             channels,
@@ -303,4 +302,65 @@ pub(crate) fn build(spec: &NetworkSpec) -> Result<Box<dyn Network>, NetworkError
         (Architecture::ResNetShallow, 32) => assemble(spec, resnet::Shallow::<Small>::new),
         (Architecture::ResNetShallow, _) => assemble(spec, resnet::Shallow::<Large>::new),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All memory of a step is in the workspace's pool, in the step's gradients and in the parameters.
+    #[test]
+    fn a_step_needs_at_most_half_as_much_again_as_its_numbers() {
+        let input = ImageShape {
+            channels: 3,
+            height: 32,
+            width: 32,
+        };
+        for width in [8, 16] {
+            let spec = NetworkSpec {
+                architecture: Architecture::Vgg16,
+                width,
+                batch_norm: true,
+                classes: 10,
+                input,
+            };
+            let mut plan = Blueprint::new(vec![3, 32, 32], true);
+            let body = vgg::Vgg::<Const<32>>::new(&mut plan, &spec);
+            let layers = plan.into_layers();
+            // Each layer's output before and after normalisation (a quarter of it where pooled), once for a batch.
+            let pooled = ["conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"];
+            let numbers: usize = layers
+                .iter()
+                .map(|layer| match layer.kind {
+                    crate::LayerKind::Convolution if pooled.contains(&layer.name.as_str()) => {
+                        layer.features() * 5 / 4
+                    }
+                    crate::LayerKind::Convolution => 2 * layer.features(),
+                    _ => layer.features(),
+                })
+                .sum();
+            let workspace = Workspace::default();
+            let pool = workspace.0.clone();
+            let mut network = Built {
+                spec,
+                layers,
+                body,
+                workspace,
+            };
+            let parameters: usize = network.parameters().iter().map(|p| p.len()).sum();
+            let batch = 64;
+            let images = ndarray::Array4::zeros((batch, 3, 32, 32));
+            for _ in 0..3 {
+                network
+                    .loss_and_gradients(images.view(), &vec![0; batch], StatisticsMode::Batch)
+                    .unwrap();
+            }
+            let needed = 4 * (numbers * batch + 2 * parameters);
+            let held = pool.free_bytes() + 4 * 2 * parameters;
+            assert!(
+                2 * held <= 3 * needed,
+                "{held} bytes for {needed} bytes of numbers at width {width}"
+            );
+        }
+    }
 }
