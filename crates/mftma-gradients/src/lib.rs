@@ -32,7 +32,9 @@ pub mod theory;
 pub use error::Error;
 pub use features::last_layer_inputs;
 pub use inputs::InputAblation;
-pub use measure::{Contribution, Contributions, Examples, GradientGroup, MeasureSettings, measure};
+pub use measure::{
+    Contribution, Contributions, Examples, GradientGroup, LayerRatio, MeasureSettings, measure,
+};
 pub use study::{
     Advantage, AdvantageVerdict, DepthComparison, Interval, Row, Summary, compare_depths,
     over_seeds, rows,

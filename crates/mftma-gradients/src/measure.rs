@@ -155,7 +155,7 @@ impl MeasureSettings {
                 remedy: "give at least 1",
             });
         }
-        if self.blocks < 2 || self.blocks % 2 != 0 || self.blocks > 16 {
+        if self.blocks < 2 || !self.blocks.is_multiple_of(2) || self.blocks > 16 {
             let remedy = "give an even number from 2 to 16";
             return Err(Error::Setting {
                 name: "blocks",
@@ -209,6 +209,17 @@ impl Contribution {
     }
 }
 
+/// One layer's ‖g_permuted‖ / ‖g_unpermuted‖ per example.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerRatio {
+    /// Layer name.
+    pub layer: String,
+    /// Norm of the permuted group's mean gradient over the unpermuted group's.
+    pub ratio: f64,
+    /// Sizes of the unpermuted and of the permuted group.
+    pub examples: (usize, usize),
+}
+
 /// Gradients of all groups at one state of a network.
 #[derive(Debug, Clone)]
 pub struct Contributions {
@@ -228,17 +239,19 @@ impl Contributions {
     }
 
     /// ‖g_permuted‖ / ‖g_unpermuted‖ per example, layer by layer.
-    pub fn ratios(&self) -> Vec<(String, f64)> {
-        let norm = |layer: &str, group| self.get(layer, group).map(|row| row.mean_norm);
+    pub fn ratios(&self) -> Vec<LayerRatio> {
         let layers = self
             .rows
             .iter()
-            .filter(|row| row.group == GradientGroup::All);
+            .filter(|row| row.group == GradientGroup::Unpermuted);
         layers
-            .filter_map(|row| {
-                let ratio = norm(&row.layer, GradientGroup::Permuted)?
-                    / norm(&row.layer, GradientGroup::Unpermuted)?;
-                Some((row.layer.clone(), ratio))
+            .filter_map(|unpermuted| {
+                let permuted = self.get(&unpermuted.layer, GradientGroup::Permuted)?;
+                Some(LayerRatio {
+                    layer: unpermuted.layer.clone(),
+                    ratio: permuted.mean_norm / unpermuted.mean_norm,
+                    examples: (unpermuted.examples, permuted.examples),
+                })
             })
             .collect()
     }

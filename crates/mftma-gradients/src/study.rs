@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::measure::{Contributions, GradientGroup};
+use crate::measure::{Contributions, GradientGroup, LayerRatio};
 
 /// One number of a study, for tables with a row per layer, group and measure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,8 +72,8 @@ pub fn rows(contributions: &Contributions, inputs: &str, seed: u64, step: u64) -
         if c.group == GradientGroup::Permuted {
             let ratio = ratios
                 .iter()
-                .find(|(layer, _)| *layer == c.layer)
-                .map(|(_, ratio)| *ratio);
+                .find(|of| of.layer == c.layer)
+                .map(|of| of.ratio);
             push("ratio", ratio.filter(|r| r.is_finite()), None);
         }
     }
@@ -248,18 +248,18 @@ impl Advantage {
     /// noise norms over a few thousand parameters scatters by a few per cent.
     pub const THRESHOLD: f64 = -0.223_143_551_314_209_76;
 
-    /// Judges one ratio per seed and layer; `ratios` holds, for each seed, [`Contributions::ratios`] with the group sizes
-    /// (n_U, n_P). None without seeds or layers.
-    pub fn judge(ratios: &[(Vec<(String, f64)>, usize, usize)]) -> Option<Self> {
-        let per_seed: Vec<f64> = ratios
+    /// Judges the ratios of each seed ([`Contributions::ratios`]). None without seeds or layers.
+    pub fn judge(seeds: &[Vec<LayerRatio>]) -> Option<Self> {
+        let per_seed: Vec<f64> = seeds
             .iter()
-            .filter(|(layers, ..)| !layers.is_empty())
-            .map(|(layers, unpermuted, permuted)| {
-                let logs: f64 = layers
-                    .iter()
-                    .map(|(_, ratio)| ratio.max(f64::MIN_POSITIVE).ln())
-                    .sum();
-                logs / layers.len() as f64 + 0.5 * (*permuted as f64 / *unpermuted as f64).ln()
+            .filter(|layers| !layers.is_empty())
+            .map(|layers| {
+                let logs = layers.iter().map(|layer| {
+                    let (unpermuted, permuted) = layer.examples;
+                    layer.ratio.max(f64::MIN_POSITIVE).ln()
+                        + 0.5 * (permuted as f64 / unpermuted as f64).ln()
+                });
+                logs.sum::<f64>() / layers.len() as f64
             })
             .collect();
         let log_ratio = Interval::of(&per_seed)?;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use mftma_gradients::theory::{Activation, ClassMoments, Expansion, RatioModel, class_mean_factor};
 use mftma_gradients::{
-    Advantage, AdvantageVerdict, Contributions, Examples, GradientGroup, InputAblation,
+    Advantage, AdvantageVerdict, Contributions, Examples, GradientGroup, InputAblation, LayerRatio,
     MeasureSettings, compare_depths, last_layer_inputs, measure, over_seeds, rows,
 };
 use mftma_train::{Architecture, ImageShape, Network, NetworkSpec, ParameterRole, StatisticsMode};
@@ -213,7 +213,7 @@ fn summed_gradient_is_the_slope_of_the_summed_loss() {
         let gradient = measured.gradient(name, GradientGroup::Permuted).unwrap();
         let size = norm(gradient.iter().copied());
         let step = 3e-3;
-        let mut shift = |net: &mut dyn Network, sign: f64| {
+        let shift = |net: &mut dyn Network, sign: f64| {
             for (value, g) in net.parameters_mut()[index]
                 .values_mut()
                 .iter_mut()
@@ -371,8 +371,7 @@ fn ablation_says_whether_the_advantage_vanished() {
                     <= 1.0 + 1e-9
             );
             tidy.extend(rows(&measured, ablation.name(), seed, 0));
-            let n = data.truth.len();
-            ratios.push((measured.ratios(), n / 2, n / 2));
+            ratios.push(measured.ratios());
             if ablation == InputAblation::Raw {
                 let moments =
                     ClassMoments::new(flat(images.view()).view(), &data.truth, classes).unwrap();
@@ -385,9 +384,9 @@ fn ablation_says_whether_the_advantage_vanished() {
                     within,
                 };
                 let predicted = model.predict().unwrap().ratio;
-                let (_, first_layer) = &measured.ratios()[0];
+                let first_layer = measured.ratios()[0].ratio;
                 assert!(
-                    predicted < 0.7 && *first_layer < 0.9,
+                    predicted < 0.7 && first_layer < 0.9,
                     "predicted {predicted}, measured {first_layer}"
                 );
             }
@@ -416,11 +415,13 @@ fn ablation_says_whether_the_advantage_vanished() {
 /// The verdict must be able to say each of its words.
 #[test]
 fn verdicts_on_made_up_ratios() {
-    let seeds = |values: &[f64]| -> Vec<(Vec<(String, f64)>, usize, usize)> {
-        values
-            .iter()
-            .map(|&v| (vec![("fc1".to_owned(), v)], 50, 50))
-            .collect()
+    let layer = |ratio: f64, examples| LayerRatio {
+        layer: "fc1".to_owned(),
+        ratio,
+        examples,
+    };
+    let seeds = |values: &[f64]| -> Vec<Vec<LayerRatio>> {
+        values.iter().map(|&v| vec![layer(v, (50, 50))]).collect()
     };
     let verdict = |values: &[f64]| Advantage::judge(&seeds(values)).unwrap().verdict;
     assert_eq!(verdict(&[0.20, 0.22, 0.18]), AdvantageVerdict::Present);
@@ -433,7 +434,7 @@ fn verdicts_on_made_up_ratios() {
     );
     assert!(Advantage::judge(&[]).is_none());
     // A quarter permuted: noise alone gives √3, which is no advantage of the permuted.
-    let quarter = vec![(vec![("fc1".to_owned(), 3f64.sqrt())], 75, 25); 3];
+    let quarter = vec![vec![layer(3f64.sqrt(), (75, 25))]; 3];
     assert!(Advantage::judge(&quarter).unwrap().log_ratio.mean.abs() < 1e-12);
 }
 

@@ -171,7 +171,7 @@ fn pwcca_weights_by_hand() {
     let x = h.select(Axis(1), &[0, 1]) * array![[4.0, 1.0]];
     // Columns at correlation 1 and 0.6 with those of X.
     let mut y = h.select(Axis(1), &[0, 1]);
-    let mixed = 0.6 * &h.column(1) + 0.8 * &h.column(2);
+    let mixed = &h.column(1) * 0.6 + &h.column(2) * 0.8;
     y.column_mut(1).assign(&mixed);
     let m = measures(&x, &y, 1.0);
     assert_abs_diff_eq!(m.svcca, 0.8, epsilon = 1e-12);
