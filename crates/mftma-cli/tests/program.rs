@@ -365,7 +365,7 @@ fn errors_name_file_value_and_remedy() {
     fails(
         analyze(&["--layout", "features-by-points"]),
         3,
-        &["labels", "--layout"],
+        &["2 points, but layer \"conv2\" has 40", "--layout"],
     );
     fails(analyze(&["--classes", "99"]), 3, &["there are 12"]);
     fails(
@@ -487,7 +487,7 @@ fn info_tells_shapes_types_classes_and_cost() {
         &fixture("labels_text.npy"),
     ]);
     for word in [
-        "96 x 10 x 2 x 2 float32",
+        "96 x 40 float32",
         "compressed",
         "12 classes",
         "class 10: 8 points",
