@@ -101,8 +101,9 @@ impl Stage for GeometryStage {
         "geometry"
     }
 
+    // 2: pairs of Gaussian vectors and control variates by default.
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn label(&self) -> String {
