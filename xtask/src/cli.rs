@@ -42,7 +42,7 @@ pub struct ReproduceArgs {
     /// Folder that holds downloaded data sets
     #[arg(long, value_name = "DIR", env = "MFTMA_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Folder for tables and figures [default: results/<profile>]
+    /// Folder for tables and figures [default: results/PROFILE]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Settings: smoke, quick, laptop, paper, or a TOML file

@@ -116,7 +116,7 @@ impl<'a> Examples<'a> {
     }
 }
 
-/// How gradients are measured. All defaults are decided by us [D].
+/// How gradients are measured. All defaults are decided by us \[D\].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MeasureSettings {

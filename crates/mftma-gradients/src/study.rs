@@ -243,7 +243,7 @@ pub struct Advantage {
 }
 
 impl Advantage {
-    /// ln 0.8 [D]: the advantage counts as gone when permuted examples contribute at least four fifths of what
+    /// ln 0.8 \[D\]: the advantage counts as gone when permuted examples contribute at least four fifths of what
     /// unpermuted ones do. Chosen before any run: 1 is the prediction without class means (equation 11), and the ratio of two
     /// noise norms over a few thousand parameters scatters by a few per cent.
     pub const THRESHOLD: f64 = -0.223_143_551_314_209_76;

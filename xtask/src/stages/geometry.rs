@@ -13,7 +13,7 @@ use super::TrainStage;
 use crate::cache::{Stage, Work, key};
 use crate::experiment::Experiment;
 
-/// Resamples of the classes behind the intervals [D].
+/// Resamples of the classes behind the intervals \[D\].
 const RESAMPLES: usize = 400;
 /// Coverage of the intervals: that of one standard error either way of a normal distribution.
 const COVERAGE: f64 = 0.6827;
