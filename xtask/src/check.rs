@@ -84,6 +84,8 @@ mod tests {
             layer_index: None,
             layer: None,
             epoch: 0,
+            step: None,
+            condition: None,
             group: "test".into(),
             measure: measure.into(),
             value,

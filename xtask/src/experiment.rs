@@ -1,61 +1,28 @@
-//! One run of a profile: its data, and the stages that work on it.
+//! Experiments: one profile and seed each, with its data; and how they are made so that nothing is read or drawn twice.
 
-use std::path::{Path, PathBuf};
+use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
-use mftma_data::{Dataset, LabelPermutation, Shortage, Subset};
+use anyhow::Result;
+use mftma_data::{Dataset, Error as DataError, LabelPermutation, Shortage, Subset};
 use mftma_train::{DataIdentity, ImageShape, NetworkSpec, TrainingData};
 
-use crate::profile::Profile;
+use crate::profile::{DataSettings, Profile};
 
-/// One run: a profile, a seed, and the data with permuted labels.
+/// One network on one data set: a profile, a seed, and the data with permuted labels.
 pub struct Experiment {
     /// The settings.
     pub profile: Profile,
     /// Seed of the permutation, the initialization, the order of examples and the Gaussian vectors.
     pub seed: u64,
-    /// Images and labels.
-    pub data: TrainingData,
+    /// Images and labels; shared with the experiments of equal data settings and seed.
+    pub data: Rc<TrainingData>,
     /// Checksums of the images and the permutation.
     pub identity: DataIdentity,
 }
 
 impl Experiment {
-    /// The runs of a profile. The images are the same in all; the permutation is each run's own.
-    pub fn all(profile: &Profile, data_dir: Option<&Path>) -> Result<Vec<Rc<Self>>> {
-        let whole = open(&profile.data.dataset, data_dir)?;
-        let subset = Subset {
-            classes: Some(profile.data.classes.min(whole.classes())),
-            train_per_class: Some(profile.data.train_per_class),
-            test_per_class: Some(profile.data.test_per_class),
-            seed: profile.seed,
-            shortage: Shortage::Take,
-        };
-        let dataset = subset.of(&whole)?;
-        drop(whole);
-        (0..profile.runs)
-            .map(|run| {
-                let seed = profile.seed.wrapping_add(run);
-                let permutation = LabelPermutation::draw(
-                    dataset.train().labels(),
-                    dataset.classes(),
-                    profile.data.permuted_fraction,
-                    profile.data.scheme,
-                    seed,
-                )?;
-                let data = TrainingData::new(dataset.clone(), permutation)?;
-                let identity = data.identity();
-                Ok(Rc::new(Self {
-                    profile: profile.clone(),
-                    seed,
-                    data,
-                    identity,
-                }))
-            })
-            .collect()
-    }
-
     /// The network that the profile asks for, on this run's images.
     pub fn network(&self) -> NetworkSpec {
         let dataset = self.data.dataset();
@@ -73,25 +40,171 @@ impl Experiment {
         }
     }
 
-    /// Which run it is, for people: `vgg16 x16 on glyphs, seed 1`.
+    /// Which run it is, for people: `vgg16 x16 on glyphs, 50 % permuted, seed 1`.
     pub fn label(&self) -> String {
         format!(
-            "{} x{} on {}, seed {}",
+            "{} x{} on {}, {:.0} % permuted, seed {}",
             self.profile.network.architecture,
             self.profile.network.width,
             self.data.dataset().name(),
+            100.0 * self.profile.data.permuted_fraction,
             self.seed
         )
     }
 }
 
-/// Opens a data set; the embedded one needs no folder.
-fn open(name: &str, data_dir: Option<&Path>) -> Result<Dataset> {
-    mftma_data::open(name, data_dir).with_context(|| {
-        let folder: PathBuf = mftma_data::data_dir(data_dir);
-        format!(
-            "data set {name} (--data-dir {}; `cargo xtask fetch {name}` gets it)",
-            folder.display()
-        )
-    })
+/// Everything that determines a run's images and labels: data settings, seed of the subset, seed of the permutation.
+type DataKey = (DataSettings, u64, u64);
+
+/// Makes experiments. Each data set is read when the first experiment asks for it; images and permutations of equal
+/// settings exist once.
+pub struct Experiments {
+    data_dir: Option<PathBuf>,
+    /// The whole data set that was read last: several subsets may be asked of it.
+    whole: RefCell<Option<(String, Rc<Dataset>)>>,
+    data: RefCell<Vec<(DataKey, Rc<TrainingData>)>>,
+    made: RefCell<Vec<Rc<Experiment>>>,
+}
+
+impl Experiments {
+    /// No experiments yet; data sets are looked for in `data_dir`.
+    pub fn new(data_dir: Option<PathBuf>) -> Self {
+        Self {
+            data_dir,
+            whole: RefCell::default(),
+            data: RefCell::default(),
+            made: RefCell::default(),
+        }
+    }
+
+    /// The experiment of `profile` with `seed`; the same one where it was asked for before.
+    ///
+    /// The images depend on the profile's own seed only, so that runs differ in permutation, initialization and order.
+    pub fn get(&self, profile: Profile, seed: u64) -> Result<Rc<Experiment>> {
+        let known = self.made.borrow();
+        if let Some(experiment) = known
+            .iter()
+            .find(|e| e.seed == seed && e.profile == profile)
+        {
+            return Ok(Rc::clone(experiment));
+        }
+        drop(known);
+        let data = self.data(&profile, seed)?;
+        let experiment = Rc::new(Experiment {
+            identity: data.identity(),
+            profile,
+            seed,
+            data,
+        });
+        self.made.borrow_mut().push(Rc::clone(&experiment));
+        Ok(experiment)
+    }
+
+    fn data(&self, profile: &Profile, seed: u64) -> Result<Rc<TrainingData>> {
+        let key = (profile.data.clone(), profile.seed, seed);
+        let known = self.data.borrow();
+        if let Some((_, data)) = known.iter().find(|(other, _)| *other == key) {
+            return Ok(Rc::clone(data));
+        }
+        drop(known);
+        let whole = self.whole(&profile.data.dataset)?;
+        let subset = Subset {
+            classes: Some(profile.data.classes.min(whole.classes())),
+            train_per_class: Some(profile.data.train_per_class),
+            test_per_class: Some(profile.data.test_per_class),
+            seed: profile.seed,
+            shortage: Shortage::Take,
+        };
+        let dataset = subset.of(&whole)?;
+        let permutation = LabelPermutation::draw(
+            dataset.train().labels(),
+            dataset.classes(),
+            profile.data.permuted_fraction,
+            profile.data.scheme,
+            seed,
+        )?;
+        let data = Rc::new(TrainingData::new(dataset, permutation)?);
+        self.data.borrow_mut().push((key, Rc::clone(&data)));
+        Ok(data)
+    }
+
+    fn whole(&self, name: &str) -> Result<Rc<Dataset>> {
+        let mut last = self.whole.borrow_mut();
+        if let Some((_, whole)) = last.as_ref().filter(|(known, _)| known == name) {
+            return Ok(Rc::clone(whole));
+        }
+        // The old one is let go before the new one is read: two large sets need not fit in memory.
+        *last = None;
+        let whole = Rc::new(self.open(name)?);
+        *last = Some((name.to_owned(), Rc::clone(&whole)));
+        Ok(whole)
+    }
+
+    /// Opens a data set; the embedded one needs no folder.
+    fn open(&self, name: &str) -> Result<Dataset> {
+        let folder = mftma_data::data_dir(self.data_dir.as_deref());
+        mftma_data::open(name, self.data_dir.as_deref()).map_err(|error| match error {
+            // Neither a folder nor a download helps with a name that nobody knows.
+            unknown @ DataError::UnknownSet { .. } => unknown.into(),
+            // What can be downloaded is named; a folder of one's own images is not.
+            error if name.starts_with("folder:") => {
+                anyhow::Error::new(error).context(format!("data set {name}"))
+            }
+            error => anyhow::Error::new(error).context(format!(
+                "data set {name} (--data-dir {}; `cargo xtask fetch {name}` gets it)",
+                folder.display()
+            )),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smoke() -> Profile {
+        Profile::load("smoke").unwrap().1
+    }
+
+    #[test]
+    fn equal_settings_share_everything() {
+        let experiments = Experiments::new(None);
+        let first = experiments.get(smoke(), 1).unwrap();
+        assert!(Rc::ptr_eq(&first, &experiments.get(smoke(), 1).unwrap()));
+        let mut wider = smoke();
+        wider.network.width += 1;
+        let wider = experiments.get(wider, 1).unwrap();
+        assert!(!Rc::ptr_eq(&first, &wider));
+        assert!(Rc::ptr_eq(&first.data, &wider.data));
+    }
+
+    #[test]
+    fn seeds_and_data_settings_tell_data_apart() {
+        let experiments = Experiments::new(None);
+        let first = experiments.get(smoke(), 1).unwrap();
+        let second = experiments.get(smoke(), 2).unwrap();
+        assert_eq!(
+            first.identity.dataset_checksum,
+            second.identity.dataset_checksum
+        );
+        assert_ne!(
+            first.identity.permutation_checksum,
+            second.identity.permutation_checksum
+        );
+        let mut clean = smoke();
+        clean.data.permuted_fraction = 0.0;
+        let clean = experiments.get(clean, 1).unwrap();
+        assert_eq!(clean.data.permutation().permuted(), 0);
+        assert_ne!(first.label(), clean.label());
+    }
+
+    #[test]
+    fn unknown_sets_are_not_offered_for_download() {
+        let mut profile = smoke();
+        profile.data.dataset = "cifar1000".into();
+        let error = Experiments::new(None).get(profile, 1).err().unwrap();
+        let text = format!("{error:#}");
+        assert!(text.contains("cifar100"), "{text}");
+        assert!(!text.contains("fetch"), "{text}");
+    }
 }

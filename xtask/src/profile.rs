@@ -34,6 +34,14 @@ pub struct Profile {
     pub training: TrainingSettings,
     /// The analysis of its layers.
     pub geometry: GeometrySettings,
+    /// Figure 1: capacity by simulation.
+    pub simulation: SimulationSettings,
+    /// Figure 2, panel b: features drawn in two dimensions.
+    pub umap: UmapSettings,
+    /// Figure 4, panels a and b.
+    pub rewinding: RewindingSettings,
+    /// Figure 4, panels c to e.
+    pub double_descent: DoubleDescentSettings,
 }
 
 /// Which images, and how many labels are noise.
@@ -72,7 +80,7 @@ pub struct NetworkSettings {
 pub struct TrainingSettings {
     /// Epochs at most.
     pub max_epochs: usize,
-    /// Training ends when the accuracy on the (permuted) training labels is above this.
+    /// Training ends when the accuracy on the (permuted) training labels is above this; never where it is 1.
     pub stop_above: f64,
     /// Learning rate, constant.
     pub learning_rate: f64,
@@ -96,6 +104,98 @@ pub struct GeometrySettings {
     pub gaussian_vectors: usize,
     /// κ, margin.
     pub margin: f64,
+}
+
+/// Capacity by simulation beside mean-field capacity, on a few layers of the trained network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimulationSettings {
+    /// Layers whose manifolds are simulated, by name.
+    pub layers: Vec<String>,
+    /// P, manifolds; at most the number of classes.
+    pub manifolds: usize,
+    /// M, points of a manifold.
+    pub points: usize,
+    /// Pairs of a projection and a dichotomy.
+    pub repetitions: usize,
+}
+
+/// Two-dimensional pictures of features by UMAP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UmapSettings {
+    /// The layers that are drawn, by name: an early and a late one.
+    pub layers: Vec<String>,
+    /// Classes.
+    pub classes: usize,
+    /// Examples of a class in each group.
+    pub points: usize,
+    /// Nearest neighbours of an example that the picture is to keep together.
+    pub neighbours: usize,
+    /// Least distance between points of the picture.
+    pub min_distance: f64,
+    /// Epochs of its optimisation.
+    pub epochs: usize,
+}
+
+/// Rewinding of single layers and of the last k layers to each epoch of `geometry.epochs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RewindingSettings {
+    /// Where the running statistics of normalisations come from.
+    pub statistics: RewindingStatistics,
+    /// Training images on which statistics are measured anew, where they are.
+    pub statistics_examples: usize,
+    /// Examples at most of each group whose accuracy is taken.
+    pub examples: usize,
+}
+
+/// Where the running statistics of normalisations come from after rewinding; see [`mftma_train::RewoundStatistics`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RewindingStatistics {
+    /// Of the rewound layers from the early epoch, of the rest from the end.
+    Rewound,
+    /// All from the end.
+    Kept,
+    /// All measured anew on training images.
+    Reestimated,
+}
+
+/// A sweep over widths with label noise, across the interpolation threshold, on the main run's data set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DoubleDescentSettings {
+    /// Architecture.
+    pub architecture: Architecture,
+    /// Whether convolutions are followed by batch normalisation.
+    pub batch_norm: bool,
+    /// Base widths, ascending.
+    pub widths: Vec<usize>,
+    /// Independent runs of each width.
+    pub runs: u64,
+    /// Classes at most.
+    pub classes: usize,
+    /// Training images of a class at most.
+    pub train_per_class: usize,
+    /// Test images of a class at most.
+    pub test_per_class: usize,
+    /// Fraction of training examples whose labels are permuted.
+    pub permuted_fraction: f64,
+    /// Epochs: all are trained, at every width.
+    pub max_epochs: usize,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Momentum.
+    pub momentum: f32,
+    /// Examples in a batch.
+    pub batch_size: usize,
+    /// The layer whose manifolds are measured, by name.
+    pub layer: String,
+    /// M, points of a manifold.
+    pub points: usize,
+    /// n_t, Gaussian vectors of a manifold.
+    pub gaussian_vectors: usize,
 }
 
 impl Profile {

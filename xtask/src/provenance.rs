@@ -28,7 +28,7 @@ pub fn provenance(study: &Study<'_>, figures: &[&str]) -> Value {
         .collect();
     json!({
         "profile": study.profile_name,
-        "settings": study.runs[0].profile,
+        "settings": study.profile,
         "figures": figures,
         "runs": runs,
         "code": {

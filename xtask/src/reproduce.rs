@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cache::{Cache, key};
 use crate::cli::ReproduceArgs;
 use crate::draw::to_png;
-use crate::experiment::Experiment;
+use crate::experiment::Experiments;
 use crate::figures::{Figure, Study, select};
 use crate::files::{ResultsLock, prepare_folder, write_atomically};
 use crate::profile::Profile;
@@ -37,13 +37,9 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
         .clone()
         .unwrap_or_else(|| Path::new("results").join(&profile_name));
     let progress = Progress::new(args.quiet);
-    let runs = Experiment::all(&profile, args.data_dir.as_deref())?;
     let cache = Cache::new(out.join("cache"), progress);
-    let study = Study {
-        profile_name: &profile_name,
-        runs: &runs,
-        cache: &cache,
-    };
+    let experiments = Experiments::new(args.data_dir.clone());
+    let study = Study::new(&profile_name, &profile, experiments, &cache)?;
     for figure in &figures {
         figure.check(&study)?;
     }

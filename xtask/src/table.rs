@@ -22,6 +22,10 @@ pub struct Row {
     pub layer: Option<String>,
     /// Epochs of training behind the value.
     pub epoch: usize,
+    /// Steps of the optimiser behind the value; empty where whole epochs are counted.
+    pub step: Option<usize>,
+    /// What was varied: rewound layers, an ablation, the number of points; empty for the plain experiment.
+    pub condition: Option<String>,
     /// Example group.
     pub group: String,
     /// What was measured.
@@ -68,6 +72,8 @@ mod tests {
             layer_index: None,
             layer: None,
             epoch: 2,
+            step: None,
+            condition: None,
             group: "test".into(),
             measure: "capacity".into(),
             value: 0.1 + 0.2,
@@ -80,6 +86,8 @@ mod tests {
             Row {
                 layer_index: Some(3),
                 layer: Some("conv1_1".into()),
+                step: Some(7),
+                condition: Some("P 20".into()),
                 ..row
             },
         ];

@@ -295,7 +295,7 @@ pub(crate) fn find_layer(network: &dyn Network, name: &str) -> Result<usize, Tra
         })
 }
 
-fn check_indices(split: &Split, indices: &[usize]) -> Result<(), TrainError> {
+pub(crate) fn check_indices(split: &Split, indices: &[usize]) -> Result<(), TrainError> {
     match indices.iter().find(|&&i| i >= split.len()) {
         None => Ok(()),
         Some(i) => Err(TrainError::Shape {

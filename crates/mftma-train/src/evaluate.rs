@@ -6,6 +6,7 @@ use mftma_data::{ExampleGroup, Split};
 use ndarray::{ArrayView2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
+use crate::activations::check_indices;
 use crate::{Network, TrainError, TrainingData};
 
 /// Examples in one forward pass of an evaluation. No result depends on it: running statistics treat examples one by one.
@@ -124,6 +125,27 @@ pub fn evaluate(
         .iter()
         .map(|(&group, tally)| (group, tally.score()))
         .collect())
+}
+
+/// Accuracy and loss of `network` on some examples of one group, in evaluation mode: `indices` point into the split of the
+/// group. Their labels are those that the group's accuracy is counted against ([`TrainingData::labels`]).
+///
+/// # Errors
+/// As [`evaluate`], and [`TrainError::Shape`] where an index is not below the number of examples.
+pub fn evaluate_examples(
+    network: &dyn Network,
+    data: &TrainingData,
+    group: ExampleGroup,
+    indices: &[usize],
+) -> Result<GroupScore, TrainError> {
+    check_classes(network, data)?;
+    let (split, labels) = (data.split(group), data.labels(group));
+    check_indices(split, indices)?;
+    let mut tally = Tally::default();
+    for_each_score(network, data, split, indices, |i, scores| {
+        tally.add(scores, labels[i]);
+    })?;
+    Ok(tally.score())
 }
 
 /// The data may have fewer classes than the network, not more.

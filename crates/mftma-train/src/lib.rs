@@ -38,7 +38,7 @@ pub use activations::LayerActivations;
 pub use checkpoint::Checkpoint;
 pub use data::{DataIdentity, TrainingData};
 pub use error::TrainError;
-pub use evaluate::{GroupScore, GroupScores, evaluate};
+pub use evaluate::{GroupScore, GroupScores, evaluate, evaluate_examples};
 pub use init::{Initialization, InitializationScheme};
 pub use network::{
     Architecture, ImageShape, LayerInfo, LayerKind, Network, NetworkError, NetworkSpec,

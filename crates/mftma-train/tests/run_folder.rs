@@ -156,6 +156,18 @@ fn the_history_and_the_best_epoch_are_those_of_the_run() {
         let groups = mftma_train::evaluate(&*network, &data, &mftma_data::ExampleGroup::ALL)
             .expect("evaluates");
         assert_eq!(groups, trained.history[epoch].groups);
+        for (&group, score) in &groups {
+            let all = data.group_indices(group);
+            let examples = |indices: &[usize]| {
+                mftma_train::evaluate_examples(&*network, &data, group, indices)
+            };
+            assert_eq!(&examples(&all).expect("evaluates"), score);
+            let (some, rest) = all.split_at(all.len() / 3);
+            let parts = [some, rest].map(|part| examples(part).expect("evaluates"));
+            assert_eq!(parts[0].examples, some.len());
+            assert_eq!(parts[0].correct + parts[1].correct, score.correct);
+            assert!(examples(&[data.split(group).len()]).is_err());
+        }
     }
     match folder.checkpoint(4) {
         Err(TrainError::NoCheckpoint {

@@ -42,7 +42,7 @@ impl Figure for Figure2 {
 
     fn table(&self, study: &Study<'_>) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
-        for run in study.runs {
+        for run in &study.runs {
             let record: TrainingRecord = study.cache.output(&TrainStage::new(Rc::clone(run)))?;
             for metrics in &record.history {
                 for (group, score) in &metrics.groups {

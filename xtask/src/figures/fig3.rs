@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::Result;
-use mftma::Geometry;
 use mftma_data::ExampleGroup;
 
-use super::{Figure, Study, over_runs};
+use super::{Figure, Study, geometry_rows, over_runs};
 use crate::cache::{Stage, Status};
 use crate::draw::{
     Anchor, Band, Canvas, Colour, INK, Panel, TextStyle, Weight, colour_bar, epoch_colour,
@@ -75,7 +74,7 @@ impl Figure for Figure3 {
     }
 
     fn check(&self, study: &Study<'_>) -> Result<()> {
-        for run in study.runs {
+        for run in &study.runs {
             for group in ExampleGroup::ALL {
                 GeometryStage::new(Rc::clone(run), 0, group).manifolds()?;
             }
@@ -85,7 +84,7 @@ impl Figure for Figure3 {
 
     fn stages(&self, study: &Study<'_>) -> Result<Vec<Box<dyn Stage>>> {
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
-        for run in study.runs {
+        for run in &study.runs {
             stages.push(Box::new(TrainStage::new(Rc::clone(run))));
             for stage in Self::geometry_stages(run, study)? {
                 stages.push(Box::new(stage));
@@ -96,31 +95,15 @@ impl Figure for Figure3 {
 
     fn table(&self, study: &Study<'_>) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
-        for run in study.runs {
+        for run in &study.runs {
             for stage in Self::geometry_stages(run, study)? {
                 let layers: Vec<LayerGeometry> = study.cache.output(&stage)?;
-                for layer in layers {
-                    let Some(geometry) = &layer.geometry else {
-                        continue;
-                    };
-                    let row = Row {
-                        layer_index: Some(layer.layer_index),
-                        layer: Some(layer.layer.clone()),
-                        epoch: stage.epoch(),
-                        group: stage.group().name().into(),
-                        count: geometry.manifolds.len(),
-                        ..study.row(run)
-                    };
-                    rows.extend(measures(geometry).into_iter().map(
-                        |(measure, value, standard_error, standard_error_vectors)| Row {
-                            measure: measure.into(),
-                            value,
-                            standard_error,
-                            standard_error_vectors,
-                            ..row.clone()
-                        },
-                    ));
-                }
+                let row = Row {
+                    epoch: stage.epoch(),
+                    group: stage.group().name().into(),
+                    ..study.row(run)
+                };
+                rows.extend(geometry_rows(&layers, &row));
             }
         }
         Ok(rows)
@@ -145,56 +128,6 @@ impl Figure for Figure3 {
         );
         Ok(draw(self.title(), table, &note))
     }
-}
-
-/// The measures of a layer: name, value, standard error over classes, standard error over Gaussian vectors.
-fn measures(geometry: &Geometry) -> Vec<(&'static str, f64, Option<f64>, Option<f64>)> {
-    let each = |value: fn(&mftma::ManifoldGeometry) -> f64| -> Vec<f64> {
-        geometry.manifolds.iter().map(value).collect()
-    };
-    // The mean capacity is 1 / mean(1/α), so its error is α² times that of mean(1/α).
-    let inverse_error = error_of_mean(&each(|m| 1.0 / m.capacity.value));
-    let capacity = geometry.capacity;
-    vec![
-        (
-            "capacity",
-            capacity.value,
-            inverse_error.map(|error| capacity.value.powi(2) * error),
-            capacity.standard_error,
-        ),
-        (
-            "radius",
-            geometry.radius.value,
-            error_of_mean(&each(|m| m.radius.value)),
-            geometry.radius.standard_error,
-        ),
-        (
-            "dimension",
-            geometry.dimension.value,
-            error_of_mean(&each(|m| m.dimension.value)),
-            geometry.dimension.standard_error,
-        ),
-        (
-            "centre_correlation",
-            geometry.centre_correlation,
-            // A mean over pairs has no simple error: half the 68 % interval over resampled classes stands for it.
-            geometry
-                .centre_correlation_interval
-                .map(|interval| (interval.upper - interval.lower) / 2.0),
-            None,
-        ),
-        ("centre_rank", geometry.rank as f64, None, None),
-    ]
-}
-
-/// Standard error of the mean of values; none for fewer than two.
-fn error_of_mean(values: &[f64]) -> Option<f64> {
-    let n = values.len() as f64;
-    (values.len() > 1).then(|| {
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        (squares / (n - 1.0) / n).sqrt()
-    })
 }
 
 /// One line of one panel: the values over layers at one epoch, averaged over runs.
@@ -330,6 +263,8 @@ mod tests {
                             layer_index: Some(layer),
                             layer: Some(format!("stage4_block2_conv{layer}")),
                             epoch,
+                            step: None,
+                            condition: None,
                             group: group.name().into(),
                             measure: measure.into(),
                             value: 1000.0 / (1.0 + layer as f64) + epoch as f64,
@@ -369,12 +304,6 @@ mod tests {
         assert_eq!(&png[1..4], b"PNG");
         let width = u32::from_be_bytes([png[16], png[17], png[18], png[19]]);
         assert_eq!(width, (WIDTH / 72.0 * 300.0).ceil() as u32);
-    }
-
-    #[test]
-    fn errors_of_means_by_hand() {
-        assert_eq!(error_of_mean(&[1.0]), None);
-        assert!((error_of_mean(&[1.0, 3.0]).unwrap() - 1.0).abs() < 1e-12);
     }
 
     #[test]

@@ -8,9 +8,12 @@ mod fig3;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
+use mftma::Geometry;
 
 use crate::cache::{Cache, Stage};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Experiments};
+use crate::profile::Profile;
+use crate::stages::{LayerGeometry, TrainStage};
 use crate::table::Row;
 
 /// A figure of the study.
@@ -41,13 +44,51 @@ pub trait Figure {
 pub struct Study<'a> {
     /// Name of the profile.
     pub profile_name: &'a str,
-    /// The runs; at least one.
-    pub runs: &'a [Rc<Experiment>],
+    /// The settings.
+    pub profile: &'a Profile,
+    /// The runs of the main experiment; at least one.
+    pub runs: Vec<Rc<Experiment>>,
     /// The finished work.
     pub cache: &'a Cache,
+    experiments: Experiments,
 }
 
-impl Study<'_> {
+impl<'a> Study<'a> {
+    /// The study of a profile: its main runs, seeds counting up from the profile's.
+    pub fn new(
+        profile_name: &'a str,
+        profile: &'a Profile,
+        experiments: Experiments,
+        cache: &'a Cache,
+    ) -> Result<Self> {
+        let runs = (0..profile.runs)
+            .map(|run| {
+                let run = experiments.get(profile.clone(), profile.seed.wrapping_add(run))?;
+                TrainStage::new(Rc::clone(&run)).check()?;
+                Ok(run)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            profile_name,
+            profile,
+            runs,
+            cache,
+            experiments,
+        })
+    }
+
+    /// An experiment whose profile differs from the study's. The same one for equal settings and seed; images and labels are
+    /// shared with every experiment of equal data settings and seed.
+    #[expect(dead_code)] // The next figures are built on it.
+    pub fn variant(&self, change: impl FnOnce(&mut Profile), seed: u64) -> Result<Rc<Experiment>> {
+        let mut profile = self.profile.clone();
+        change(&mut profile);
+        profile.check()?;
+        let experiment = self.experiments.get(profile, seed)?;
+        TrainStage::new(Rc::clone(&experiment)).check()?;
+        Ok(experiment)
+    }
+
     /// A row of a run, about the whole network: the other fields are the caller's.
     pub fn row(&self, run: &Experiment) -> Row {
         Row {
@@ -59,6 +100,8 @@ impl Study<'_> {
             layer_index: None,
             layer: None,
             epoch: 0,
+            step: None,
+            condition: None,
             group: String::new(),
             measure: String::new(),
             value: f64::NAN,
@@ -128,6 +171,82 @@ pub fn over_runs(values: &[(f64, Option<f64>)]) -> (f64, f64) {
     }
 }
 
+/// Rows of every layer that has a geometry. `row` says whose geometry it is: epoch, group and condition are the caller's.
+pub fn geometry_rows(layers: &[LayerGeometry], row: &Row) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for layer in layers {
+        let Some(geometry) = &layer.geometry else {
+            continue;
+        };
+        let row = Row {
+            layer_index: Some(layer.layer_index),
+            layer: Some(layer.layer.clone()),
+            count: geometry.manifolds.len(),
+            ..row.clone()
+        };
+        rows.extend(measures(geometry).into_iter().map(
+            |(measure, value, standard_error, standard_error_vectors)| Row {
+                measure: measure.into(),
+                value,
+                standard_error,
+                standard_error_vectors,
+                ..row.clone()
+            },
+        ));
+    }
+    rows
+}
+
+/// The measures of a layer: name, value, standard error over classes, standard error over Gaussian vectors.
+fn measures(geometry: &Geometry) -> Vec<(&'static str, f64, Option<f64>, Option<f64>)> {
+    let each = |value: fn(&mftma::ManifoldGeometry) -> f64| -> Vec<f64> {
+        geometry.manifolds.iter().map(value).collect()
+    };
+    // The mean capacity is 1 / mean(1/α), so its error is α² times that of mean(1/α).
+    let inverse_error = error_of_mean(&each(|m| 1.0 / m.capacity.value));
+    let capacity = geometry.capacity;
+    vec![
+        (
+            "capacity",
+            capacity.value,
+            inverse_error.map(|error| capacity.value.powi(2) * error),
+            capacity.standard_error,
+        ),
+        (
+            "radius",
+            geometry.radius.value,
+            error_of_mean(&each(|m| m.radius.value)),
+            geometry.radius.standard_error,
+        ),
+        (
+            "dimension",
+            geometry.dimension.value,
+            error_of_mean(&each(|m| m.dimension.value)),
+            geometry.dimension.standard_error,
+        ),
+        (
+            "centre_correlation",
+            geometry.centre_correlation,
+            // A mean over pairs has no simple error: half the 68 % interval over resampled classes stands for it.
+            geometry
+                .centre_correlation_interval
+                .map(|interval| (interval.upper - interval.lower) / 2.0),
+            None,
+        ),
+        ("centre_rank", geometry.rank as f64, None, None),
+    ]
+}
+
+/// Standard error of the mean of values; none for fewer than two.
+fn error_of_mean(values: &[f64]) -> Option<f64> {
+    let n = values.len() as f64;
+    (values.len() > 1).then(|| {
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        (squares / (n - 1.0) / n).sqrt()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +264,11 @@ mod tests {
         let error = select(Some("fig99")).err().unwrap().to_string();
         assert!(error.contains("fig3"), "{error}");
         assert_eq!(select(None).unwrap().len(), all().len());
+    }
+
+    #[test]
+    fn errors_of_means_by_hand() {
+        assert_eq!(error_of_mean(&[1.0]), None);
+        assert!((error_of_mean(&[1.0, 3.0]).unwrap() - 1.0).abs() < 1e-12);
     }
 }

@@ -47,6 +47,11 @@ impl TrainStage {
         Self { experiment }
     }
 
+    /// Checks the settings of the training before anything is written.
+    pub fn check(&self) -> Result<()> {
+        Ok(self.train_settings().check()?)
+    }
+
     /// Where the checkpoints are, below the stage's folder.
     pub fn run_folder(stage_folder: &Path) -> PathBuf {
         stage_folder.join(RUN)
@@ -65,7 +70,8 @@ impl TrainStage {
             batch_size: training.batch_size,
             stop: StopConditions {
                 max_epochs: training.max_epochs,
-                training_accuracy: Some(training.stop_above),
+                // No accuracy is above 1: then training goes on to its last epoch.
+                training_accuracy: (training.stop_above != 1.0).then_some(training.stop_above),
                 ..StopConditions::default()
             },
             checkpoints: CheckpointPolicy {
