@@ -77,6 +77,11 @@ pub enum Error {
         "the network does not end in a linear layer, so the last-layer prediction does not apply to it"
     )]
     NoLinearHead,
+    /// The expansion in the weight scale does not hold for the network.
+    #[error(
+        "the expansion does not apply to the network: {0}; give a multilayer perceptron without batch normalisation at its initialization"
+    )]
+    NoExpansion(&'static str),
     /// The network refused.
     #[error(transparent)]
     Network(#[from] mftma_train::NetworkError),

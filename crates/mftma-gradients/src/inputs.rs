@@ -24,12 +24,12 @@ impl InputAblation {
     /// All of them, raw first.
     pub const ALL: [Self; 3] = [Self::Raw, Self::CentredClasses, Self::ClassMeansOnly];
 
-    /// Name in tables: `raw`, `centred-classes`, `class-means-only`.
+    /// Name in tables: `raw`, `class means removed`, `class means only`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
-            Self::CentredClasses => "centred-classes",
-            Self::ClassMeansOnly => "class-means-only",
+            Self::CentredClasses => "class means removed",
+            Self::ClassMeansOnly => "class means only",
         }
     }
 

@@ -8,7 +8,8 @@
 //! - **measures** it: [`measure`] takes the exact gradient of the unpermuted, the permuted and all examples for every layer
 //!   of a network of [`mftma_train`], with norms, shares, cosines and signal-to-noise ratios ([`Contribution`]);
 //! - **predicts** it: [`theory`] holds the last layer at uniform softmax, deeper layers by expansion in the weight scale,
-//!   and the ratio of the groups before any training, derived in the note `docs/derivation.md`;
+//!   and the ratio of the groups before any training, derived in the note `docs/derivation.md`; [`predict_perceptron`]
+//!   and [`predict_last_layer`] lay prediction beside measurement;
 //! - **ablates** it: [`InputAblation`] removes the class means from the images, or everything but them, and
 //!   [`Advantage`] says whether unpermuted examples still contribute more.
 //!
@@ -26,6 +27,7 @@ mod error;
 mod features;
 mod inputs;
 mod measure;
+mod predict;
 mod study;
 pub mod theory;
 
@@ -35,7 +37,8 @@ pub use inputs::InputAblation;
 pub use measure::{
     Contribution, Contributions, Examples, GradientGroup, LayerRatio, MeasureSettings, measure,
 };
+pub use predict::{Prediction, flat, predict_last_layer, predict_perceptron};
 pub use study::{
     Advantage, AdvantageVerdict, DepthComparison, Interval, Row, Summary, compare_depths,
-    over_seeds, rows,
+    over_seeds, prediction_rows, rows,
 };

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::measure::{Contributions, GradientGroup, LayerRatio};
+use crate::predict::Prediction;
 
 /// One number of a study, for tables with a row per layer, group and measure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,8 +21,12 @@ pub struct Row {
     pub layer: String,
     /// Group of examples.
     pub group: GradientGroup,
-    /// `sum_norm`, `mean_norm`, `example_norm`, `coherence`, `noise_floor`, `share`, `cosine_with_total`,
-    /// `cosine_with_other`, `signal_to_noise`, or `ratio` (on the permuted group: its `mean_norm` over the unpermuted one's).
+    /// Number of examples in the group.
+    pub examples: usize,
+    /// Of [`rows`]: `summed_norm`, `mean_norm`, `example_norm`, `coherence`, `noise_floor`, `share`, `cosine_with_total`,
+    /// `cosine_unpermuted_permuted` (on both groups), `cosine_with_unpermuted` (restored), `signal_to_noise`, `ratio` (on
+    /// the permuted group: its `mean_norm` over the unpermuted one's), or `parameters` (on all: how many the layer has). Of [`prediction_rows`]: `weight_norm`,
+    /// `predicted_norm`, `predicted_cosine`, `predicted_floor`, `offset_norm`, `leading_error`.
     pub measure: String,
     /// The value; norms in nats per unit of parameter.
     pub value: f64,
@@ -31,53 +36,105 @@ pub struct Row {
 
 /// All rows of one measurement.
 pub fn rows(contributions: &Contributions, inputs: &str, seed: u64, step: u64) -> Vec<Row> {
-    let mut out = Vec::new();
     let ratios = contributions.ratios();
+    let mut out = Vec::new();
     for c in &contributions.rows {
-        let mut push = |measure: &str, value: Option<f64>, standard_error: Option<f64>| {
-            if let Some(value) = value {
-                out.push(Row {
-                    inputs: inputs.to_owned(),
-                    seed,
-                    step,
-                    layer_index: c.layer_index,
-                    layer: c.layer.clone(),
-                    group: c.group,
-                    measure: measure.to_owned(),
-                    value,
-                    standard_error,
-                });
-            }
+        let row = Row {
+            inputs: inputs.to_owned(),
+            seed,
+            step,
+            layer_index: c.layer_index,
+            layer: c.layer.clone(),
+            group: c.group,
+            examples: c.examples,
+            measure: String::new(),
+            value: f64::NAN,
+            standard_error: None,
         };
-        push("sum_norm", Some(c.sum_norm), None);
-        push("mean_norm", Some(c.mean_norm), None);
-        push(
-            "example_norm",
-            c.example_norm.map(|(mean, _)| mean),
-            c.example_norm.map(|(_, error)| error),
-        );
+        let with_other = match c.group {
+            GradientGroup::All => None,
+            GradientGroup::Unpermuted | GradientGroup::Permuted => {
+                Some("cosine_unpermuted_permuted")
+            }
+            GradientGroup::Restored => Some("cosine_with_unpermuted"),
+        };
+        let ratio = ratios
+            .iter()
+            .find(|of| c.group == GradientGroup::Permuted && of.layer == c.layer)
+            .map(|of| of.ratio)
+            .filter(|ratio| ratio.is_finite());
         // How much of the examples' pull survives the sum: 1 if all pull alike, about 1/√n if they cancel.
-        push(
-            "coherence",
-            c.example_norm
-                .filter(|(mean, _)| *mean > 0.0)
-                .map(|(mean, _)| c.mean_norm / mean),
-            None,
-        );
-        push("noise_floor", c.noise_floor(), None);
-        push("share", Some(c.share), None);
-        push("cosine_with_total", Some(c.cosine_with_total), None);
-        push("cosine_with_other", Some(c.cosine_with_other), None);
-        push("signal_to_noise", Some(c.signal_to_noise), None);
-        if c.group == GradientGroup::Permuted {
-            let ratio = ratios
-                .iter()
-                .find(|of| of.layer == c.layer)
-                .map(|of| of.ratio);
-            push("ratio", ratio.filter(|r| r.is_finite()), None);
-        }
+        let coherence = c
+            .example_norm
+            .filter(|(mean, _)| *mean > 0.0)
+            .map(|(mean, _)| c.mean_norm / mean);
+        let values = [
+            ("summed_norm", Some(c.sum_norm)),
+            ("mean_norm", Some(c.mean_norm)),
+            ("coherence", coherence),
+            ("noise_floor", c.noise_floor()),
+            ("share", Some(c.share)),
+            ("cosine_with_total", Some(c.cosine_with_total)),
+            (
+                with_other.unwrap_or_default(),
+                with_other.map(|_| c.cosine_with_other),
+            ),
+            ("signal_to_noise", Some(c.signal_to_noise)),
+            ("ratio", ratio),
+            (
+                "parameters",
+                (c.group == GradientGroup::All).then_some(c.parameters as f64),
+            ),
+        ];
+        extend(&mut out, &row, &values);
+        out.extend(c.example_norm.map(|(mean, error)| Row {
+            measure: "example_norm".to_owned(),
+            value: mean,
+            standard_error: Some(error),
+            ..row
+        }));
     }
     out
+}
+
+/// All rows of predictions and what they are compared with.
+pub fn prediction_rows(predictions: &[Prediction], inputs: &str, seed: u64, step: u64) -> Vec<Row> {
+    let mut out = Vec::new();
+    for p in predictions {
+        let row = Row {
+            inputs: inputs.to_owned(),
+            seed,
+            step,
+            layer_index: p.layer_index,
+            layer: p.layer.clone(),
+            group: p.group,
+            examples: p.examples,
+            measure: String::new(),
+            value: f64::NAN,
+            standard_error: None,
+        };
+        let values = [
+            ("weight_norm", Some(p.measured_norm)),
+            ("predicted_norm", Some(p.predicted_norm)),
+            ("predicted_cosine", Some(p.predicted_cosine)),
+            ("predicted_floor", Some(p.noise_floor)),
+            ("offset_norm", p.offset_norm),
+            ("leading_error", Some(p.leading_error)),
+        ];
+        extend(&mut out, &row, &values);
+    }
+    out
+}
+
+/// One row like `like` for every value that is there.
+fn extend(out: &mut Vec<Row>, like: &Row, values: &[(&str, Option<f64>)]) {
+    out.extend(values.iter().filter_map(|&(measure, value)| {
+        Some(Row {
+            measure: measure.to_owned(),
+            value: value?,
+            ..like.clone()
+        })
+    }));
 }
 
 /// A mean over seeds with its 95 % interval (Student's t).

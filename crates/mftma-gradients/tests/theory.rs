@@ -1,13 +1,18 @@
 //! The theory against automatic differentiation, exhaustive enumeration and simulation.
 
+use std::sync::OnceLock;
+
 use dfdx::prelude::*;
+use mftma_data::{Dataset, Normalization, Shortage, Subset};
 use mftma_gradients::theory::{Activation, ClassMoments, Expansion, RatioModel, class_mean_factor};
 use ndarray::{Array2, ArrayView2};
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 
-const D: usize = 6;
+/// Features of a synthetic input, and of a glyph.
+const FEW: usize = 6;
+const PIXELS: usize = 32 * 32;
 const H: usize = 9;
 const K: usize = 7;
 const C: usize = 4;
@@ -43,12 +48,38 @@ enum Phi {
     Relu,
 }
 
+const GELU: Activation = Activation::Smooth {
+    slope: 0.5,
+    odd: false,
+};
+
 fn flat(a: ArrayView2<'_, f64>) -> Vec<f64> {
     a.iter().copied().collect()
 }
 
+/// `N` real images, embedded glyphs of `C` classes chosen by `seed`: normalised pixels (N, side²) and labels.
+fn glyphs(seed: u64) -> (Array2<f64>, Vec<u16>) {
+    static ALL: OnceLock<Dataset> = OnceLock::new();
+    let all = ALL.get_or_init(|| mftma_data::open("glyphs", None).unwrap());
+    let chosen = Subset {
+        classes: Some(C),
+        train_per_class: Some(N / C),
+        test_per_class: Some(1),
+        seed,
+        shortage: Shortage::Refuse,
+    };
+    let chosen = chosen.of(all).unwrap();
+    let normalization = Normalization::from_training(&chosen);
+    let images = normalization.apply(chosen.train().images().view()).unwrap();
+    let pixels = images.iter().map(|&x| f64::from(x)).collect();
+    (
+        Array2::from_shape_vec((N, PIXELS), pixels).unwrap(),
+        chosen.train().labels().to_vec(),
+    )
+}
+
 /// Gradients of the summed cross-entropy of a three-layer perceptron without biases, by dfdx's tape.
-fn autodiff(
+fn autodiff<const D: usize>(
     weights: &[Array2<f64>],
     phi: Phi,
     inputs: &Array2<f64>,
@@ -96,8 +127,12 @@ fn norm(a: &Array2<f64>) -> f64 {
 }
 
 /// Fitted power of the relative error in the weight scale, over the decade 0.02 to 0.2, for each layer.
-fn fitted_orders(phi: Phi, activation: Activation, seed: u64) -> Vec<f64> {
-    let (inputs, labels) = synthetic(seed, N, D, C, 1.0);
+fn fitted_orders<const D: usize>(
+    phi: Phi,
+    activation: Activation,
+    (inputs, labels): &(Array2<f64>, Vec<u16>),
+    seed: u64,
+) -> Vec<f64> {
     let unit = [
         normal(seed, "w1", H, D) / (D as f64).sqrt(),
         normal(seed, "w2", K, H) / (H as f64).sqrt(),
@@ -111,9 +146,10 @@ fn fitted_orders(phi: Phi, activation: Activation, seed: u64) -> Vec<f64> {
         let weights: Vec<Array2<f64>> = unit.iter().map(|a| a * s).collect();
         let predicted = Expansion::new(weights.clone(), activation)
             .unwrap()
-            .leading_gradients(inputs.view(), &labels)
+            .leading_gradients(inputs.view(), labels)
             .unwrap();
-        for (layer, exact) in autodiff(&weights, phi, &inputs, &labels).iter().enumerate() {
+        let exact = autodiff::<D>(&weights, phi, inputs, labels);
+        for (layer, exact) in exact.iter().enumerate() {
             errors[layer].push((norm(&(exact - &predicted[layer])) / norm(&predicted[layer])).ln());
         }
     }
@@ -132,7 +168,12 @@ fn fitted_orders(phi: Phi, activation: Activation, seed: u64) -> Vec<f64> {
         .collect()
 }
 
-fn check_order(phi: Phi, activation: Activation, seed: u64) {
+fn check_order<const D: usize>(
+    phi: Phi,
+    activation: Activation,
+    data: &(Array2<f64>, Vec<u16>),
+    seed: u64,
+) {
     let weights = vec![
         Array2::zeros((H, D)),
         Array2::zeros((K, H)),
@@ -143,7 +184,10 @@ fn check_order(phi: Phi, activation: Activation, seed: u64) {
             .unwrap()
             .relative_error_order(),
     );
-    for (layer, fitted) in fitted_orders(phi, activation, seed).into_iter().enumerate() {
+    for (layer, fitted) in fitted_orders::<D>(phi, activation, data, seed)
+        .into_iter()
+        .enumerate()
+    {
         assert!(
             (fitted - order).abs() < 0.25,
             "layer {layer}: error falls as s^{fitted:.2}, stated s^{order}"
@@ -156,17 +200,17 @@ proptest! {
 
     #[test]
     fn error_falls_with_the_square_of_the_scale_for_tanh(seed in 0u64..10_000) {
-        check_order(Phi::Tanh, Activation::TANH, seed);
+        check_order::<FEW>(Phi::Tanh, Activation::TANH, &synthetic(seed, N, FEW, C, 1.0), seed);
     }
 
     #[test]
     fn error_falls_with_the_scale_for_gelu(seed in 0u64..10_000) {
-        check_order(Phi::Gelu, Activation::Smooth { slope: 0.5, odd: false }, seed);
+        check_order::<FEW>(Phi::Gelu, GELU, &synthetic(seed, N, FEW, C, 1.0), seed);
     }
 
     #[test]
     fn error_falls_with_the_cube_of_the_scale_for_three_rectified_layers(seed in 0u64..10_000) {
-        check_order(Phi::Relu, Activation::Rectified, seed);
+        check_order::<FEW>(Phi::Relu, Activation::Rectified, &synthetic(seed, N, FEW, C, 1.0), seed);
     }
 
     #[test]
@@ -187,6 +231,26 @@ proptest! {
         let before = class_mean_factor(inputs.view(), &labels, 4).unwrap();
         let after = class_mean_factor((&inputs + shift).view(), &labels, 4).unwrap();
         prop_assert!(norm(&(before - after)) < 1e-9 * (1.0 + shift.abs()));
+    }
+}
+
+// On real images, where class means are what they are. Fewer cases: an image has 1024 pixels.
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn on_glyphs_the_error_falls_with_the_square_of_the_scale_for_tanh(seed in 0u64..10_000) {
+        check_order::<PIXELS>(Phi::Tanh, Activation::TANH, &glyphs(seed), seed);
+    }
+
+    #[test]
+    fn on_glyphs_the_error_falls_with_the_scale_for_gelu(seed in 0u64..10_000) {
+        check_order::<PIXELS>(Phi::Gelu, GELU, &glyphs(seed), seed);
+    }
+
+    #[test]
+    fn on_glyphs_the_error_falls_with_the_cube_of_the_scale_for_three_rectified_layers(seed in 0u64..10_000) {
+        check_order::<PIXELS>(Phi::Relu, Activation::Rectified, &glyphs(seed), seed);
     }
 }
 

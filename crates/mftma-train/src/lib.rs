@@ -47,7 +47,7 @@ pub use network::{
 pub use ops::{Parameter, ParameterRole};
 pub use optim::{Optimizer, OptimizerSettings};
 pub use profile::{PermutationSettings, Profile};
-pub use rewind::{RewoundStatistics, rewind, rewindable_layers};
+pub use rewind::{RewoundStatistics, reestimate_statistics, rewind, rewindable_layers};
 pub use rng::epoch_order;
 pub use run::{BEST_FILE, METRICS_FILE, RESUME_FILE, Run, kept_file};
 pub use schedule::{Decay, Schedule};

@@ -73,7 +73,7 @@ pub fn rewind(
             examples,
             seed,
         } => {
-            reestimate(&mut *network, data, examples, seed)?;
+            reestimate_statistics(&mut *network, data, examples, seed)?;
         }
     }
     Ok(network)
@@ -105,12 +105,15 @@ fn check_layers(network: &dyn Network, layers: &[&str]) -> Result<(), TrainError
 /// Images in a batch of the re-estimation.
 const BATCH: usize = 250;
 
-/// Measures all running statistics anew: over fixed batches, the mean of the batch means, and the mean of the batch variances
+/// Measures all running statistics anew on `examples` training images (all if there are fewer), drawn by `seed`: over fixed batches, the mean of the batch means, and the mean of the batch variances
 /// plus the variance of the batch means, each batch weighted by its size.
 ///
 /// A training pass moves running statistics from r to r + m (b − r), b being the batch's own. Passing twice the same batch from
 /// r = 0 and r = 1 would give m and b; the momentum is the same for all, so m is measured once, on the first batch.
-fn reestimate(
+///
+/// # Errors
+/// [`TrainError::Setting`] for no examples; [`TrainError::Shape`] or [`TrainError::Network`] where the data do not fit the network.
+pub fn reestimate_statistics(
     network: &mut dyn Network,
     data: &TrainingData,
     examples: usize,

@@ -130,10 +130,21 @@ impl ClassMoments {
 
     /// The summed gradient at uniform softmax (equation 3): row c is (n/C) h̄ − n_c h̄_c. Shape (C, d). Exact.
     pub fn gradient(&self) -> Array2<f64> {
+        let uniform = Array1::from_elem(self.classes, 1.0 / self.classes as f64);
+        self.gradient_at(uniform.view())
+    }
+
+    /// The summed gradient where the softmax is `probabilities` (C values) for every example (equation 13): row c is
+    /// n p_c h̄ − n_c h̄_c. Beyond [`gradient`](Self::gradient) it holds n (p_c − 1/C) h̄, which is the same for any labels of
+    /// the same counts: an offset that all logits share hides the difference between groups. Shape (C, d). Exact.
+    ///
+    /// # Panics
+    /// Where there are not C probabilities.
+    pub fn gradient_at(&self, probabilities: ArrayView1<'_, f64>) -> Array2<f64> {
+        assert_eq!(probabilities.len(), self.classes, "one probability a class");
         let mut gradient = Array2::zeros(self.class_means.raw_dim());
-        let share = &self.mean * (self.examples as f64 / self.classes as f64);
         for (c, mut row) in gradient.rows_mut().into_iter().enumerate() {
-            row += &share;
+            row.scaled_add(self.examples as f64 * probabilities[c], &self.mean);
             row.scaled_add(-(self.class_counts[c] as f64), &self.class_means.row(c));
         }
         gradient
