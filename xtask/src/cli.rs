@@ -36,6 +36,9 @@ pub enum Command {
 pub struct ReproduceArgs {
     /// The figure to make (all when left out)
     pub figure: Option<String>,
+    /// One panel of the figure, by its letter; its files are named `figN-b`
+    #[arg(long, value_name = "LETTER", requires = "figure")]
+    pub panel: Option<String>,
     /// Data set to train on [default: the profile's]
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,

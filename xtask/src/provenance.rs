@@ -11,7 +11,7 @@ use crate::figures::Study;
 const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 
 /// Provenance of the figures called `figures`.
-pub fn provenance(study: &Study<'_>, figures: &[&str]) -> Value {
+pub fn provenance(study: &Study<'_>, figures: &[String]) -> Value {
     let runs: Vec<Value> = study
         .runs
         .iter()

@@ -11,7 +11,7 @@ use crate::cache::{Cache, key};
 use crate::cli::ReproduceArgs;
 use crate::draw::to_png;
 use crate::experiment::Experiments;
-use crate::figures::{Figure, Study, select};
+use crate::figures::{Selection, Study, select};
 use crate::files::{ResultsLock, prepare_folder, write_atomically};
 use crate::profile::Profile;
 use crate::progress::Progress;
@@ -31,7 +31,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
         profile.runs = runs;
     }
     profile.check()?;
-    let figures = select(args.figure.as_deref())?;
+    let figures = select(args.figure.as_deref(), args.panel.as_deref())?;
     let out = args
         .out
         .clone()
@@ -41,7 +41,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     let experiments = Experiments::new(args.data_dir.clone());
     let study = Study::new(&profile_name, &profile, experiments, &cache)?;
     for figure in &figures {
-        figure.check(&study)?;
+        figure.figure.check(&study)?;
     }
     if args.dry_run {
         return list(&study, &figures, args.force);
@@ -51,7 +51,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     let _lock = ResultsLock::take(&out)?;
     let mut written = Vec::new();
     for figure in &figures {
-        written.extend(draw(&study, figure.as_ref(), &out)?);
+        written.extend(draw(&study, figure, &out)?);
     }
     written.extend(describe(&study, &figures, &out)?);
     println!("{} ({})", profile_name, profile.description);
@@ -62,11 +62,11 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
 }
 
 /// Says what would run, and why.
-fn list(study: &Study<'_>, figures: &[Box<dyn Figure>], force: bool) -> Result<()> {
+fn list(study: &Study<'_>, figures: &[Selection], force: bool) -> Result<()> {
     let mut seen = HashSet::new();
     let (mut to_run, mut finished) = (0, 0);
     for figure in figures {
-        println!("{}: {}", figure.name(), figure.title());
+        println!("{}: {}", figure.stem(), figure.figure.title());
         for stage in figure.stages(study)? {
             if !seen.insert(key(stage.as_ref())) {
                 continue;
@@ -82,14 +82,14 @@ fn list(study: &Study<'_>, figures: &[Box<dyn Figure>], force: bool) -> Result<(
             }
             println!("  {:<9} {:<62} {status}", stage.kind(), stage.label());
         }
-        println!("  draw      {:<62} always", figure.name());
+        println!("  draw      {:<62} always", figure.stem());
     }
     println!("{to_run} stages to run, {finished} finished");
     Ok(())
 }
 
 /// Brings every stage of the figures to an end.
-fn compute(study: &Study<'_>, figures: &[Box<dyn Figure>], force: bool) -> Result<()> {
+fn compute(study: &Study<'_>, figures: &[Selection], force: bool) -> Result<()> {
     let mut done = HashSet::new();
     for figure in figures {
         // What is needed may depend on what is finished, so the list is made anew after each stage.
@@ -108,7 +108,7 @@ fn compute(study: &Study<'_>, figures: &[Box<dyn Figure>], force: bool) -> Resul
 }
 
 /// Writes table, SVG and PNG of a figure.
-fn draw(study: &Study<'_>, figure: &dyn Figure, out: &Path) -> Result<Vec<PathBuf>> {
+fn draw(study: &Study<'_>, figure: &Selection, out: &Path) -> Result<Vec<PathBuf>> {
     let table = figure.table(study)?;
     let svg = figure.draw(study, &table)?;
     let png = to_png(&svg, DOTS_PER_INCH)?;
@@ -119,7 +119,7 @@ fn draw(study: &Study<'_>, figure: &dyn Figure, out: &Path) -> Result<Vec<PathBu
     ];
     let mut written = Vec::new();
     for (extension, bytes) in files {
-        let path = out.join(format!("{}.{extension}", figure.name()));
+        let path = out.join(format!("{}.{extension}", figure.stem()));
         write_atomically(&path, &bytes)?;
         written.push(path);
     }
@@ -127,7 +127,7 @@ fn draw(study: &Study<'_>, figure: &dyn Figure, out: &Path) -> Result<Vec<PathBu
 }
 
 /// Writes where the figures come from, and how long their stages took.
-fn describe(study: &Study<'_>, figures: &[Box<dyn Figure>], out: &Path) -> Result<Vec<PathBuf>> {
+fn describe(study: &Study<'_>, figures: &[Selection], out: &Path) -> Result<Vec<PathBuf>> {
     let mut stages = Vec::new();
     let mut seen = HashSet::new();
     for figure in figures {
@@ -142,7 +142,7 @@ fn describe(study: &Study<'_>, figures: &[Box<dyn Figure>], out: &Path) -> Resul
             }
         }
     }
-    let names: Vec<&str> = figures.iter().map(|figure| figure.name()).collect();
+    let names: Vec<String> = figures.iter().map(Selection::stem).collect();
     let suffix = match names.as_slice() {
         [one] if crate::figures::all().len() > 1 => format!("-{one}"),
         _ => String::new(),

@@ -32,7 +32,23 @@ impl Figure for Figure2 {
         "Accuracy of the four example groups over epochs"
     }
 
-    fn stages(&self, study: &Study<'_>) -> Result<Vec<Box<dyn Stage>>> {
+    fn caption(&self, study: &Study<'_>) -> String {
+        let bands = match study.runs.len() {
+            1 => "over examples (binomial)",
+            _ => "over runs",
+        };
+        format!(
+            "a: accuracy after each epoch, in evaluation mode. Unpermuted and permuted examples are scored by the labels that were \
+             trained on, restored ones (the permuted images again) by their true labels, test examples by theirs. Permuted labels can \
+             only be memorized; where they are, accuracy on restored labels falls. Bands: one standard error {bands}."
+        )
+    }
+
+    fn panels(&self) -> &'static [&'static str] {
+        &["a"]
+    }
+
+    fn stages(&self, study: &Study<'_>, _panels: &[&str]) -> Result<Vec<Box<dyn Stage>>> {
         Ok(study
             .runs
             .iter()
@@ -40,7 +56,7 @@ impl Figure for Figure2 {
             .collect())
     }
 
-    fn table(&self, study: &Study<'_>) -> Result<Vec<Row>> {
+    fn table(&self, study: &Study<'_>, _panels: &[&str]) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for run in &study.runs {
             let record: TrainingRecord = study.cache.output(&TrainStage::new(Rc::clone(run)))?;
@@ -69,7 +85,7 @@ impl Figure for Figure2 {
         Ok(rows)
     }
 
-    fn draw(&self, study: &Study<'_>, table: &[Row]) -> Result<String> {
+    fn draw(&self, study: &Study<'_>, _panels: &[&str], table: &[Row]) -> Result<String> {
         let (width, height) = SIZE;
         let [left, top, right, bottom] = MARGINS;
         let mut canvas = Canvas::new(width, height, self.title());

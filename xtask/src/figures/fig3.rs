@@ -16,8 +16,12 @@ use crate::experiment::Experiment;
 use crate::stages::{GeometryStage, LayerGeometry, TrainStage, TrainingRecord};
 use crate::table::Row;
 
-/// The measures, one row of panels each: name in the table, label, symbol and its subscript.
-const MEASURES: [(&str, &str, (&str, &str)); 4] = [
+/// A measure: name in the table, label, symbol and its subscript.
+type Measure = (&'static str, &'static str, (&'static str, &'static str));
+
+/// The names of the panels, and what each shows of all groups side by side.
+const PANELS: [&str; 4] = ["a", "b", "c", "d"];
+const MEASURES: [Measure; 4] = [
     ("capacity", "Capacity", ("α", "M")),
     ("radius", "Radius", ("R", "M")),
     ("dimension", "Dimension", ("D", "M")),
@@ -64,6 +68,15 @@ impl Figure3 {
     }
 }
 
+/// What the chosen panels show.
+fn measures_of(panels: &[&str]) -> Vec<Measure> {
+    let chosen = PANELS
+        .iter()
+        .zip(MEASURES)
+        .filter(|(panel, _)| panels.contains(panel));
+    chosen.map(|(_, measure)| measure).collect()
+}
+
 impl Figure for Figure3 {
     fn name(&self) -> &'static str {
         "fig3"
@@ -82,7 +95,27 @@ impl Figure for Figure3 {
         Ok(())
     }
 
-    fn stages(&self, study: &Study<'_>) -> Result<Vec<Box<dyn Stage>>> {
+    fn caption(&self, study: &Study<'_>) -> String {
+        let geometry = &study.profile.geometry;
+        let bands = match study.runs.len() {
+            1 => "classes",
+            _ => "runs",
+        };
+        format!(
+            "Layers from input to output along each horizontal axis; colours are epochs; columns are the four example groups. a: \
+             capacity, the load up to which classes can be separated (harmonic mean over classes). b: radius and c: dimension of the \
+             anchor points (means over classes); small ones make classes separable. d: mean absolute cosine between the centres of two \
+             classes. Mean-field theory on the outputs of each layer: {} points of each class at most, {} Gaussian vectors, margin {}. \
+             Bands: one standard error over {bands} (for d, half a 68 % interval over resampled classes).",
+            geometry.points, geometry.gaussian_vectors, geometry.margin,
+        )
+    }
+
+    fn panels(&self) -> &'static [&'static str] {
+        &PANELS
+    }
+
+    fn stages(&self, study: &Study<'_>, _panels: &[&str]) -> Result<Vec<Box<dyn Stage>>> {
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         for run in &study.runs {
             stages.push(Box::new(TrainStage::new(Rc::clone(run))));
@@ -93,7 +126,7 @@ impl Figure for Figure3 {
         Ok(stages)
     }
 
-    fn table(&self, study: &Study<'_>) -> Result<Vec<Row>> {
+    fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for run in &study.runs {
             for stage in Self::geometry_stages(run, study)? {
@@ -106,10 +139,19 @@ impl Figure for Figure3 {
                 rows.extend(geometry_rows(&layers, &row));
             }
         }
+        let chosen = measures_of(panels);
+        rows.retain(|row| {
+            // K, the directions removed, belongs with the correlation that they explain.
+            let shown = match row.measure.as_str() {
+                "centre_rank" => "centre_correlation",
+                other => other,
+            };
+            chosen.iter().any(|(name, ..)| *name == shown)
+        });
         Ok(rows)
     }
 
-    fn draw(&self, study: &Study<'_>, table: &[Row]) -> Result<String> {
+    fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
         let geometry = &study.runs[0].profile.geometry;
         let errors = if study.runs.len() == 1 {
             "classes"
@@ -126,7 +168,7 @@ impl Figure for Figure3 {
             geometry.gaussian_vectors,
             geometry.margin,
         );
-        Ok(draw(self.title(), table, &note))
+        Ok(draw(self.title(), table, &measures_of(panels), &note))
     }
 }
 
@@ -151,12 +193,12 @@ fn line(table: &[Row], measure: &str, group: ExampleGroup, epoch: usize) -> Vec<
         .collect()
 }
 
-fn draw(title: &str, table: &[Row], note: &str) -> String {
+fn draw(title: &str, table: &[Row], measures: &[Measure], note: &str) -> String {
     let [left, top, right, bottom] = MARGINS;
     let groups = ExampleGroup::ALL;
     let panel_width =
         (WIDTH - left - right - GAPS.0 * (groups.len() - 1) as f64) / groups.len() as f64;
-    let rows_height = PANEL_HEIGHT * MEASURES.len() as f64 + GAPS.1 * (MEASURES.len() - 1) as f64;
+    let rows_height = PANEL_HEIGHT * measures.len() as f64 + GAPS.1 * (measures.len() - 1) as f64;
     let height = top + rows_height + bottom;
     let mut canvas = Canvas::new(WIDTH, height, title);
 
@@ -184,7 +226,7 @@ fn draw(title: &str, table: &[Row], note: &str) -> String {
         canvas.text((x, top - 8.0), group.name(), style);
         canvas.rectangle([x, top - 5.5, panel_width, 1.2], group_colour(group));
     }
-    for (row, (measure, label, symbol)) in MEASURES.into_iter().enumerate() {
+    for (row, &(measure, label, symbol)) in measures.iter().enumerate() {
         let y = top + (PANEL_HEIGHT + GAPS.1) * row as f64;
         // One scale for all groups, so that columns compare at a glance.
         let lines: Vec<Vec<Vec<Band>>> = groups
@@ -217,7 +259,7 @@ fn draw(title: &str, table: &[Row], note: &str) -> String {
                 panel.line(&mut canvas, points, *colour, false);
             }
             panel.frame(&mut canvas);
-            panel.x_names(&mut canvas, &names, row + 1 == MEASURES.len());
+            panel.x_names(&mut canvas, &names, row + 1 == measures.len());
         }
     }
     let entries: Vec<_> = colours
@@ -288,19 +330,19 @@ mod tests {
                 .take()
                 .map(|name| name.replace("stage4_block2_", "b2_"));
         }
-        let svg = draw("A title", &table, &"A long note. ".repeat(20));
+        let svg = draw("A title", &table, &MEASURES, &"A long note. ".repeat(20));
         assert_eq!(clipped_texts(&svg), Vec::<String>::new());
     }
 
     #[test]
     fn the_test_for_clipping_can_fail() {
-        let svg = draw("A title", &table(), "");
+        let svg = draw("A title", &table(), &MEASURES, "");
         assert!(!clipped_texts(&svg).is_empty());
     }
 
     #[test]
     fn the_png_is_a_png_of_the_printed_size() {
-        let png = to_png(&draw("A title", &table(), "note"), 300.0).unwrap();
+        let png = to_png(&draw("A title", &table(), &MEASURES, "note"), 300.0).unwrap();
         assert_eq!(&png[1..4], b"PNG");
         let width = u32::from_be_bytes([png[16], png[17], png[18], png[19]]);
         assert_eq!(width, (WIDTH / 72.0 * 300.0).ceil() as u32);

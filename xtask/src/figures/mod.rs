@@ -24,20 +24,67 @@ pub trait Figure {
     /// What it shows, in one line.
     fn title(&self) -> &'static str;
 
+    /// For the report: what each panel shows, how it was made, and what bands and symbols mean. Plain text.
+    #[expect(dead_code)] // The report is written next.
+    fn caption(&self, study: &Study<'_>) -> String;
+
+    /// The names of its panels, in order: `a`, `b`, …
+    fn panels(&self) -> &'static [&'static str];
+
     /// Checks before any work begins that the data allow what the figure needs.
     fn check(&self, _study: &Study<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// The stages it needs, each after those it builds on. Called again as stages finish: what is needed may depend on
-    /// them (training may end before its last planned epoch).
-    fn stages(&self, study: &Study<'_>) -> Result<Vec<Box<dyn Stage>>>;
+    /// The stages that some of its panels need, each after those it builds on. Called again as stages finish: what is
+    /// needed may depend on them (training may end before its last planned epoch).
+    fn stages(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Box<dyn Stage>>>;
 
-    /// The table that the figure is drawn from; every stage is finished.
-    fn table(&self, study: &Study<'_>) -> Result<Vec<Row>>;
+    /// The table that these panels are drawn from; every stage is finished.
+    fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>>;
 
-    /// Draws the table as SVG.
-    fn draw(&self, study: &Study<'_>, table: &[Row]) -> Result<String>;
+    /// Draws these panels, and no others, from their table as SVG.
+    fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String>;
+}
+
+/// A figure with the panels of it that were asked for.
+pub struct Selection {
+    /// The figure.
+    pub figure: Box<dyn Figure>,
+    /// All its panels, or one of them.
+    pub panels: Vec<&'static str>,
+}
+
+impl Selection {
+    /// Every panel of a figure.
+    pub fn whole(figure: Box<dyn Figure>) -> Self {
+        let panels = figure.panels().to_vec();
+        Self { figure, panels }
+    }
+
+    /// The name of the files, without ending: `fig3`, or `fig3-b` for a panel of several.
+    pub fn stem(&self) -> String {
+        if self.panels == self.figure.panels() {
+            self.figure.name().to_owned()
+        } else {
+            format!("{}-{}", self.figure.name(), self.panels.join("-"))
+        }
+    }
+
+    /// The stages it needs.
+    pub fn stages(&self, study: &Study<'_>) -> Result<Vec<Box<dyn Stage>>> {
+        self.figure.stages(study, &self.panels)
+    }
+
+    /// Its table.
+    pub fn table(&self, study: &Study<'_>) -> Result<Vec<Row>> {
+        self.figure.table(study, &self.panels)
+    }
+
+    /// The table drawn as SVG.
+    pub fn draw(&self, study: &Study<'_>, table: &[Row]) -> Result<String> {
+        self.figure.draw(study, &self.panels, table)
+    }
 }
 
 /// What a figure works with.
@@ -138,22 +185,26 @@ pub fn all() -> Vec<Box<dyn Figure>> {
     vec![Box::new(fig2::Figure2), Box::new(fig3::Figure3)]
 }
 
-/// The figures asked for: one by name, or all.
-pub fn select(name: Option<&str>) -> Result<Vec<Box<dyn Figure>>> {
+/// What was asked for: one figure by name, one panel of it, or everything.
+pub fn select(name: Option<&str>, panel: Option<&str>) -> Result<Vec<Selection>> {
     let figures = all();
     let Some(name) = name else {
-        return Ok(figures);
+        return Ok(figures.into_iter().map(Selection::whole).collect());
     };
     let known: Vec<&str> = figures.iter().map(|figure| figure.name()).collect();
     let known = known.join(", ");
-    let chosen: Vec<_> = figures
-        .into_iter()
-        .filter(|figure| figure.name() == name)
-        .collect();
-    if chosen.is_empty() {
+    let Some(figure) = figures.into_iter().find(|figure| figure.name() == name) else {
         bail!("no figure is called {name:?}: give one of {known}, or none for all");
+    };
+    let mut selection = Selection::whole(figure);
+    if let Some(panel) = panel {
+        let known = selection.panels.join(", ");
+        selection.panels.retain(|known| *known == panel);
+        if selection.panels.is_empty() {
+            bail!("{name} has no panel {panel:?}: give one of {known}, or none for all");
+        }
     }
-    Ok(chosen)
+    Ok(vec![selection])
 }
 
 /// Mean over runs of values with their standard errors.
@@ -261,9 +312,18 @@ mod tests {
 
     #[test]
     fn unknown_figures_are_refused_with_the_known_names() {
-        let error = select(Some("fig99")).err().unwrap().to_string();
+        let error = select(Some("fig99"), None).err().unwrap().to_string();
         assert!(error.contains("fig3"), "{error}");
-        assert_eq!(select(None).unwrap().len(), all().len());
+        let error = select(Some("fig3"), Some("z")).err().unwrap().to_string();
+        assert!(error.contains("a, b, c, d"), "{error}");
+        assert_eq!(select(None, None).unwrap().len(), all().len());
+    }
+
+    #[test]
+    fn a_panel_has_files_of_its_own() {
+        let stem = |panel| select(Some("fig3"), panel).unwrap()[0].stem();
+        assert_eq!(stem(None), "fig3");
+        assert_eq!(stem(Some("b")), "fig3-b");
     }
 
     #[test]
