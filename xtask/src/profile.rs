@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use mftma_data::PermutationScheme;
-use mftma_train::Architecture;
+use mftma_train::{Architecture, Initialization, Schedule};
 use serde::{Deserialize, Serialize};
 
 /// The profiles that come with the project: name and text.
@@ -16,7 +16,8 @@ pub const BUILT_IN: [(&str, &str); 4] = [
     ("paper", include_str!("../profiles/paper.toml")),
 ];
 
-/// Settings of a reproduction. Every value stands in the file: nothing here has a default.
+/// Settings of a reproduction. Every value stands in the file: nothing here has a default, but for
+/// [`TrainingSettings::schedule`] and [`TrainingSettings::initialization`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -82,8 +83,14 @@ pub struct TrainingSettings {
     pub max_epochs: usize,
     /// Training ends when the accuracy on the (permuted) training labels is above this; never where it is 1.
     pub stop_above: f64,
-    /// Learning rate, constant.
+    /// Learning rate, multiplied by the schedule.
     pub learning_rate: f64,
+    /// Course of the learning rate; constant where left out \[D\].
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// How weights start; He-normal, at its own scale, where left out \[D\].
+    #[serde(default)]
+    pub initialization: Initialization,
     /// Momentum.
     pub momentum: f32,
     /// Examples in a batch.
@@ -309,5 +316,18 @@ mod tests {
             .replace("epochs = [0, 2, 4]", "epochs = [0, 2, 9]");
         let error = format!("{:#}", Profile::parse(&text, "x").unwrap_err());
         assert!(error.contains("geometry.epochs holds 9"), "{error}");
+    }
+
+    #[test]
+    fn schedule_and_initialization_may_be_given() {
+        let text = BUILT_IN[0].1.replace(
+            "momentum =",
+            "schedule = { decay = { kind = \"cosine\", epochs = 4 } }\n\
+             initialization = { scheme = \"fan-in-uniform\" }\n\
+             momentum =",
+        );
+        let training = Profile::parse(&text, "x").unwrap().training;
+        assert_eq!(training.schedule.factor(5, 0, 1), 0.0);
+        assert_ne!(training.initialization, Initialization::default());
     }
 }

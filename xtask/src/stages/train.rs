@@ -67,6 +67,8 @@ impl TrainStage {
                 weight_decay: 0.0, // [P] no regularisation
             },
             learning_rate: training.learning_rate,
+            schedule: training.schedule.clone(),
+            initialization: training.initialization.clone(),
             batch_size: training.batch_size,
             stop: StopConditions {
                 max_epochs: training.max_epochs,
