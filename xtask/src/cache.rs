@@ -49,6 +49,16 @@ pub trait Stage {
     /// Where `work.folder` already holds files, an earlier attempt was interrupted: go on from there if possible.
     fn compute(&self, work: &Work<'_>) -> Result<Value>;
 
+    /// How much work it is, in a unit of its kind's own; for estimates only.
+    fn amount(&self) -> f64 {
+        1.0
+    }
+
+    /// Seconds for one unit on two quiet cores, where somebody measured them.
+    fn seconds_per_unit(&self) -> Option<f64> {
+        None
+    }
+
     /// How far an interrupted attempt came, for the dry run.
     fn interrupted_at(&self, _folder: &Path) -> Option<String> {
         None
@@ -76,6 +86,8 @@ pub enum Status {
     Changed(String),
     /// An attempt was interrupted; the text says where.
     Interrupted(String),
+    /// A process works on it now.
+    InProgress,
     /// The entry does not match its own checksums; the text says how.
     Damaged(String),
     /// Finished, but `--force` asks for it again.
@@ -96,6 +108,7 @@ impl std::fmt::Display for Status {
             Self::Missing => f.write_str("run: missing"),
             Self::Changed(what) => write!(f, "run: settings changed ({what})"),
             Self::Interrupted(at) => write!(f, "run: interrupted ({at})"),
+            Self::InProgress => f.write_str("run: in progress (another process works on it)"),
             Self::Damaged(how) => write!(f, "run: damaged ({how})"),
             Self::Forced => f.write_str("run: forced"),
         }
@@ -113,6 +126,14 @@ struct Record {
     files: BTreeMap<String, String>,
     /// Seconds spent by the process that finished the stage (not by interrupted attempts).
     wall_seconds: f64,
+    /// How much work it was, in a unit of its kind's own.
+    #[serde(default = "one")]
+    amount: f64,
+}
+
+/// The amount of work where an older program did not record it.
+fn one() -> f64 {
+    1.0
 }
 
 /// A folder of finished and interrupted stages.
@@ -133,8 +154,22 @@ impl Cache {
             .join(format!("{}-{}", stage.kind(), &key(stage)[..16]))
     }
 
+    /// The folder of all entries.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Whether a stage is finished, and if not why it must run. Reads only.
     pub fn status(&self, stage: &dyn Stage) -> Status {
+        match self.examine(stage) {
+            Status::Finished => Status::Finished,
+            _ if is_locked(&self.folder(stage)) => Status::InProgress,
+            other => other,
+        }
+    }
+
+    /// The same for who holds the entry's lock.
+    fn examine(&self, stage: &dyn Stage) -> Status {
         let folder = self.folder(stage);
         match read_record(&folder) {
             Ok(Some(record)) => match verify(&folder, &record, &key(stage)) {
@@ -167,7 +202,7 @@ impl Cache {
         })?;
         let _lock = self.lock(&folder, stage)?;
         remove_leftovers(&folder)?;
-        match self.status(stage) {
+        match self.examine(stage) {
             Status::Finished if !force => return self.output(stage),
             Status::Finished => clear(&folder)?,
             Status::Damaged(how) => {
@@ -202,6 +237,7 @@ impl Cache {
             settings: stage.settings(),
             files,
             wall_seconds: start.elapsed().as_secs_f64(),
+            amount: stage.amount(),
         };
         write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
         self.output(stage)
@@ -226,6 +262,17 @@ impl Cache {
             .ok()
             .flatten()
             .map(|record| record.wall_seconds)
+    }
+
+    /// Kind, amount of work and seconds of every finished stage of a cache.
+    pub fn measured(root: &Path) -> Vec<(String, f64, f64)> {
+        let Ok(entries) = fs::read_dir(root) else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(|entry| read_record(&entry.ok()?.path()).ok()?)
+            .map(|record| (record.kind, record.amount, record.wall_seconds))
+            .collect()
     }
 
     fn lock(&self, folder: &Path, stage: &dyn Stage) -> Result<File> {
@@ -356,6 +403,11 @@ fn work_files(folder: &Path) -> Result<Vec<String>> {
     walk(folder, "", &mut names).with_context(|| format!("cannot read {}", folder.display()))?;
     names.sort();
     Ok(names)
+}
+
+/// Whether a process holds an entry's lock. The probe is a shared one: two of them do not disturb each other.
+fn is_locked(folder: &Path) -> bool {
+    File::open(folder.join(LOCK)).is_ok_and(|file| file.try_lock_shared().is_err())
 }
 
 fn has_work(folder: &Path) -> bool {
@@ -547,6 +599,23 @@ mod tests {
         fs::write(cache.folder(&stage).join(".partial-x"), b"").unwrap();
         assert_eq!(cache.status(&stage), Status::Missing);
         fs::write(cache.folder(&stage).join("scratch"), b"").unwrap();
+        assert!(matches!(cache.status(&stage), Status::Interrupted(_)));
+    }
+
+    #[test]
+    fn work_in_progress_is_told_from_interrupted_work() {
+        let (_folder, cache) = cache();
+        let runs = Cell::new(0);
+        let stage = Double {
+            input: 5,
+            runs: &runs,
+        };
+        let folder = cache.folder(&stage);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("scratch"), b"").unwrap();
+        let lock = cache.lock(&folder, &stage).unwrap();
+        assert_eq!(cache.status(&stage), Status::InProgress);
+        drop(lock);
         assert!(matches!(cache.status(&stage), Status::Interrupted(_)));
     }
 

@@ -1,12 +1,14 @@
-//! `cargo xtask check`: whether a results folder holds every figure and table, with numbers that can be true.
+//! `cargo xtask check`: whether a results folder holds every figure, table, claim and the report, with numbers that can be true.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::claims::Finding;
 use crate::cli::CheckArgs;
 use crate::figures::select;
-use crate::reproduce::read;
+use crate::report::is_whole;
+use crate::reproduce::{CLAIMS, Claims, REPORT, read};
 use crate::table::{Row, from_csv};
 
 /// Runs the command.
@@ -15,6 +17,63 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         let rows = check(&args.folder, &figure.stem())?;
         println!("{}: figure and table hold, {rows} rows", figure.stem());
     }
+    let verdicts = check_claims(&args.folder)?;
+    println!("{CLAIMS}: {verdicts} claims, verdicts follow from their numbers");
+    let page = read(&args.folder.join(REPORT))?;
+    ensure!(
+        is_whole(&page),
+        "{REPORT} is not a whole page; run `cargo xtask reproduce` again"
+    );
+    println!("{REPORT}: whole");
+    Ok(())
+}
+
+/// Whether every claim is there, and its verdict is the one that its numbers give.
+fn check_claims(folder: &Path) -> Result<usize> {
+    let path = folder.join(CLAIMS);
+    let claims: Claims = serde_json::from_slice(&read(&path)?)
+        .with_context(|| format!("{} is not as this program writes it", path.display()))?;
+    let numbers: Vec<usize> = claims.claims.iter().map(|claim| claim.number).collect();
+    ensure!(
+        numbers == (1..=7).collect::<Vec<_>>(),
+        "{} holds the claims {numbers:?}, not 1 to 7",
+        path.display()
+    );
+    for claim in &claims.claims {
+        check_claim(claim)
+            .with_context(|| format!("{}, claim {}", path.display(), claim.number))?;
+    }
+    Ok(claims.claims.len())
+}
+
+fn check_claim(claim: &Finding) -> Result<()> {
+    for part in &claim.parts {
+        let [low, high] = part.interval;
+        let [wide_low, wide_high] = part.wide_interval;
+        ensure!(
+            wide_low <= low && low <= part.value && part.value <= high && high <= wide_high,
+            "{} is {}, outside its interval [{low}, {high}] within [{wide_low}, {wide_high}]",
+            part.statistic,
+            part.value
+        );
+        ensure!(
+            part.verdict == part.judge(),
+            "{} is said to be {:?}, but its numbers say {:?}",
+            part.statistic,
+            part.verdict,
+            part.judge()
+        );
+    }
+    ensure!(
+        claim.verdict == claim.judge(),
+        "the verdict is {}, but its parts say {}",
+        claim.verdict,
+        claim.judge()
+    );
+    ensure!(
+        claim.parts.is_empty() == claim.reason.is_some(),
+        "either parts or the reason why there are none must be given"
+    );
     Ok(())
 }
 
@@ -23,6 +82,10 @@ fn check(folder: &Path, figure: &str) -> Result<usize> {
     ensure!(
         svg.starts_with(b"<svg") && svg.ends_with(b"</svg>\n"),
         "{figure}.svg is not a whole SVG; draw it again"
+    );
+    ensure!(
+        !String::from_utf8_lossy(&svg).contains(" id=\""),
+        "{figure}.svg names an element by id, which may collide with another figure's on the page of the report"
     );
     let png = read(&folder.join(format!("{figure}.png")))?;
     ensure!(
@@ -111,6 +174,60 @@ mod tests {
             },
         ] {
             assert!(check_row(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn verdicts_that_do_not_follow_are_found() {
+        use crate::claims::{Part, Side, Verdict};
+        let part = Part {
+            statistic: "x".into(),
+            value: 1.5,
+            interval: [1.2, 1.8],
+            wide_interval: [1.1, 1.9],
+            over: "9 runs".into(),
+            wanted: Side::Above,
+            threshold: 1.0,
+            reason: "for the test".into(),
+            verdict: Verdict::Holds,
+        };
+        let claim = Finding {
+            number: 1,
+            title: "T".into(),
+            statement: "S".into(),
+            verdict: Verdict::Holds,
+            reason: None,
+            parts: vec![part.clone()],
+        };
+        check_claim(&claim).unwrap();
+        let with = |part: Part| Finding {
+            parts: vec![part],
+            ..claim.clone()
+        };
+        for bad in [
+            Finding {
+                verdict: Verdict::Undecided,
+                ..claim.clone()
+            },
+            Finding {
+                parts: vec![],
+                verdict: Verdict::Undecided,
+                ..claim.clone()
+            },
+            with(Part {
+                verdict: Verdict::DoesNotHold,
+                ..part.clone()
+            }),
+            with(Part {
+                value: 2.0,
+                ..part.clone()
+            }),
+            with(Part {
+                threshold: 1.3,
+                ..part
+            }),
+        ] {
+            assert!(check_claim(&bad).is_err(), "{bad:?}");
         }
     }
 }

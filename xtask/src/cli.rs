@@ -34,7 +34,7 @@ pub enum Command {
 /// Flags of `cargo xtask reproduce`.
 #[derive(Debug, Args)]
 pub struct ReproduceArgs {
-    /// The figure to make (all when left out)
+    /// The figure to make (all when left out), or `status`: what is finished, in progress and missing
     pub figure: Option<String>,
     /// One panel of the figure, by its letter; its files are named `figN-b`
     #[arg(long, value_name = "LETTER", requires = "figure")]
@@ -54,9 +54,16 @@ pub struct ReproduceArgs {
     /// No progress bars
     #[arg(long)]
     pub quiet: bool,
-    /// List what would run and why, and do nothing
+    /// List what would run, why, and about how long it would take, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Compare with the results of record in results/<profile>: run into --out (a temporary folder when left out), then name
+    /// every number and verdict that differs by more than its tolerance
+    #[arg(long, conflicts_with_all = ["dry_run", "panel"])]
+    pub check: bool,
+    /// Threads of the pool that all work is shared out to; the results do not depend on it [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
     /// Redo finished work
     #[arg(long)]
     pub force: bool,

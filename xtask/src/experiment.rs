@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use mftma_data::{Dataset, Error as DataError, LabelPermutation, Shortage, Subset};
-use mftma_train::{DataIdentity, ImageShape, NetworkSpec, TrainingData};
+use mftma_train::{DataIdentity, ImageShape, NetworkSpec, ParameterRole, TrainingData};
 
 use crate::profile::{DataSettings, Profile};
 
@@ -38,6 +38,48 @@ impl Experiment {
                 width,
             },
         }
+    }
+
+    /// Multiplications and additions of one image's way through the network; for estimates. 0 where it cannot be built.
+    pub fn multiply_adds(&self) -> f64 {
+        let Ok(network) = self.network().build(&mut |_| {}) else {
+            return 0.0;
+        };
+        let positions = |layer: &str| {
+            let info = network.layers().iter().find(|info| info.name == layer);
+            // All but the first extent of a layer's output are places where the same weights are used.
+            info.map_or(1, |info| info.shape.iter().skip(1).product::<usize>())
+        };
+        network
+            .parameters()
+            .iter()
+            .filter(|parameter| {
+                let role = parameter.role();
+                matches!(
+                    role,
+                    ParameterRole::ConvolutionWeight | ParameterRole::LinearWeight
+                )
+            })
+            .map(|weights| {
+                let size: usize = weights.shape().iter().product();
+                (size * positions(weights.layer())) as f64
+            })
+            .sum()
+    }
+
+    /// Features of each layer's output; for estimates. None where the network cannot be built.
+    pub fn features(&self) -> Vec<f64> {
+        let network = self.network().build(&mut |_| {});
+        network.map_or_else(
+            |_| Vec::new(),
+            |network| {
+                network
+                    .layers()
+                    .iter()
+                    .map(|layer| layer.features() as f64)
+                    .collect()
+            },
+        )
     }
 
     /// Which run it is, for people: `vgg16 x16 on glyphs, 50 % permuted, seed 1`.
@@ -206,5 +248,23 @@ mod tests {
         let text = format!("{error:#}");
         assert!(text.contains("cifar100"), "{text}");
         assert!(!text.contains("fetch"), "{text}");
+    }
+
+    #[test]
+    fn multiplications_by_hand() {
+        let mut profile = smoke();
+        profile.network.width = 1;
+        let experiment = Experiments::new(None).get(profile, 1).unwrap();
+        // VGG-11 of width 1 on one channel of 32 x 32: eight 3 x 3 convolutions on sides of 32, 16, 8, 8, 4, 4, 2 and 2,
+        // then 10 classes from 8 x 1 x 1.
+        let by_hand = 9.0
+            * (1.0 * 1024.0
+                + 2.0 * 256.0
+                + (8.0 + 16.0) * 64.0
+                + (32.0 + 64.0) * 16.0
+                + (64.0 + 64.0) * 4.0)
+            + 80.0;
+        assert_eq!(experiment.multiply_adds(), by_hand);
+        assert_eq!(experiment.features()[0], 1024.0);
     }
 }

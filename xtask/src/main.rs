@@ -4,8 +4,11 @@
 
 mod cache;
 mod check;
+mod claims;
 mod cli;
+mod compare;
 mod draw;
+mod estimate;
 mod experiment;
 mod fetch;
 mod figures;
@@ -14,8 +17,11 @@ mod glyphs;
 mod profile;
 mod progress;
 mod provenance;
+mod record;
+mod report;
 mod reproduce;
 mod stages;
+mod status;
 mod table;
 
 use std::process::ExitCode;

@@ -320,11 +320,13 @@ mod tests {
 
     #[test]
     fn schedule_and_initialization_may_be_given() {
-        let text = BUILT_IN[0].1.replace(
+        // The first of several: that of the main training.
+        let text = BUILT_IN[0].1.replacen(
             "momentum =",
             "schedule = { decay = { kind = \"cosine\", epochs = 4 } }\n\
              initialization = { scheme = \"fan-in-uniform\" }\n\
              momentum =",
+            1,
         );
         let training = Profile::parse(&text, "x").unwrap().training;
         assert_eq!(training.schedule.factor(5, 0, 1), 0.0);

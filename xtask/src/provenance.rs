@@ -2,16 +2,17 @@
 
 use std::process::Command;
 
-use mftma_data::DATA_DIR_VARIABLE;
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::figures::Study;
+use crate::record::Provenance;
 
 /// The lock file that this program was built with.
 const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 
-/// Provenance of the figures called `figures`.
-pub fn provenance(study: &Study<'_>, figures: &[String]) -> Value {
+/// Provenance of a study; the figures are the caller's.
+pub fn provenance(study: &Study<'_>) -> Result<Provenance> {
     let runs: Vec<Value> = study
         .runs
         .iter()
@@ -26,25 +27,24 @@ pub fn provenance(study: &Study<'_>, figures: &[String]) -> Value {
             })
         })
         .collect();
-    json!({
-        "profile": study.profile_name,
-        "settings": study.profile,
-        "figures": figures,
-        "runs": runs,
-        "code": {
+    Ok(Provenance {
+        profile: study.profile_name.to_owned(),
+        settings: serde_json::to_value(study.profile)?,
+        runs: runs.into(),
+        code: json!({
             "version": env!("CARGO_PKG_VERSION"),
             "commit": output("git", &["rev-parse", "HEAD"]),
             "uncommitted_changes": output("git", &["status", "--porcelain", "--untracked-files=no"])
                 .map(|text| !text.is_empty()),
             "cargo_lock_blake3": blake3::hash(LOCK_FILE).to_hex().to_string(),
             "compiler": output("rustc", &["--version"]),
-        },
-        "machine": {
+        }),
+        machine: json!({
             "processor": processor(),
             "threads": rayon::current_num_threads(),
             "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        },
-        "data_folder_variable": DATA_DIR_VARIABLE,
+        }),
+        figures: Default::default(),
     })
 }
 

@@ -57,7 +57,8 @@ impl Figure3 {
         Ok(epochs.into_iter().collect())
     }
 
-    fn geometry_stages(run: &Rc<Experiment>, study: &Study<'_>) -> Result<Vec<GeometryStage>> {
+    /// The analyses behind the figure, of one run.
+    pub fn geometry_stages(run: &Rc<Experiment>, study: &Study<'_>) -> Result<Vec<GeometryStage>> {
         let mut stages = Vec::new();
         for epoch in Self::epochs(run, study)? {
             for group in ExampleGroup::ALL {

@@ -152,6 +152,19 @@ impl Stage for TrainStage {
         })?)
     }
 
+    fn amount(&self) -> f64 {
+        let experiment = &self.experiment;
+        let images =
+            experiment.data.dataset().train().len() * experiment.profile.training.max_epochs;
+        // Once forwards, and twice as much for the gradients of activations and parameters.
+        3.0 * images as f64 * experiment.multiply_adds()
+    }
+
+    fn seconds_per_unit(&self) -> Option<f64> {
+        // 1,600 images a second through a VGG-16 of width 16, evaluation included.
+        Some(1.1e-11)
+    }
+
     fn interrupted_at(&self, folder: &Path) -> Option<String> {
         let run = Run::open(&Self::run_folder(folder)).ok()?;
         let epoch = run.history().ok()?.last()?.epoch;

@@ -1,0 +1,83 @@
+//! Claim 2, memorization is late in depth: the capacity of permuted manifolds rises in the final layers only.
+//!
+//! The rise is the ratio of a class's capacity at the end of training to that at initialization (geometric mean over
+//! classes). The final layers are the last quarter, the early ones the first half. *Rises* is a statement about the
+//! final layers' mean; *only* compares every early layer with a share of it.
+
+use mftma_data::ExampleGroup;
+
+use super::inputs::{
+    Accuracy, ClassValue, capacity, contrasts, last_epochs, log_changes, mean_of_final,
+};
+use super::statistics::{End, over_classes};
+use super::{Part, Side};
+
+/// A ratio above this is a rise \[D\].
+const RISE: f64 = 1.1;
+/// An early layer that rises by less than this share of the final layers' rise counts as left out \[D\].
+pub const SHARE: f64 = 0.25;
+const PARTS: usize = 2;
+
+/// The parts of the claim.
+pub fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, String> {
+    let epochs = last_epochs(accuracy, classes)?;
+    let rises = log_changes(classes, ExampleGroup::Permuted, capacity, &epochs)?;
+    let last = mean_of_final(&rises);
+    let until = epochs.describe();
+    Ok(vec![
+        Part::new(
+            format!("Rise of capacity in the final layers, permuted ({until}; ratio)"),
+            over_classes(std::slice::from_ref(&last), End::Least, PARTS)?.map(f64::exp),
+            Side::Above,
+            RISE,
+            "a tenth, as in claim 1",
+        ),
+        Part::new(
+            format!(
+                "Greatest rise in any early layer less a quarter of the final layers' rise, permuted ({until}; difference of logarithms)"
+            ),
+            over_classes(&contrasts(&rises, &last, SHARE), End::Greatest, PARTS)?,
+            Side::Below,
+            0.0,
+            "`only` is read as: no early layer shows a quarter of what the final layers show; a fixed size would call any large \
+             memorization a failure for its faint trace in early layers",
+        ),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Verdict;
+    use crate::claims::synthetic::{Law, accuracy, classes, verdict, without_memorization};
+
+    /// Capacity of permuted manifolds grows by `early` in the first half of the eight layers and by `last` beyond.
+    fn law(early: f64, last: f64, noise: f64) -> Law {
+        Law::new(noise, move |_, epoch, layer| {
+            let rise = if layer <= 4 { early } else { last };
+            [0.1 * if epoch == 60 { rise } else { 1.0 }, 1.0, 20.0]
+        })
+    }
+
+    #[test]
+    fn it_holds_where_only_final_layers_memorize() {
+        let found = parts(&accuracy(), &classes(&law(1.02, 3.0, 0.1)));
+        assert_eq!(verdict(found), Verdict::Holds);
+    }
+
+    #[test]
+    fn it_fails_where_memorization_is_everywhere_or_nowhere() {
+        let found = parts(&accuracy(), &classes(&law(2.5, 3.0, 0.1)));
+        assert_eq!(verdict(found), Verdict::DoesNotHold);
+        let found = parts(&accuracy(), &classes(&law(1.0, 1.0, 0.05)));
+        assert_eq!(verdict(found), Verdict::DoesNotHold);
+    }
+
+    #[test]
+    fn it_is_open_where_classes_differ_too_much_or_nothing_was_memorized() {
+        let found = parts(&accuracy(), &classes(&law(1.02, 1.3, 1.5)));
+        assert_eq!(verdict(found), Verdict::Undecided);
+        let error = parts(&without_memorization(), &classes(&law(1.0, 3.0, 0.1))).unwrap_err();
+        assert!(error.contains("permuted labels"), "{error}");
+    }
+}
