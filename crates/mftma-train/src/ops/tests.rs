@@ -1,9 +1,10 @@
-//! Operators on the tape against PyTorch and against finite differences.
+//! Operators on the tape against PyTorch, plain loops and finite differences.
 
 use std::path::Path;
 
 use dfdx::prelude::{Backward, ConstDim, Cpu, HasShape, Shape};
 use ndarray::{Array2, Array4, ArrayView4};
+use proptest::prelude::*;
 use safetensors::SafeTensors;
 
 use super::value::{TapeGradients, collect};
@@ -65,19 +66,18 @@ fn send_back<S: Shape>(output: Value<S, Tape>, gradient: ArrayView4<'_, f32>) ->
     back_propagate(output, &gradient).unwrap()
 }
 
+/// The elements of a value of any shape, one row per example.
+fn elements<S: Shape, T>(value: &Value<S, T>) -> Array2<f32> {
+    let sizes: Vec<usize> = value.shape().concrete().into_iter().collect();
+    let pixels = sizes[2..].iter().product();
+    rows(value.data().lanes(), sizes[0], sizes[1], pixels)
+}
+
 /// The gradient that came back to `value`.
-fn returned<H: ConstDim, W: ConstDim>(
-    gradients: &mut TapeGradients,
-    value: &Value<Maps<H, W>>,
-) -> Array2<f32> {
-    let buffer = collect(
-        gradients,
-        value.node(),
-        value.data().pool(),
-        value.data().len(),
-    )
-    .unwrap();
-    Value::new(*value.shape(), buffer).to_array()
+fn returned<S: Shape>(gradients: &mut TapeGradients, value: &Value<S>) -> Array2<f32> {
+    let (pool, len) = (value.data().pool(), value.data().len());
+    let buffer = collect(gradients, value.node(), pool, len).unwrap();
+    elements(&Value::new(*value.shape(), buffer))
 }
 
 /// Runs a one-input operator of the reference file and compares output and input gradient.
@@ -194,9 +194,7 @@ fn pooling_agrees_with_pytorch() {
         .unwrap()
     });
     check::<Const<8>, Const<8>, Const<1>, Const<1>>(&reference, "global", |x| {
-        let (x, tape) = global_average_pool(x).unwrap().split();
-        let (batch, features) = *x.shape();
-        x.reshaped((batch, features, Const, Const)).with_tape(tape)
+        as_maps(global_average_pool(x).unwrap())
     });
 }
 
@@ -270,14 +268,22 @@ fn residual_addition_agrees_with_pytorch() {
     );
 }
 
+fn maps<H: ConstDim>(images: &Array4<f32>) -> Value<Maps<H, H>> {
+    let value = Workspace::default().images(images.view()).unwrap();
+    value.track(true)
+}
+
 fn features(rows: &Array2<f32>) -> Value<Features> {
     let (batch, count) = rows.dim();
-    let maps = rows
-        .clone()
-        .into_shape_with_order((batch, count, 1, 1))
-        .unwrap();
-    let value: Value<Maps<Const<1>, Const<1>>> = Workspace::default().images(maps.view()).unwrap();
-    value.track(true).reshaped((batch, count))
+    let images = rows.clone().into_shape_with_order([batch, count, 1, 1]);
+    maps::<Const<1>>(&images.unwrap()).reshaped((batch, count))
+}
+
+/// Features as maps of one pixel.
+fn as_maps<T>(features: Value<Features, T>) -> Value<Maps<Const<1>, Const<1>>, T> {
+    let (value, tape) = features.split();
+    let (batch, count) = *value.shape();
+    value.reshaped((batch, count, Const, Const)).with_tape(tape)
 }
 
 #[test]
@@ -310,14 +316,9 @@ fn linear_layer_agrees_with_pytorch() {
             1e-4,
         );
     }
-    let (batch, count) = *x.shape();
-    let back = returned(
-        &mut gradients,
-        &x.reshaped((batch, count, Const::<1>, Const::<1>)),
-    );
     close(
         "linear, input",
-        back,
+        returned(&mut gradients, &x),
         &reference.get("linear.input.gradient").1,
         1e-4,
     );
@@ -336,10 +337,7 @@ fn cross_entropy_agrees_with_pytorch() {
         1e-6,
     );
     let mut gradients = result.loss.backward();
-    let back = returned(
-        &mut gradients,
-        &x.reshaped((shape[0], shape[1], Const::<1>, Const::<1>)),
-    );
+    let back = returned(&mut gradients, &x);
     close("scores", back, &reference.get("loss.gradient").1, 1e-6);
 }
 
@@ -442,4 +440,340 @@ fn operands_that_do_not_fit_are_refused() {
             .to_string()
             .contains("label 3 at position 1")
     );
+}
+
+/// `count` numbers from about -2 to 2, apart from each other and from 0 by at least `4 / count`, in a fixed disorder.
+fn apart(count: usize) -> Vec<f32> {
+    // A step that has no factor in common with the count visits every number once.
+    let gcd = |mut a: usize, mut b: usize| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let step = (count / 3 + 1..)
+        .find(|step| gcd(*step, count) == 1)
+        .unwrap();
+    let number = |i: usize| (i * step % count) as f32 - count as f32 / 2.0 + 0.25;
+    (0..count).map(|i| 4.0 * number(i) / count as f32).collect()
+}
+
+fn spread(shape: [usize; 4]) -> Array4<f32> {
+    Array4::from_shape_vec(shape, apart(shape.iter().product())).unwrap()
+}
+
+/// A parameter of any shape with the values of `array`.
+fn holding(role: ParameterRole, shape: &[usize], array: &Array4<f32>) -> Parameter {
+    let mut parameter = Parameter::new("p", "x", role, shape.to_vec());
+    parameter
+        .values_mut()
+        .copy_from_slice(array.as_slice().unwrap());
+    parameter
+}
+
+/// `Σ output · weights` with fixed weights, and its gradient for each operand.
+type Measured = (f64, Vec<Vec<f32>>);
+
+fn measure<S: Shape, I: Shape>(
+    output: Value<S, Tape>,
+    values: &[&Value<I>],
+    parameters: &[&Parameter],
+) -> Measured {
+    let found = elements(&output);
+    let mut index = 0;
+    let weights = Array2::from_shape_simple_fn(found.dim(), || {
+        index += 1;
+        (index * index % 101) as f32 / 50.0 - 1.0
+    });
+    let sizes: Vec<usize> = output.shape().concrete().into_iter().collect();
+    let side = |axis: usize| sizes.get(axis).copied().unwrap_or(1);
+    let shape = [sizes[0], sizes[1], side(2), side(3)];
+    let sum = (found.iter().zip(&weights))
+        .map(|(y, w)| f64::from(*y) * f64::from(*w))
+        .sum();
+    let weights = weights.into_shape_with_order(shape).unwrap();
+    let mut gradients = send_back(output, weights.view());
+    let mut all: Vec<Vec<f32>> = values
+        .iter()
+        .map(|value| returned(&mut gradients, value).into_iter().collect())
+        .collect();
+    all.extend(
+        parameters
+            .iter()
+            .map(|p| collect_parameter(&mut gradients, p).unwrap()),
+    );
+    (sum, all)
+}
+
+/// The gradient of every number in every operand against a central difference. The operands' numbers are apart by more than the step,
+/// so that no rectifier or maximum changes its mind.
+fn check_differences(
+    name: &str,
+    operands: Vec<Array4<f32>>,
+    operator: impl Fn(&[Array4<f32>]) -> Measured,
+) {
+    let (_, gradients) = operator(&operands);
+    assert_eq!(gradients.len(), operands.len(), "{name}");
+    for (which, gradient) in gradients.iter().enumerate() {
+        assert_eq!(
+            gradient.len(),
+            operands[which].len(),
+            "{name}, operand {which}"
+        );
+        let scale = gradient.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+        assert!(scale > 0.0, "{name}: operand {which} has no gradient");
+        let step = 0.8 / operands[which].len().max(100) as f32;
+        for (index, gradient) in gradient.iter().enumerate() {
+            let at = |sign: f32| {
+                let mut moved = operands.clone();
+                let value = &mut moved[which].as_slice_mut().unwrap()[index];
+                *value += sign * step;
+                (f64::from(*value), operator(&moved).0)
+            };
+            let ((right, above), (left, below)) = (at(1.0), at(-1.0));
+            let slope = (above - below) / (right - left);
+            assert!(
+                (slope - f64::from(*gradient)).abs() < 0.02 * f64::from(scale),
+                "{name}, operand {which}, number {index}: {slope} by differences, {gradient} by the tape"
+            );
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_differences() {
+    use ParameterRole::*;
+    let tape = Tape::default;
+    type Four = Const<4>;
+    type Two = Const<2>;
+    // A few examples, and more than a block of them.
+    for batch in [3, 33] {
+        for (kernel, stride, padding) in [(3, 2, 1), (2, 2, 0), (1, 2, 0)] {
+            let window = Window {
+                kernel,
+                stride,
+                padding,
+            };
+            let shape = [3, 2, kernel, kernel];
+            let operands = vec![
+                spread([batch, 2, 4, 4]),
+                spread(shape),
+                spread([1, 1, 1, 3]),
+            ];
+            check_differences("convolution", operands, |o| {
+                let x = maps::<Four>(&o[0]);
+                let (w, b) = (
+                    holding(ConvolutionWeight, &shape, &o[1]),
+                    holding(Bias, &[3], &o[2]),
+                );
+                let y: Value<Maps<Two, Two>, Tape> =
+                    convolution(x.again().with_tape(tape()), &w, Some(&b), window).unwrap();
+                measure(y, &[&x], &[&w, &b])
+            });
+        }
+        let operands = vec![
+            spread([batch, 5, 1, 1]),
+            spread([1, 1, 3, 5]),
+            spread([1, 1, 1, 3]),
+        ];
+        check_differences("linear", operands, |o| {
+            let x = maps::<Const<1>>(&o[0]).reshaped((batch, 5));
+            let (w, b) = (
+                holding(LinearWeight, &[3, 5], &o[1]),
+                holding(Bias, &[3], &o[2]),
+            );
+            let y = linear(x.again().with_tape(tape()), &w, Some(&b)).unwrap();
+            measure(y, &[&x], &[&w, &b])
+        });
+        let images = || vec![spread([batch, 2, 4, 4])];
+        let window = Window {
+            kernel: 3,
+            stride: 2,
+            padding: 1,
+        };
+        check_differences("maximum", images(), |o| {
+            let x = maps::<Four>(&o[0]);
+            let y: Value<Maps<Two, Two>, Tape> =
+                max_pool(x.again().with_tape(tape()), window).unwrap();
+            measure(y, &[&x], &[])
+        });
+        check_differences("average", images(), |o| {
+            let x = maps::<Four>(&o[0]);
+            let y: Value<Maps<Two, Two>, Tape> =
+                average_pool(x.again().with_tape(tape()), window).unwrap();
+            measure(y, &[&x], &[])
+        });
+        check_differences("global average", images(), |o| {
+            let x = maps::<Four>(&o[0]);
+            measure(
+                global_average_pool(x.again().with_tape(tape())).unwrap(),
+                &[&x],
+                &[],
+            )
+        });
+        check_differences("flatten", images(), |o| {
+            let x = maps::<Four>(&o[0]);
+            measure(flatten(x.again().with_tape(tape())).unwrap(), &[&x], &[])
+        });
+        check_differences("rectifier", vec![spread([batch, 7, 1, 1])], |o| {
+            let x = maps::<Const<1>>(&o[0]).reshaped((batch, 7));
+            measure(relu(x.again().with_tape(tape())).unwrap(), &[&x], &[])
+        });
+        check_differences("cross-entropy", vec![spread([batch, 4, 1, 1])], |o| {
+            let x = maps::<Const<1>>(&o[0]).reshaped((batch, 4));
+            let labels: Vec<u16> = (0..batch as u16).map(|i| i * 7 % 4).collect();
+            let result = cross_entropy(x.again().with_tape(tape()), &labels).unwrap();
+            let mut gradients = result.loss.backward();
+            let gradient = returned(&mut gradients, &x);
+            (result.mean, vec![gradient.into_iter().collect()])
+        });
+        for rectifier in [Rectifier::None, Rectifier::Relu] {
+            // Two terms whose sums are apart too: one has numbers of half the size on a grid of half the step.
+            let halves = spread([batch, 2, 4, 4]).mapv(|v| v / 2.0);
+            check_differences("residual sum", vec![halves.clone(), halves], |o| {
+                let (a, b) = (maps::<Four>(&o[0]), maps::<Four>(&o[1]));
+                let (x, y) = (a.again().with_tape(tape()), b.again().with_tape(tape()));
+                measure(residual_sum(x, y, rectifier).unwrap(), &[&a, &b], &[])
+            });
+            for (pooled, running) in [(false, false), (false, true), (true, false), (true, true)] {
+                let gamma = Array4::from_shape_vec([1, 1, 1, 2], vec![1.5, -0.7]).unwrap();
+                let beta = Array4::from_shape_vec([1, 1, 1, 2], vec![0.3, -0.1]).unwrap();
+                // A gap about the mean, where the rectifier changes its mind.
+                let x = spread([batch, 2, 4, 4]).mapv(|v| v + v.signum() / 2.0);
+                let operands = vec![x, gamma, beta];
+                check_differences(
+                    &format!("normalisation, {rectifier:?}, pooled {pooled}, running {running}"),
+                    operands,
+                    |o| {
+                        let x = maps::<Four>(&o[0]);
+                        let (scale, shift) =
+                            (holding(Scale, &[2], &o[1]), holding(Shift, &[2], &o[2]));
+                        let norm = Some(BatchNorm {
+                            scale: &scale,
+                            shift: &shift,
+                            constants: running.then_some((&[0.1, -0.1], &[0.8, 1.7])),
+                        });
+                        let input = x.again().with_tape(tape());
+                        if pooled {
+                            let y = respond_pooled(input, norm, rectifier).unwrap().0;
+                            measure(y, &[&x], &[&scale, &shift])
+                        } else {
+                            let y = respond(input, norm, rectifier).unwrap().0;
+                            measure(y, &[&x], &[&scale, &shift])
+                        }
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Numbers from -1 to 1 in any order.
+fn numbers(count: usize) -> impl Strategy<Value = Vec<f32>> {
+    proptest::collection::vec(-1.0f32..1.0, count)
+}
+
+fn near(found: &Array2<f32>, wanted: impl Fn(usize, usize) -> f64) -> Result<(), TestCaseError> {
+    for ((n, i), found) in found.indexed_iter() {
+        let wanted = wanted(n, i);
+        prop_assert!(
+            (f64::from(*found) - wanted).abs() < 1e-4,
+            "example {n}, feature {i}: {found}, plain loops {wanted}"
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn linear_layer_is_the_plain_sum(
+        (x, w, b, [batch, inputs, outputs]) in (1usize..70, 1usize..20, 1usize..20).prop_flat_map(|(n, i, o)| {
+            (numbers(n * i), numbers(o * i), numbers(o), Just([n, i, o]))
+        }),
+    ) {
+        let rows = Array2::from_shape_vec((batch, inputs), x.clone()).unwrap();
+        let mut weight = Parameter::new("l", "w", ParameterRole::LinearWeight, vec![outputs, inputs]);
+        weight.values_mut().copy_from_slice(&w);
+        let mut bias = Parameter::new("l", "b", ParameterRole::Bias, vec![outputs]);
+        bias.values_mut().copy_from_slice(&b);
+        let found = linear(features(&rows), &weight, Some(&bias)).unwrap().to_array();
+        prop_assert_eq!(found.dim(), (batch, outputs));
+        near(&found, |n, o| {
+            let terms = (0..inputs).map(|i| f64::from(x[n * inputs + i]) * f64::from(w[o * inputs + i]));
+            f64::from(b[o]) + terms.sum::<f64>()
+        })?;
+    }
+
+    #[test]
+    fn maps_are_added_averaged_and_flattened(
+        (a, b, batch, channels) in (1usize..70, 1usize..6).prop_flat_map(|(n, c)| {
+            (numbers(n * c * 16), numbers(n * c * 16), Just(n), Just(c))
+        }),
+        rectified: bool,
+    ) {
+        let images = |values: &[f32]| Array4::from_shape_vec([batch, channels, 4, 4], values.to_vec()).unwrap();
+        let (x, y) = (maps::<Const<4>>(&images(&a)), maps::<Const<4>>(&images(&b)));
+        let at = |values: &[f32], n: usize, i: usize| f64::from(values[n * channels * 16 + i]);
+        near(&flatten(x.again()).unwrap().to_array(), |n, i| at(&a, n, i))?;
+        near(&global_average_pool(x.again()).unwrap().to_array(), |n, c| {
+            (0..16).map(|pixel| at(&a, n, c * 16 + pixel)).sum::<f64>() / 16.0
+        })?;
+        let rectifier = if rectified { Rectifier::Relu } else { Rectifier::None };
+        let floor = if rectified { 0.0 } else { f64::NEG_INFINITY };
+        let sum = residual_sum(x, y, rectifier).unwrap();
+        near(&sum.to_array(), |n, i| (at(&a, n, i) + at(&b, n, i)).max(floor))?;
+    }
+
+    #[test]
+    fn batch_normalisation_is_the_plain_formula(
+        (x, gamma, beta, batch, channels) in (2usize..70, 1usize..6).prop_flat_map(|(n, c)| {
+            (numbers(n * c * 4), numbers(c), numbers(c), Just(n), Just(c))
+        }),
+    ) {
+        let images = Array4::from_shape_vec([batch, channels, 2, 2], x.clone()).unwrap();
+        let parameter = |role, values: &[f32]| {
+            let mut parameter = Parameter::new("n", "p", role, vec![channels]);
+            parameter.values_mut().copy_from_slice(values);
+            parameter
+        };
+        let (scale, shift) = (parameter(ParameterRole::Scale, &gamma), parameter(ParameterRole::Shift, &beta));
+        let norm = Some(BatchNorm { scale: &scale, shift: &shift, constants: None });
+        let (y, moments) = respond(maps::<Const<2>>(&images), norm, Rectifier::Relu).unwrap();
+        let moments = moments.unwrap();
+        let count = (4 * batch) as f64;
+        let plane = |c: usize| images.index_axis(ndarray::Axis(1), c).mapv(f64::from);
+        let mean = |c: usize| plane(c).sum() / count;
+        let variance = |c: usize| plane(c).mapv(|v| (v - mean(c)).powi(2)).sum() / count;
+        for c in 0..channels {
+            prop_assert!((f64::from(moments.mean[c]) - mean(c)).abs() < 1e-5);
+            let unbiased = variance(c) * count / (count - 1.0);
+            prop_assert!((f64::from(moments.variance[c]) - unbiased).abs() < 1e-5);
+        }
+        near(&y.to_array(), |n, i| {
+            let c = i / 4;
+            let x = f64::from(x[n * channels * 4 + i]);
+            let normalised = (x - mean(c)) / (variance(c) + 1e-5).sqrt();
+            (f64::from(gamma[c]) * normalised + f64::from(beta[c])).max(0.0)
+        })?;
+    }
+
+    #[test]
+    fn cross_entropy_is_the_plain_formula(
+        (scores, labels, classes) in (1usize..70, 1usize..12).prop_flat_map(|(n, c)| {
+            (numbers(n * c), proptest::collection::vec(0..c as u16, n), Just(c))
+        }),
+        size in prop_oneof![Just(1.0f32), Just(100.0)],
+    ) {
+        let rows = Array2::from_shape_vec((labels.len(), classes), scores).unwrap() * size;
+        let result = cross_entropy(features(&rows), &labels).unwrap();
+        let losses = rows.rows().into_iter().zip(&labels).map(|(row, label)| {
+            let total: f64 = row.iter().map(|s| f64::from(*s).exp()).sum();
+            total.ln() - f64::from(row[usize::from(*label)])
+        });
+        let mean = losses.sum::<f64>() / labels.len() as f64;
+        prop_assert!((result.mean - mean).abs() < 1e-5 * (1.0 + mean));
+        prop_assert_eq!(result.logits, rows);
+    }
 }
