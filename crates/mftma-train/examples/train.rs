@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use mftma_train::{Profile, Progress, Trainer};
+use mftma_train::{Profile, Progress, Run, Trainer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,33 +28,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         trainer.disk_budget() as f64 / 1e6
     );
     let start = Instant::now();
-    let mut total = 0;
     let trained = trainer.run(&mut |progress| {
-        match progress {
-            Progress::EpochFinished { metrics, .. } => {
-                let groups: Vec<String> = metrics
-                    .groups
-                    .iter()
-                    .map(|(group, score)| format!("{group} {:.1}", 100.0 * score.accuracy()))
-                    .collect();
-                println!(
-                    "epoch {:3}  loss {:.3}  training {:.2} %  {}  {:.0} s",
-                    metrics.epoch,
-                    metrics.batch_loss.unwrap_or(f64::NAN),
-                    100.0 * metrics.training_accuracy,
-                    groups.join("  "),
-                    start.elapsed().as_secs_f64(),
-                );
-            }
-            Progress::Saved { total_bytes, .. } => total = total_bytes,
-            _ => {}
+        if let Progress::EpochFinished { metrics, .. } = progress {
+            let groups: Vec<String> = metrics
+                .groups
+                .iter()
+                .map(|(group, score)| format!("{group} {:.1}", 100.0 * score.accuracy()))
+                .collect();
+            println!(
+                "epoch {:3}  loss {:.3}  training {:.2} %  {}  {:.0} s",
+                metrics.epoch,
+                metrics.batch_loss.unwrap_or(f64::NAN),
+                100.0 * metrics.training_accuracy,
+                groups.join("  "),
+                start.elapsed().as_secs_f64(),
+            );
         }
         ControlFlow::Continue(())
     })?;
     println!(
         "stopped: {:?}; {:.1} MB on disk",
         trained.stopped,
-        total as f64 / 1e6
+        Run::open(Path::new(folder))?.disk_use()? as f64 / 1e6
     );
     Ok(())
 }
