@@ -5,8 +5,18 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::{Cache, Stage};
 
-/// Seconds per unit of work, by kind of stage.
-pub struct Rates(BTreeMap<String, f64>);
+/// Finished stages further than this factor from a stage in their amount of work say little about it \[D\]: small ones are
+/// mostly overhead.
+const COMPARABLE: f64 = 30.0;
+
+/// Finished stages, by kind: amount of work and seconds of each.
+type Finished = BTreeMap<String, Vec<(f64, f64)>>;
+
+/// What finished stages took: those of a cache, and those of the results folders beside it.
+pub struct Rates {
+    here: Finished,
+    beside: Finished,
+}
 
 /// An estimate for one stage.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,27 +30,44 @@ pub enum Cost {
 }
 
 impl Rates {
-    /// The median rates of the finished stages in `cache`; for kinds that it does not hold, of the caches of the
-    /// results folders beside it.
+    /// The finished stages in `cache` and in the caches of the results folders beside it.
     pub fn of(cache: &Cache) -> Self {
-        let mut rates = medians(cache.root());
+        let mut beside = Finished::new();
         for other in caches_beside(cache.root()) {
-            for (kind, rate) in medians(&other) {
-                rates.entry(kind).or_insert(rate);
+            for (kind, mut stages) in finished(&other) {
+                beside.entry(kind).or_default().append(&mut stages);
             }
         }
-        Self(rates)
-    }
-
-    /// What a stage will cost.
-    pub fn cost(&self, stage: &dyn Stage) -> Cost {
-        let work = stage.amount();
-        match (self.0.get(stage.kind()), stage.seconds_per_unit()) {
-            (Some(rate), _) => Cost::Measured(rate * work),
-            (None, Some(rate)) => Cost::Stated(rate * work),
-            (None, None) => Cost::Unknown,
+        Self {
+            here: finished(cache.root()),
+            beside,
         }
     }
+
+    /// What a stage will cost: its work at the median rate of comparable finished stages of its kind, else at its stated rate.
+    pub fn cost(&self, stage: &dyn Stage) -> Cost {
+        let work = stage.amount();
+        let measured = |stages: &Finished| median_rate(stages.get(stage.kind())?, work);
+        if let Some(rate) = measured(&self.here).or_else(|| measured(&self.beside)) {
+            return Cost::Measured(rate * work);
+        }
+        match stage.seconds_per_unit() {
+            Some(rate) => Cost::Stated(rate * work),
+            None => Cost::Unknown,
+        }
+    }
+}
+
+/// Seconds per unit of work, of stages whose work is comparable.
+fn median_rate(stages: &[(f64, f64)], work: f64) -> Option<f64> {
+    let comparable = |amount: f64| amount * COMPARABLE >= work && amount <= work * COMPARABLE;
+    let mut rates: Vec<f64> = stages
+        .iter()
+        .filter(|(amount, _)| *amount > 0.0 && comparable(*amount))
+        .map(|(amount, seconds)| seconds / amount)
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    rates.get(rates.len() / 2).copied()
 }
 
 /// `results/*/cache` beside `results/<profile>/cache`, in order of their names.
@@ -60,21 +87,12 @@ fn caches_beside(cache: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// For each kind, the median of seconds per unit.
-fn medians(cache: &Path) -> BTreeMap<String, f64> {
-    let mut rates: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+fn finished(cache: &Path) -> Finished {
+    let mut stages = Finished::new();
     for (kind, amount, seconds) in Cache::measured(cache) {
-        if amount > 0.0 {
-            rates.entry(kind).or_default().push(seconds / amount);
-        }
+        stages.entry(kind).or_default().push((amount, seconds));
     }
-    rates
-        .into_iter()
-        .map(|(kind, mut rates)| {
-            rates.sort_by(f64::total_cmp);
-            (kind, rates[rates.len() / 2])
-        })
-        .collect()
+    stages
 }
 
 /// The sum of several estimates.
@@ -177,10 +195,13 @@ mod tests {
         here.ensure::<Value>(&Job(3.0, None), false).unwrap();
         // From this cache, and from one beside it.
         for cache in [&here, &cache("beside")] {
-            let Cost::Measured(seconds) = Rates::of(cache).cost(&Job(300.0, Some(2.0))) else {
+            let rates = Rates::of(cache);
+            let Cost::Measured(seconds) = rates.cost(&Job(30.0, Some(2.0))) else {
                 panic!("not measured");
             };
-            assert!(seconds >= 3.0, "{seconds}");
+            assert!(seconds >= 0.3, "{seconds}");
+            // A hundred times the work is another matter.
+            assert_eq!(rates.cost(&Job(300.0, Some(2.0))), Cost::Stated(600.0));
         }
     }
 

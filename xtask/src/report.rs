@@ -1,9 +1,12 @@
 //! `report.html`: claims, figures, settings and provenance on one page that needs nothing else.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use crate::claims::{Finding, Part, RULE, Side, Verdict};
+use crate::draw::FONTS;
 use crate::record::{Provenance, Timings, duration, size};
 
 /// The style, embedded in the page.
@@ -49,7 +52,7 @@ pub fn html(report: &Report<'_>) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "Memorization and manifold geometry: " (profile) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(fonts())) (PreEscaped(STYLE)) }
             }
             body {
                 header {
@@ -73,6 +76,19 @@ pub fn html(report: &Report<'_>) -> String {
         }
     }
     .into_string()
+}
+
+/// The font of the figures, embedded: their texts were measured in it and would stick out in another.
+fn fonts() -> String {
+    let forms = ["font-weight:400", "font-weight:600", "font-style:italic"];
+    FONTS
+        .iter()
+        .zip(forms)
+        .map(|(font, form)| {
+            let data = BASE64_STANDARD.encode(font);
+            format!("@font-face{{font-family:Inter;{form};src:url(data:font/otf;base64,{data})}}\n")
+        })
+        .collect()
 }
 
 /// Verdicts at a glance, then every part of every claim.
@@ -238,7 +254,7 @@ fn shown(figure: &Shown, report: &Report<'_>) -> Markup {
 }
 
 /// `Figure 3` for `fig3`, `Figure S4` for `s4`.
-fn label(name: &str) -> String {
+pub fn label(name: &str) -> String {
     match name.strip_prefix("fig") {
         Some(number) => format!("Figure {number}"),
         None => format!("Figure {}", name.to_uppercase()),
@@ -438,9 +454,11 @@ mod tests {
         assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
         assert!(page.contains("Title 1 &lt;&amp;&gt;") && page.contains("a &lt; b"));
         assert!(page.contains("<svg></svg>"));
-        for outside in ["http://", "https://", "src=", "@import", "url("] {
+        for outside in ["http://", "https://", "src=", "@import"] {
             assert!(!page.contains(outside), "{outside}");
         }
+        let embedded = page.matches("url(data:font/otf;base64,").count();
+        assert_eq!((page.matches("url(").count(), embedded), (3, 3));
         assert!(is_whole(page.as_bytes()));
         assert!(!is_whole(&page.as_bytes()[..page.len() - 1]));
     }

@@ -199,7 +199,7 @@ fn write(study: &Study<'_>, figures: &[Selection], out: &Path) -> Result<Vec<Pat
     let table = |name: &str| {
         made.get(name)
             .map(|made| made.table.as_slice())
-            .ok_or_else(|| format!("{name} was not made with these settings"))
+            .ok_or_else(|| format!("{} was not made with these settings", report::label(name)))
     };
     let findings = claims::check(&Inputs::of(study, table));
     let claims = Claims {

@@ -16,4 +16,4 @@ pub use panel::{Band, Panel, colour_bar, footnote};
 pub use png::clipped_texts;
 pub use png::to_png;
 pub use scale::nice_ticks;
-pub use text::Weight;
+pub use text::{FONTS, Weight};
