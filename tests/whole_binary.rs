@@ -355,6 +355,9 @@ fn the_status_tells_finished_running_and_missing_work() {
     assert!(text.contains(" 0 in progress"), "{text}");
 }
 
+/// A way to damage a file, and its name.
+type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn damaged_work_is_found_and_made_again() {
     let place = Place::new();
@@ -379,7 +382,7 @@ fn damaged_work_is_found_and_made_again() {
     };
     let empty = |path: &Path| fs::write(path, b"").unwrap();
     let remove = |path: &Path| fs::remove_file(path).unwrap();
-    let damages: [(&str, &dyn Fn(&Path)); 4] = [
+    let damages: [Damage; 4] = [
         ("cut", &truncate),
         ("flipped", &flip),
         ("emptied", &empty),

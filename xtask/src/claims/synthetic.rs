@@ -118,7 +118,11 @@ pub fn gradients(
         let run = random();
         for layer_index in 0..8 {
             for step in [0, 10] {
-                for condition in ["raw", "class means removed"] {
+                for condition in [
+                    "raw",
+                    "raw, uniform softmax",
+                    "class means removed, uniform softmax",
+                ] {
                     for group in ["all", "unpermuted", "permuted"] {
                         // One draw for the run and layers' own, opposite in both halves and in both groups.
                         let sign = if layer_index < 4 || group == "permuted" {
