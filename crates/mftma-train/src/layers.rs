@@ -308,6 +308,25 @@ pub trait Arrays {
     fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>);
 }
 
+/// Implements [`Arrays`] by visiting fields in order: single layers, then collections of layers, then single ones.
+macro_rules! visit_fields {
+    ([$($generics:tt)*] $type:ty: one($($one:tt),*) many($($many:tt),*) then($($last:tt),*)) => {
+        impl<$($generics)*> $crate::layers::Arrays for $type {
+            fn arrays<'a>(&'a self, out: &mut Vec<&'a $crate::ops::Parameter>) {
+                $(self.$one.arrays(out);)*
+                $(self.$many.iter().for_each(|layer| layer.arrays(out));)*
+                $(self.$last.arrays(out);)*
+            }
+            fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut $crate::ops::Parameter>) {
+                $(self.$one.arrays_mut(out);)*
+                $(self.$many.iter_mut().for_each(|layer| layer.arrays_mut(out));)*
+                $(self.$last.arrays_mut(out);)*
+            }
+        }
+    };
+}
+pub(crate) use visit_fields;
+
 /// Convolution with a `K`×`K` kernel (`K` odd), stride `S` and padding `(K − 1) / 2`, so that `S` divides the side exactly;
 /// with batch normalisation where the network has it, and a bias where not.
 #[derive(Clone, Debug)]
@@ -389,14 +408,7 @@ pub type Strided<H, const S: usize, T> =
 /// Maps of half the side.
 pub type Pooled<H, T> = Value<Maps<<H as Halve>::Half, <H as Halve>::Half>, T>;
 
-impl<const K: usize, const S: usize> Arrays for Convolution<K, S> {
-    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
-        self.0.arrays(out);
-    }
-    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
-        self.0.arrays_mut(out);
-    }
-}
+visit_fields!([const K: usize, const S: usize] Convolution<K, S>: one(0) many() then());
 
 /// Linear layer; hidden ones have batch normalisation where the network has it.
 #[derive(Clone, Debug)]
@@ -447,14 +459,7 @@ impl Linear {
     }
 }
 
-impl Arrays for Linear {
-    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
-        self.0.arrays(out);
-    }
-    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
-        self.0.arrays_mut(out);
-    }
-}
+visit_fields!([] Linear: one(0) many() then());
 
 /// Two 3×3 convolutions beside an identity: `relu(x + b(relu(a(x))))`.
 #[derive(Clone, Debug)]
@@ -494,16 +499,7 @@ impl Residual {
     }
 }
 
-impl Arrays for Residual {
-    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
-        self.a.arrays(out);
-        self.b.arrays(out);
-    }
-    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
-        self.a.arrays_mut(out);
-        self.b.arrays_mut(out);
-    }
-}
+visit_fields!([] Residual: one(a, b) many() then());
 
 /// As [`Residual`], with stride `S`, more channels, and a 1×1 convolution in place of the identity.
 #[derive(Clone, Debug)]
@@ -549,34 +545,4 @@ impl<const S: usize> Projection<S> {
     }
 }
 
-impl<const S: usize> Arrays for Projection<S> {
-    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
-        self.a.arrays(out);
-        self.b.arrays(out);
-        self.shortcut.arrays(out);
-    }
-    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
-        self.a.arrays_mut(out);
-        self.b.arrays_mut(out);
-        self.shortcut.arrays_mut(out);
-    }
-}
-
-/// Implements [`Arrays`] by visiting fields in order; a field is a layer, or anything that iterates over layers.
-macro_rules! visit_fields {
-    ($type:ident<$side:ident>: one $($one:ident),*; many $($many:ident),*; then $($last:ident),*) => {
-        impl<$side> $crate::layers::Arrays for $type<$side> {
-            fn arrays<'a>(&'a self, out: &mut Vec<&'a $crate::ops::Parameter>) {
-                $(self.$one.arrays(out);)*
-                $(self.$many.iter().for_each(|layer| layer.arrays(out));)*
-                $(self.$last.arrays(out);)*
-            }
-            fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut $crate::ops::Parameter>) {
-                $(self.$one.arrays_mut(out);)*
-                $(self.$many.iter_mut().for_each(|layer| layer.arrays_mut(out));)*
-                $(self.$last.arrays_mut(out);)*
-            }
-        }
-    };
-}
-pub(crate) use visit_fields;
+visit_fields!([const S: usize] Projection<S>: one(a, b, shortcut) many() then());

@@ -342,16 +342,14 @@ fn divergence_keeps_the_last_good_epoch() {
         matches!(error, TrainError::Diverged { epoch: 1, .. }),
         "{message}"
     );
+    let rate = 1e30.to_string();
     for part in [
         "epoch 1",
-        "1e30",
+        &rate,
         "state after epoch 0 is kept",
         "learning_rate",
     ] {
-        assert!(
-            message.contains(part) || message.contains("1000000000000000000000000000000"),
-            "{part}: {message}"
-        );
+        assert!(message.contains(part), "{part}: {message}");
     }
     let saved = Run::open(home.path())
         .expect("opens")

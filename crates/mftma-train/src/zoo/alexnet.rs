@@ -1,11 +1,9 @@
 use dfdx::prelude::Const;
 
 use super::Body;
-use crate::layers::{Arrays, Blueprint, Convolution, Halt, Linear, Pass};
+use crate::layers::{Blueprint, Convolution, Halt, Linear, Pass, visit_fields};
 use crate::network::NetworkSpec;
-use crate::ops::{
-    Features, Maps, Parameter, Recording, Rectifier, Value, Window, flatten, max_pool,
-};
+use crate::ops::{Features, Maps, Recording, Rectifier, Value, Window, flatten, max_pool};
 
 /// Everything from the third convolution on, which both forms share: three 3×3 convolutions on 4×4 maps, a 2×2 maximum,
 /// and three linear layers.
@@ -48,24 +46,7 @@ impl Tail {
     }
 }
 
-impl Arrays for Tail {
-    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
-        self.three.arrays(out);
-        self.four.arrays(out);
-        self.five.arrays(out);
-        self.hidden.iter().for_each(|layer| layer.arrays(out));
-        self.last.arrays(out);
-    }
-    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
-        self.three.arrays_mut(out);
-        self.four.arrays_mut(out);
-        self.five.arrays_mut(out);
-        self.hidden
-            .iter_mut()
-            .for_each(|layer| layer.arrays_mut(out));
-        self.last.arrays_mut(out);
-    }
-}
+visit_fields!([] Tail: one(three, four, five) many(hidden) then(last));
 
 /// AlexNet, with kernels `K1` (stride `S1`) and `K2` in the first two convolutions.
 #[derive(Clone, Debug)]
@@ -81,18 +62,10 @@ pub(super) type Small = AlexNet<3, 2, 3>;
 /// For 64×64: the published kernels 11×11 (stride 4) and 5×5, 3×3 pooling with stride 2.
 pub(super) type Large = AlexNet<11, 4, 5>;
 
-impl<const K1: usize, const S1: usize, const K2: usize> Arrays for AlexNet<K1, S1, K2> {
-    fn arrays<'a>(&'a self, out: &mut Vec<&'a Parameter>) {
-        self.one.arrays(out);
-        self.two.arrays(out);
-        self.tail.arrays(out);
-    }
-    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>) {
-        self.one.arrays_mut(out);
-        self.two.arrays_mut(out);
-        self.tail.arrays_mut(out);
-    }
-}
+visit_fields!(
+    [const K1: usize, const S1: usize, const K2: usize] AlexNet<K1, S1, K2>:
+    one(one, two, tail) many() then()
+);
 
 impl Small {
     pub(super) fn new(plan: &mut Blueprint, spec: &NetworkSpec) -> Self {

@@ -15,7 +15,7 @@ pub(super) struct Mlp<S> {
     side: PhantomData<S>,
 }
 
-visit_fields!(Mlp<S>: one; many hidden; then last);
+visit_fields!([S] Mlp<S>: one() many(hidden) then(last));
 
 impl<S: ConstDim> Mlp<S> {
     pub(super) fn new(plan: &mut Blueprint, spec: &NetworkSpec) -> Self {

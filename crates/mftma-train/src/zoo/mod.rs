@@ -30,7 +30,7 @@ use crate::network::{
     StatisticsMode, Step,
 };
 use crate::ops::{
-    Features, Maps, Moments, Parameter, ParameterRole, Recording, Value, Workspace,
+    Features, Halve, Maps, Moments, Parameter, ParameterRole, Recording, Value, Workspace,
     collect_parameter, cross_entropy,
 };
 
@@ -48,6 +48,11 @@ trait Body: Arrays + Clone + Send + Sync + 'static {
         pass: &mut Pass<'_>,
     ) -> Result<Value<Features, T>, Halt>;
 }
+
+type Half<S> = <S as Halve>::Half;
+type Fourth<S> = Half<Half<S>>;
+type Eighth<S> = Half<Fourth<S>>;
+type Sixteenth<S> = Half<Eighth<S>>;
 
 type Images<B> = Value<Maps<<B as Body>::Side, <B as Body>::Side>>;
 

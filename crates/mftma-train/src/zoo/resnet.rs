@@ -2,16 +2,12 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::ConstDim;
 
-use super::Body;
+use super::{Body, Eighth, Fourth, Half};
 use crate::layers::{
-    Arrays, Blueprint, Convolution, Halt, Linear, Pass, Projection, Residual, visit_fields,
+    Blueprint, Convolution, Halt, Linear, Pass, Projection, Residual, visit_fields,
 };
 use crate::network::NetworkSpec;
 use crate::ops::{Features, Halve, Maps, Recording, Rectifier, Value, global_average_pool};
-
-type Half<S> = <S as Halve>::Half;
-type Fourth<S> = Half<Half<S>>;
-type Eighth<S> = Half<Fourth<S>>;
 
 /// ResNet-18 for small images: a 3×3 stem without pooling, four stages of two blocks, global mean, linear.
 #[derive(Clone, Debug)]
@@ -23,18 +19,9 @@ pub(super) struct ResNet18<S> {
     side: PhantomData<S>,
 }
 
-impl Arrays for (Projection<2>, Residual) {
-    fn arrays<'a>(&'a self, out: &mut Vec<&'a crate::ops::Parameter>) {
-        self.0.arrays(out);
-        self.1.arrays(out);
-    }
-    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut crate::ops::Parameter>) {
-        self.0.arrays_mut(out);
-        self.1.arrays_mut(out);
-    }
-}
+visit_fields!([] (Projection<2>, Residual): one(0, 1) many() then());
 
-visit_fields!(ResNet18<S>: one stem; many plain, stages; then last);
+visit_fields!([S] ResNet18<S>: one(stem) many(plain, stages) then(last));
 
 /// Channels double while the side halves, then a plain block.
 fn stage<H: Halve>(
@@ -108,7 +95,7 @@ pub(super) struct Shallow<S> {
     side: PhantomData<S>,
 }
 
-visit_fields!(Shallow<S>: one stem, plain; many stages; then last);
+visit_fields!([S] Shallow<S>: one(stem, plain) many(stages) then(last));
 
 impl<S: Halve> Shallow<S>
 where

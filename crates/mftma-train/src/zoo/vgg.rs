@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 
-use super::Body;
-use crate::layers::{Arrays, Blueprint, Convolution, Halt, Linear, Pass, Pooled, visit_fields};
+use super::{Body, Eighth, Fourth, Half, Sixteenth};
+use crate::layers::{Blueprint, Convolution, Halt, Linear, Pass, Pooled, visit_fields};
 use crate::network::{Architecture, NetworkSpec};
 use crate::ops::{Features, Halve, Maps, Recording, Rectifier, Value, flatten};
 
@@ -9,14 +9,7 @@ use crate::ops::{Features, Halve, Maps, Recording, Rectifier, Value, flatten};
 #[derive(Clone, Debug)]
 struct Stage(Vec<Convolution<3, 1>>);
 
-impl Arrays for Stage {
-    fn arrays<'a>(&'a self, out: &mut Vec<&'a crate::ops::Parameter>) {
-        self.0.iter().for_each(|layer| layer.arrays(out));
-    }
-    fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut crate::ops::Parameter>) {
-        self.0.iter_mut().for_each(|layer| layer.arrays_mut(out));
-    }
-}
+visit_fields!([] Stage: one() many(0) then());
 
 impl Stage {
     fn new<H: Halve>(
@@ -57,12 +50,7 @@ pub(super) struct Vgg<S> {
     side: PhantomData<S>,
 }
 
-visit_fields!(Vgg<S>: one; many stages; then last);
-
-type Half<S> = <S as Halve>::Half;
-type Fourth<S> = Half<Half<S>>;
-type Eighth<S> = Half<Fourth<S>>;
-type Sixteenth<S> = Half<Eighth<S>>;
+visit_fields!([S] Vgg<S>: one() many(stages) then(last));
 
 impl<S: Halve> Vgg<S>
 where
