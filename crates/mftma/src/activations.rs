@@ -89,7 +89,7 @@ pub trait Activations {
 }
 
 /// Features in a block of [`ArrayActivations`]. The engine cuts wider blocks itself.
-const BLOCK_WIDTH: usize = 256;
+const BLOCK_WIDTH: usize = 512;
 
 /// Activations in memory: an `ndarray` view of shape (ΣM_i, N), rows ordered manifold by manifold.
 ///

@@ -108,7 +108,8 @@ impl AnalysisBuilder {
         self
     }
 
-    /// Random restarts for each K under [`RankRule::Reference`]; our rule has none. Default 10 (as the reference \[S\]).
+    /// Random restarts for each K under [`RankRule::Reference`]; our rule has starts of its own, from a fixed stream.
+    /// Default 10 (as the reference \[S\]).
     pub fn restarts(mut self, restarts: usize) -> Self {
         self.restarts = restarts;
         self
@@ -459,16 +460,12 @@ impl Analysis {
                     vectors: m.statuses.iteration_limit,
                 });
             }
-            if let Vectors::UntilRelativeError {
-                relative_error,
-                cap,
-            } = self.settings.vectors
-            {
+            if let Vectors::UntilRelativeError { relative_error, .. } = self.settings.vectors {
                 let worst = [m.capacity, m.radius, m.dimension]
                     .iter()
                     .filter_map(|e| e.standard_error.map(|se| se / e.value.abs()))
                     .fold(0.0, f64::max);
-                if m.vectors >= cap && worst > relative_error {
+                if worst > relative_error {
                     warnings.push(Warning::RelativeErrorNotReached {
                         manifold: m.manifold,
                         relative_error: worst,

@@ -59,7 +59,8 @@ pub struct ManifoldGeometry {
     pub kkt_residual: f64,
 }
 
-/// What one number K of removed directions gave.
+/// What one number K of removed directions gave. Under [`RankRule::Reproducible`](crate::RankRule::Reproducible) K far from
+/// the least residual were looked at roughly (costs to about 1 %), the one chosen to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RankTrial {
     /// K.
@@ -120,7 +121,7 @@ pub enum Warning {
     RelativeErrorNotReached {
         /// Index of the manifold.
         manifold: usize,
-        /// Relative standard error of 1/α_M that was reached.
+        /// Largest relative standard error of α_M, R_M and D_M that was reached.
         relative_error: f64,
     },
 }

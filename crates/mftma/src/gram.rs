@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 use ndarray::{Array2, ArrayView2, s};
 use rayon::prelude::*;
 
@@ -270,6 +270,7 @@ impl<'a> Accumulator<'a> {
             }
         }
 
+        let most = self.sizes.iter().copied().max().unwrap_or(0);
         let InnerProducts {
             manifolds,
             centres: centre_gram,
@@ -278,11 +279,10 @@ impl<'a> Accumulator<'a> {
         rayon::join(
             || linalg::add_symmetric_product(centre_gram.as_mut(), 1.0, centres.transpose()),
             || {
-                manifolds
-                    .par_iter_mut()
-                    .enumerate()
-                    .for_each(|(i, products)| {
-                        let points = centred(rows(i), &means[i]);
+                manifolds.par_iter_mut().enumerate().for_each_init(
+                    || Mat::zeros(w, most),
+                    |scratch, (i, products)| {
+                        let points = centred(rows(i), &means[i], scratch);
                         if let Some(gram) = &mut products.gram {
                             linalg::add_symmetric_product(gram.as_mut(), 1.0, points.transpose());
                         }
@@ -290,14 +290,14 @@ impl<'a> Accumulator<'a> {
                             products.cross.as_mut(),
                             1.0,
                             centres.transpose(),
-                            points.as_ref(),
+                            points,
                         );
                         if let Some(v) = &directions {
                             linalg::add_product(
                                 products.along.as_mut(),
                                 1.0,
                                 v.transpose(),
-                                points.as_ref(),
+                                points,
                             );
                         }
                         if let Some(leading) = &mut products.leading {
@@ -308,7 +308,8 @@ impl<'a> Accumulator<'a> {
                                 }
                             }
                         }
-                    });
+                    },
+                );
             },
         );
         if self.wanted.spectrum {
@@ -326,7 +327,8 @@ impl<'a> Accumulator<'a> {
                 .zip(centre)
                 .for_each(|(g, x)| *g += x * (m as f64 / total));
         }
-        let points = centred(block, &mean);
+        let mut points = Mat::zeros(block.ncols(), block.nrows());
+        centred(block, &mean, &mut points);
         match (&mut self.points, &mut self.products.scatter) {
             (Some(store), _) => {
                 for mu in 0..points.ncols() {
@@ -334,7 +336,7 @@ impl<'a> Accumulator<'a> {
                         .copy_from_slice(points.col_as_slice(mu));
                 }
             }
-            (None, Some(scatter)) => linalg::add_symmetric_product_tiled(scatter, points.as_ref()),
+            (None, Some(sums)) => linalg::add_symmetric_product_tiled(sums, points.as_ref()),
             (None, None) => {}
         }
     }
@@ -364,18 +366,24 @@ impl<'a> Accumulator<'a> {
 fn column_means<T: Scalar>(rows: ArrayView2<'_, T>) -> Vec<f64> {
     let mut sum = vec![0.0; rows.ncols()];
     for row in rows.rows() {
-        sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into());
+        match row.to_slice() {
+            Some(row) => sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into()),
+            None => sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into()),
+        }
     }
     let scale = 1.0 / rows.nrows() as f64;
     sum.iter_mut().for_each(|s| *s *= scale);
     sum
 }
 
-/// Rows (M, w) less `mean` (w), as (w, M): one point a column.
-fn centred<T: Scalar>(rows: ArrayView2<'_, T>, mean: &[f64]) -> Mat<f64> {
-    let mut points = Mat::zeros(rows.ncols(), rows.nrows());
+/// Rows (M, w) less `mean` (w), as (w, M), one point a column, in the first columns of `scratch`.
+fn centred<'a, T: Scalar>(
+    rows: ArrayView2<'_, T>,
+    mean: &[f64],
+    scratch: &'a mut Mat<f64>,
+) -> MatRef<'a, f64> {
     for (mu, row) in rows.rows().into_iter().enumerate() {
-        let column = points.col_as_slice_mut(mu);
+        let column = scratch.col_as_slice_mut(mu);
         match row.to_slice() {
             Some(row) => {
                 for ((out, &x), c) in column.iter_mut().zip(row).zip(mean) {
@@ -389,7 +397,7 @@ fn centred<T: Scalar>(rows: ArrayView2<'_, T>, mean: &[f64]) -> Mat<f64> {
             }
         }
     }
-    points
+    scratch.as_ref().subcols(0, rows.nrows())
 }
 
 /// Names the value that made a mean of manifold `i` not finite.

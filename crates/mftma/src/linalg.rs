@@ -63,11 +63,11 @@ pub(crate) fn orthonormalise(a: &mut Mat<f64>) {
             for _ in 0..2 {
                 for i in 0..j {
                     let other = a.col_as_slice(i);
-                    let dot: f64 = column.iter().zip(other).map(|(x, y)| x * y).sum();
+                    let along = dot(&column, other);
                     column
                         .iter_mut()
                         .zip(other)
-                        .for_each(|(x, y)| *x -= dot * y);
+                        .for_each(|(x, y)| *x -= along * y);
                 }
             }
             let after = norm(&column);
@@ -82,6 +82,40 @@ pub(crate) fn orthonormalise(a: &mut Mat<f64>) {
             *out = x / length;
         }
     }
+}
+
+/// Inverse L⁻¹ (k, k), lower, of the Cholesky factor of a symmetric positive semi-definite matrix (k, k); pivots that are nought
+/// but for rounding are held up, so that it is always finite.
+pub(crate) fn inverse_factor(a: &Mat<f64>) -> Mat<f64> {
+    let k = a.nrows();
+    // Row-major: L, then L⁻¹.
+    let (mut l, mut t) = (vec![0.0; k * k], Mat::<f64>::zeros(k, k));
+    let largest = (0..k).map(|i| a[(i, i)]).fold(f64::MIN_POSITIVE, f64::max);
+    for j in 0..k {
+        for m in j..k {
+            let (row_j, row_m) = (&l[j * k..j * k + j], &l[m * k..m * k + j]);
+            let value = a[(m, j)] - dot(row_j, row_m);
+            l[m * k + j] = if m == j {
+                value.max(1e-12 * largest).sqrt()
+            } else {
+                value / l[j * k + j]
+            };
+        }
+    }
+    for j in 0..k {
+        let column = t.col_as_slice_mut(j);
+        column[j] = 1.0 / l[j * k + j];
+        for m in j + 1..k {
+            column[m] = -dot(&l[m * k + j..m * k + m], &column[j..m]) / l[m * k + m];
+        }
+    }
+    t
+}
+
+/// Inverse (k, k) of a symmetric positive semi-definite matrix, as [`inverse_factor`] has it.
+pub(crate) fn inverse(a: &Mat<f64>) -> Mat<f64> {
+    let factor = inverse_factor(a);
+    product(factor.transpose(), factor.as_ref())
 }
 
 /// Adds aᵀ·a for a (k, n) to the lower triangle of `out` (n, n), in tiles on rayon's current pool. Tiles are fixed by n,

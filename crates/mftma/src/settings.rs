@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case", tag = "rule")]
 #[non_exhaustive]
 pub enum RankRule {
-    /// Ours: for each K the subspace of least cost from two deterministic starts (the solution for K − 1 with the direction
-    /// along which most correlation is left; the leading directions of the centres at unit length), and the K of least
-    /// mean |residual correlation|, 0 included and below the rank of the centres. K goes up as far as the reference's
-    /// does and stops as it does. No seed enters. See [`crate::centres`].
+    /// Ours: the K of least mean |residual correlation|, 0 included and below the rank of the centres, each K with the
+    /// subspace of least cost that a fixed set of starts leads to. No seed of the caller's enters, so there is one answer.
+    /// A rough scan takes each K from the solution for K − 1 and the direction along which most correlation is left; it goes
+    /// as far as the reference's and stops as that does. The K within 2 % of the least residual (at most three) are then
+    /// looked at closely, with more starts. See [`crate::centres`].
     Reproducible,
     /// The reference's: for each K the best of several random starts (see
     /// [`AnalysisBuilder::restarts`](crate::AnalysisBuilder::restarts)), the one with the largest smallest remaining centre
@@ -115,7 +116,8 @@ impl Default for Conventions {
 pub enum Vectors {
     /// This many, drawn from the seed.
     Count(usize),
-    /// Batches until the standard error of 1/α_M falls below `relative_error`·(1/α_M), or `cap` vectors are used.
+    /// Batches until the relative standard errors of α_M, R_M and D_M are all at most `relative_error`, or no more whole
+    /// batch fits below `cap`.
     UntilRelativeError {
         /// The relative standard error asked for, above 0.
         relative_error: f64,

@@ -16,14 +16,22 @@ use crate::linalg;
 pub(crate) struct Limits {
     /// Most iterations.
     pub(crate) iterations: usize,
-    /// Stop once ten iterations together lower the cost by less than this.
+    /// Stop once the next step promises to lower the cost by less than this share of it.
     pub(crate) decrease: f64,
     /// Step and gradient pairs kept.
     pub(crate) memory: usize,
 }
 
-/// Iterations over which the decrease is measured.
-const WINDOW: usize = 10;
+/// A cost at an orthonormal (r, K).
+#[derive(Debug, Clone)]
+pub(crate) struct At {
+    /// Its value.
+    pub(crate) cost: f64,
+    /// Its Euclidean gradient (r, K).
+    pub(crate) gradient: Mat<f64>,
+    /// Q⁻¹ (K, K), symmetric and positive definite, where the Hessian is like Ξ ↦ ΞQ.
+    pub(crate) preconditioner: Mat<f64>,
+}
 
 /// Where a minimisation ended.
 #[derive(Debug, Clone)]
@@ -59,28 +67,27 @@ pub(crate) fn tangent(point: MatRef<'_, f64>, direction: &mut Mat<f64>) {
     linalg::add_product(direction.as_mut(), -1.0, point, along.as_ref());
 }
 
-/// Minimises `cost`, which returns its value and Euclidean gradient at an orthonormal (r, K), from `start` (r, K).
+/// Minimises `cost` from `start` (r, K).
 pub(crate) fn minimise(
-    cost: impl Fn(MatRef<'_, f64>) -> (f64, Mat<f64>),
+    cost: impl Fn(MatRef<'_, f64>) -> At,
     mut start: Mat<f64>,
     limits: Limits,
 ) -> Minimum {
     linalg::orthonormalise(&mut start);
     let mut point = start;
-    let (mut value, mut gradient) = cost(point.as_ref());
-    tangent(point.as_ref(), &mut gradient);
+    let mut at = cost(point.as_ref());
+    tangent(point.as_ref(), &mut at.gradient);
     let mut history: VecDeque<(Mat<f64>, Mat<f64>, f64)> = VecDeque::new();
-    let mut recent = VecDeque::from([value]);
     for _ in 0..limits.iterations {
-        let mut direction = two_loop(&gradient, &history);
+        let mut direction = two_loop(&at, &history);
         tangent(point.as_ref(), &mut direction);
-        let mut slope = dot(&direction, &gradient);
+        let mut slope = dot(&direction, &at.gradient);
         if slope.is_nan() || slope >= 0.0 {
             history.clear();
-            direction = scaled(&gradient, -1.0);
-            slope = -dot(&gradient, &gradient);
+            direction = scaled(&at.gradient, -1.0);
+            slope = -dot(&at.gradient, &at.gradient);
         }
-        if slope == 0.0 {
+        if -slope <= limits.decrease * at.cost {
             break;
         }
         // Without curvature pairs the slope has no length scale; turn the span by at most a quarter radian.
@@ -88,33 +95,32 @@ pub(crate) fn minimise(
         let longest = if history.is_empty() { 0.1 } else { 0.7 };
         let mut step = (longest / length).min(1.0);
         let accepted = loop {
-            let mut trial = point.clone();
-            add(&mut trial, step, &direction);
-            linalg::orthonormalise(&mut trial);
-            let (trial_value, trial_gradient) = cost(trial.as_ref());
-            if trial_value <= value + 1e-4 * step * slope {
-                break Some((trial, trial_value, trial_gradient));
+            let trial = retract(&point, step, &direction);
+            let trial_at = cost(trial.as_ref());
+            // Near the minimum differences of the cost are rounding; the gradient still tells.
+            if trial_at.cost <= at.cost + 1e-4 * step * slope + ROUNDING * at.cost {
+                break Some((trial, trial_at));
             }
             if step * length < 1e-13 {
                 break None;
             }
             // Minimiser of the parabola through both values and the slope, kept within bounds.
-            let curvature = trial_value - value - step * slope;
+            let curvature = trial_at.cost - at.cost - step * slope;
             step *= (-0.5 * step * slope / curvature).clamp(0.1, 0.6);
         };
-        let Some((next, next_value, mut next_gradient)) = accepted else {
+        let Some((next, mut next_at)) = accepted else {
             if history.is_empty() {
                 break;
             }
             history.clear();
             continue;
         };
-        tangent(next.as_ref(), &mut next_gradient);
+        tangent(next.as_ref(), &mut next_at.gradient);
         let mut s = scaled(&direction, step);
         tangent(next.as_ref(), &mut s);
-        tangent(next.as_ref(), &mut gradient);
-        let mut y = next_gradient.clone();
-        add(&mut y, -1.0, &gradient);
+        tangent(next.as_ref(), &mut at.gradient);
+        let mut y = next_at.gradient.clone();
+        add(&mut y, -1.0, &at.gradient);
         let sy = dot(&s, &y);
         if sy > 1e-10 * (dot(&s, &s) * dot(&y, &y)).sqrt() {
             if history.len() == limits.memory {
@@ -122,30 +128,39 @@ pub(crate) fn minimise(
             }
             history.push_back((s, y, 1.0 / sy));
         }
-        (point, value, gradient) = (next, next_value, next_gradient);
-        recent.push_back(value);
-        if recent.len() > WINDOW
-            && recent
-                .pop_front()
-                .is_some_and(|old| old - value < limits.decrease)
-        {
-            break;
-        }
+        (point, at) = (next, next_at);
     }
-    Minimum { point, cost: value }
+    Minimum {
+        point,
+        cost: at.cost,
+    }
 }
 
-/// −H·g with H the limited-memory inverse Hessian (Nocedal's two-loop recursion).
-fn two_loop(gradient: &Mat<f64>, history: &VecDeque<(Mat<f64>, Mat<f64>, f64)>) -> Mat<f64> {
-    let mut q = scaled(gradient, -1.0);
+/// Orthonormal columns spanning those of `point` + `step`·`direction`, by the Cholesky factor of their Gram matrix. That is
+/// I + step²·ΞᵀΞ for a tangent Ξ, and so well conditioned for the steps taken here.
+fn retract(point: &Mat<f64>, step: f64, direction: &Mat<f64>) -> Mat<f64> {
+    let mut moved = point.clone();
+    add(&mut moved, step, direction);
+    let gram = linalg::product(moved.transpose(), moved.as_ref());
+    linalg::product(moved.as_ref(), linalg::inverse_factor(&gram).transpose())
+}
+
+/// Rises of the cost below this share of it are rounding.
+const ROUNDING: f64 = 1e-14;
+
+/// −H·g with H the limited-memory inverse Hessian (Nocedal's two-loop recursion) upon the preconditioner.
+fn two_loop(at: &At, history: &VecDeque<(Mat<f64>, Mat<f64>, f64)>) -> Mat<f64> {
+    let preconditioned = |x: &Mat<f64>| linalg::product(x.as_ref(), at.preconditioner.as_ref());
+    let mut q = scaled(&at.gradient, -1.0);
     let mut weights = Vec::with_capacity(history.len());
     for (s, y, rho) in history.iter().rev() {
         let weight = rho * dot(s, &q);
         add(&mut q, -weight, y);
         weights.push(weight);
     }
+    q = preconditioned(&q);
     if let Some((_, y, rho)) = history.back() {
-        q = scaled(&q, 1.0 / (rho * dot(y, y)));
+        q = scaled(&q, 1.0 / (rho * dot(y, &preconditioned(y))));
     }
     for ((s, y, rho), weight) in history.iter().zip(weights.iter().rev()) {
         let correction = weight - rho * dot(y, &q);

@@ -1,7 +1,8 @@
 //! Closed forms of `golden/README.md`: integrals over T by quadrature, so that nothing is left to chance.
 
-use std::path::PathBuf;
+mod common;
 
+use common::{Archive, golden_dir};
 use mftma::ManifoldProblem;
 use ndarray::{Array2, array};
 
@@ -85,28 +86,8 @@ fn rayleigh(t: f64) -> f64 {
 }
 
 fn table(name: &str) -> Option<Array2<f64>> {
-    let shared = std::env::var_os("MFTMA_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
-    let path = shared.join("golden/analytic_closed_forms.npz");
-    if !path.is_file() {
-        eprintln!(
-            "SKIPPED: no closed forms at {} (set MFTMA_SHARED)",
-            path.display()
-        );
-        return None;
-    }
-    let mut archive = npyz::npz::NpzArchive::open(&path).expect("file opens");
-    let array = archive
-        .by_name(name)
-        .expect("array reads")
-        .expect("array is there");
-    let shape: Vec<usize> = array.shape().iter().map(|&n| n as usize).collect();
-    assert_eq!(array.order(), npyz::Order::C);
-    Some(
-        Array2::from_shape_vec((shape[0], shape[1]), array.into_vec().expect("doubles"))
-            .expect("shape"),
-    )
+    let path = golden_dir()?.join("analytic_closed_forms.npz");
+    Some(Archive::open(&path).doubles(name))
 }
 
 #[test]

@@ -1,27 +1,15 @@
 //! One manifold against the exact solutions of the golden set (`a_*.npz`), and the closed forms that they hold.
 
+mod common;
+
 use std::path::PathBuf;
 
+use common::{Archive, golden_dir};
 use mftma::{ManifoldProblem, SolverStatus};
 use ndarray::{Array2, s};
 
 /// Agreement asked for, relative to max(1, |value|).
 const TOLERANCE: f64 = 1e-8;
-
-fn golden_dir() -> Option<PathBuf> {
-    let shared = std::env::var_os("MFTMA_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
-    let dir = shared.join("golden");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    eprintln!(
-        "SKIPPED: no golden values at {} (set MFTMA_SHARED)",
-        dir.display()
-    );
-    None
-}
 
 struct Case {
     name: String,
@@ -36,29 +24,8 @@ struct Case {
 }
 
 fn load(path: &std::path::Path) -> Case {
-    let mut archive = npyz::npz::NpzArchive::open(path).expect("golden file opens");
-    let mut array = |name: &str| {
-        let file = archive
-            .by_name(name)
-            .expect("array reads")
-            .unwrap_or_else(|| panic!("{name} is missing"));
-        let shape: Vec<usize> = file.shape().iter().map(|&n| n as usize).collect();
-        let fortran = file.order() == npyz::Order::Fortran;
-        let values = file.into_vec::<f64>().expect("doubles");
-        let (rows, columns) = match shape[..] {
-            [] => (1, 1),
-            [n] => (1, n),
-            [r, c] => (r, c),
-            _ => panic!("{name} has {} dimensions", shape.len()),
-        };
-        if fortran {
-            Array2::from_shape_vec((columns, rows), values)
-                .expect("shape")
-                .reversed_axes()
-        } else {
-            Array2::from_shape_vec((rows, columns), values).expect("shape")
-        }
-    };
+    let mut archive = Archive::open(path);
+    let mut array = |name: &str| archive.doubles(name);
     let points = array("sD1");
     Case {
         name: path

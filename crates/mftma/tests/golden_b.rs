@@ -1,12 +1,16 @@
 //! Whole data sets against the reference (`golden/b*.npz`): tightly with its own centre subspace and Gaussian vectors,
 //! loosely with ours.
 
-use std::path::PathBuf;
+mod common;
 
+use common::{Archive, golden_dir};
 use mftma::{
     Analysis, ArrayActivations, Conventions, Geometry, ManifoldGeometry, RankRule, Vectors,
 };
-use ndarray::{Array2, ShapeBuilder};
+use ndarray::{Array2, Axis, s};
+
+/// What agreement with the reference can be asked for where everything is given.
+const TIGHT: f64 = 1e-8;
 
 struct Golden {
     points: Array2<f64>,
@@ -22,74 +26,24 @@ struct Golden {
     ranks: Vec<i64>,
 }
 
-fn golden_dir() -> Option<PathBuf> {
-    let shared = std::env::var_os("MFTMA_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let dir = shared.join("golden");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    eprintln!(
-        "SKIPPED: no golden values at {} (set MFTMA_SHARED to their parent)",
-        dir.display()
-    );
-    None
-}
-
-fn array(
-    npz: &mut npyz::npz::NpzArchive<std::io::BufReader<std::fs::File>>,
-    name: &str,
-) -> Array2<f64> {
-    let file = npz
-        .by_name(name)
-        .unwrap()
-        .unwrap_or_else(|| panic!("no array {name}"));
-    let shape: Vec<usize> = file.shape().iter().map(|&n| n as usize).collect();
-    let (rows, columns) = match shape[..] {
-        [] => (1, 1),
-        [n] => (1, n),
-        [rows, columns] => (rows, columns),
-        _ => panic!("{name} has shape {shape:?}"),
-    };
-    let fortran = file.order() == npyz::Order::Fortran;
-    let values = file.into_vec::<f64>().unwrap();
-    if fortran {
-        Array2::from_shape_vec((rows, columns).f(), values).unwrap()
-    } else {
-        Array2::from_shape_vec((rows, columns), values).unwrap()
-    }
-}
-
 fn load(name: &str) -> Option<Golden> {
-    let path = golden_dir()?.join(name);
-    let mut npz = npyz::npz::NpzArchive::open(&path).unwrap();
-    let capacity = array(&mut npz, "a_M");
+    let mut npz = Archive::open(&golden_dir()?.join(name));
+    let capacity = npz.doubles("a_M");
     let p = capacity.ncols();
-    let manifolds: Vec<Array2<f64>> = (0..p)
-        .map(|i| array(&mut npz, &format!("X_{i:03}")))
-        .collect();
-    let vectors = (0..p)
-        .map(|i| array(&mut npz, &format!("t_{i:03}")))
-        .collect();
+    let manifolds: Vec<Array2<f64>> = (0..p).map(|i| npz.doubles(&format!("X_{i:03}"))).collect();
+    let vectors = (0..p).map(|i| npz.doubles(&format!("t_{i:03}"))).collect();
     let sizes: Vec<usize> = manifolds.iter().map(Array2::ncols).collect();
     let views: Vec<_> = manifolds.iter().map(|m| m.t()).collect();
     Some(Golden {
         points: ndarray::concatenate(ndarray::Axis(0), &views).unwrap(),
         sizes,
         vectors,
-        directions: array(&mut npz, "V11_seed0"),
-        kappa: array(&mut npz, "kappa")[(0, 0)],
-        radius: array(&mut npz, "R_M"),
-        dimension: array(&mut npz, "D_M"),
-        correlation: array(&mut npz, "res_coeff0")[(0, 0)],
-        ranks: npz
-            .by_name("KK")
-            .unwrap()
-            .unwrap()
-            .into_vec::<i64>()
-            .unwrap(),
+        directions: npz.doubles("V11_seed0"),
+        kappa: npz.doubles("kappa")[(0, 0)],
+        radius: npz.doubles("R_M"),
+        dimension: npz.doubles("D_M"),
+        correlation: npz.doubles("res_coeff0")[(0, 0)],
+        ranks: npz.integers("KK"),
         capacity,
     })
 }
@@ -120,12 +74,6 @@ fn worst(
         .fold(0.0, f64::max)
 }
 
-/// Relative difference of the mean over manifolds from the mean of the reference's rows, averaged over its seeds.
-fn mean_shift(geometry: &Geometry, of: fn(&ManifoldGeometry) -> f64, rows: &Array2<f64>) -> f64 {
-    let ours = geometry.manifolds.iter().map(of).sum::<f64>() / geometry.manifolds.len() as f64;
-    (ours / rows.mean().unwrap() - 1.0).abs()
-}
-
 fn check_tight(name: &str) {
     let Some(golden) = load(name) else { return };
     let conventions = Conventions {
@@ -142,53 +90,226 @@ fn check_tight(name: &str) {
         worst(&geometry, |m| m.dimension.value, golden.dimension.row(0)),
     ];
     eprintln!("{name}: worst relative errors of α, R, D: {errors:?}");
-    assert!(errors.iter().all(|&e| e < 1e-8), "{name}: {errors:?}");
+    assert!(errors.iter().all(|&e| e < TIGHT), "{name}: {errors:?}");
 }
 
-/// `means`: the reference's spread of the means over its seeds; `singles`: of single manifolds. `None` skips the
-/// comparison of the measures, where the reference's own K is a coin toss.
-fn check_loose(name: &str, rank_rule: RankRule, means: [f64; 3], singles: [f64; 3]) {
+/// α (harmonic), R and D (arithmetic) over manifolds.
+fn means(of: impl Fn(usize) -> [f64; 3], manifolds: usize) -> [f64; 3] {
+    let n = manifolds as f64;
+    let sum = |f: &dyn Fn([f64; 3]) -> f64| (0..manifolds).map(|i| f(of(i))).sum::<f64>();
+    [
+        n / sum(&|m| 1.0 / m[0]),
+        sum(&|m| m[1]) / n,
+        sum(&|m| m[2]) / n,
+    ]
+}
+
+/// The reference's spread over its own seeds, relative, of α, R and D: of their means, and of the worst single manifold.
+struct Spread {
+    means: [f64; 3],
+    singles: [f64; 3],
+}
+
+/// Our subspace, by `rank_rule`, within the spread: means from the mean of the reference's, single manifolds from the
+/// nearest of its seeds.
+fn check_loose(name: &str, rank_rule: RankRule, restarts: usize, spread: &Spread) {
     let Some(golden) = load(name) else { return };
-    let geometry = analyse(
-        &golden,
-        Conventions {
-            rank_rule,
-            ..Conventions::reference()
-        },
+    let source = ArrayActivations::new(golden.points.view(), &golden.sizes).unwrap();
+    let conventions = Conventions {
+        rank_rule: rank_rule.clone(),
+        ..Conventions::reference()
+    };
+    let geometry = Analysis::builder()
+        .margin(golden.kappa)
+        .sampling(Vectors::Given(golden.vectors.clone()))
+        .conventions(conventions)
+        .restarts(restarts)
+        .build()
+        .unwrap()
+        .run(&source)
+        .unwrap();
+    let m = &geometry.manifolds;
+    let ours = means(
+        |i| [m[i].capacity.value, m[i].radius.value, m[i].dimension.value],
+        m.len(),
     );
-    assert!(
-        golden.ranks.contains(&(geometry.rank as i64)),
-        "{name}: K = {}",
-        geometry.rank
-    );
-    let shifts = [
-        mean_shift(&geometry, |m| m.capacity.value, &golden.capacity),
-        mean_shift(&geometry, |m| m.radius.value, &golden.radius),
-        mean_shift(&geometry, |m| m.dimension.value, &golden.dimension),
-    ];
+    let seeds: Vec<[f64; 3]> = (0..golden.capacity.nrows())
+        .map(|s| {
+            let row = |i| {
+                [
+                    golden.capacity[(s, i)],
+                    golden.radius[(s, i)],
+                    golden.dimension[(s, i)],
+                ]
+            };
+            means(row, m.len())
+        })
+        .collect();
+    let shifts: [f64; 3] = std::array::from_fn(|f| {
+        let theirs = seeds.iter().map(|s| s[f]).sum::<f64>() / seeds.len() as f64;
+        (ours[f] / theirs - 1.0).abs()
+    });
     let nearest = |of: fn(&ManifoldGeometry) -> f64, rows: &Array2<f64>| {
-        rows.rows()
-            .into_iter()
+        rows.outer_iter()
             .map(|row| worst(&geometry, of, row))
             .fold(f64::INFINITY, f64::min)
     };
-    let worst = [
+    let singles = [
         nearest(|m| m.capacity.value, &golden.capacity),
         nearest(|m| m.radius.value, &golden.radius),
         nearest(|m| m.dimension.value, &golden.dimension),
     ];
-    eprintln!(
-        "{name} (K = {}): means {shifts:?}, worst manifold {worst:?}",
-        geometry.rank
+    let said = format!(
+        "{name}, {rank_rule:?}: K {} (the reference's {:?}), means off by {shifts:?}, worst manifold {singles:?}",
+        geometry.rank, golden.ranks
+    );
+    eprintln!("{said}");
+    let (low, high) = (
+        golden.ranks.iter().min().unwrap(),
+        golden.ranks.iter().max().unwrap(),
+    );
+    assert!((*low..=*high).contains(&(geometry.rank as i64)), "{said}");
+    assert!(
+        shifts
+            .iter()
+            .zip(spread.means)
+            .all(|(&s, m)| s <= m.max(TIGHT)),
+        "{said}"
     );
     assert!(
-        shifts.iter().zip(means).all(|(&s, m)| s <= m),
-        "{name}: means {shifts:?}"
+        singles
+            .iter()
+            .zip(spread.singles)
+            .all(|(&s, m)| s <= m.max(TIGHT)),
+        "{said}"
     );
-    assert!(
-        worst.iter().zip(singles).all(|(&s, m)| s <= m),
-        "{name}: manifolds {worst:?}"
+}
+
+/// ½Σ cos² between the centres that `directions` (N, K) leave.
+fn cost(golden: &Golden, directions: &Array2<f64>) -> f64 {
+    let p = golden.sizes.len();
+    let mut centres = Array2::zeros((p, golden.points.ncols()));
+    let mut start = 0;
+    for (mut centre, m) in centres.outer_iter_mut().zip(&golden.sizes) {
+        centre.assign(
+            &golden
+                .points
+                .slice(s![start..start + m, ..])
+                .mean_axis(Axis(0))
+                .unwrap(),
+        );
+        start += m;
+    }
+    let mean = centres.mean_axis(Axis(0)).unwrap();
+    centres -= &mean;
+    let rest = &centres - &centres.dot(directions).dot(&directions.t());
+    let gram = rest.dot(&rest.t());
+    let cosine_squared = |i, j| gram[(i, j)] * gram[(i, j)] / (gram[(i, i)] * gram[(j, j)]);
+    0.5 * (0..p)
+        .map(|i| (0..p).map(|j| cosine_squared(i, j)).sum::<f64>())
+        .sum::<f64>()
+}
+
+#[test]
+fn our_subspace_costs_no_more_than_the_references() {
+    for name in [
+        "b1_P10_N50_rank2.npz",
+        "b2_P20_N100_rank2.npz",
+        "b3_P30_N200_rank5.npz",
+        "b5_P20_N500_rank2_decay.npz",
+        "b7_P40_N80_uncorr.npz",
+    ] {
+        let Some(golden) = load(name) else { return };
+        let rank = golden.directions.ncols();
+        let geometry = analyse(
+            &golden,
+            Conventions {
+                rank_rule: RankRule::Fixed { rank },
+                ..Conventions::ours()
+            },
+        );
+        let (ours, theirs) = (
+            geometry.rank_trials[rank].cost,
+            cost(&golden, &golden.directions),
+        );
+        eprintln!("{name}: ours {ours}, the reference's {theirs}");
+        assert!(
+            ours <= theirs * (1.0 + 1e-7),
+            "{name}: {ours} over {theirs}"
+        );
+    }
+}
+
+const B1: Spread = Spread {
+    means: [4e-8, 3e-8, 2e-8],
+    singles: [6e-7, 6e-7, 3e-7],
+};
+
+/// The reference keeps the subspace that leaves the largest smallest norm, here at a cost of 7.359 over 7.324, and so do
+/// we under its rule. Starts are random; with ten of them we miss that minimum once in a while.
+#[test]
+fn b1_by_the_references_rule() {
+    check_loose("b1_P10_N50_rank2.npz", RankRule::Reference, 40, &B1);
+}
+
+/// Ours is the cheaper subspace: single manifolds differ, the means by 0.2 % (α), 0.2 % (R) and 0.4 % (D).
+#[test]
+fn b1_by_our_rule() {
+    let spread = Spread {
+        means: [2e-3, 2e-3, 4e-3],
+        singles: [0.8, 1.0, 0.3],
+    };
+    check_loose("b1_P10_N50_rank2.npz", RankRule::Reproducible, 10, &spread);
+}
+
+#[test]
+fn b2_by_both_rules() {
+    let spread = Spread {
+        means: [6e-4, 7e-4, 2e-4],
+        singles: [0.08, 0.05, 0.04],
+    };
+    check_loose("b2_P20_N100_rank2.npz", RankRule::Reference, 10, &spread);
+    check_loose("b2_P20_N100_rank2.npz", RankRule::Reproducible, 10, &spread);
+}
+
+#[test]
+fn b3_by_both_rules() {
+    let spread = Spread {
+        means: [3e-3, 3e-3, 4e-3],
+        singles: [0.2, 0.14, 0.11],
+    };
+    check_loose("b3_P30_N200_rank5.npz", RankRule::Reference, 10, &spread);
+    check_loose("b3_P30_N200_rank5.npz", RankRule::Reproducible, 10, &spread);
+}
+
+#[test]
+fn b5_by_both_rules() {
+    let spread = Spread {
+        means: [6e-9, 7e-9, 4e-9],
+        singles: [2.9e-7, 3.3e-7, 1.4e-7],
+    };
+    check_loose(
+        "b5_P20_N500_rank2_decay.npz",
+        RankRule::Reference,
+        10,
+        &spread,
     );
+    check_loose(
+        "b5_P20_N500_rank2_decay.npz",
+        RankRule::Reproducible,
+        10,
+        &spread,
+    );
+}
+
+/// Uncorrelated centres: the reference's own answer is a coin toss.
+#[test]
+fn b7_by_our_rule() {
+    let spread = Spread {
+        means: [0.09, 0.03, 0.05],
+        singles: [0.96, 0.64, 0.78],
+    };
+    check_loose("b7_P40_N80_uncorr.npz", RankRule::Reproducible, 10, &spread);
 }
 
 #[test]

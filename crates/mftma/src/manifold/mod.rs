@@ -575,13 +575,8 @@ pub(crate) fn pivoted_cholesky(gram: ArrayView2<'_, f64>, floor: f64) -> (usize,
     let mut rows: Vec<f64> = Vec::new();
     let mut rank = 0;
     while rank < m {
-        let (pivot, &length) = remaining
-            .iter()
-            .enumerate()
-            .fold(
-                (0, &f64::MIN),
-                |best, next| if next.1 > best.1 { next } else { best },
-            );
+        let pivot = longest(&remaining);
+        let length = remaining[pivot];
         if length <= floor {
             break;
         }
@@ -604,6 +599,16 @@ pub(crate) fn pivoted_cholesky(gram: ArrayView2<'_, f64>, floor: f64) -> (usize,
     (rank, rows)
 }
 
+/// Index of the longest of the squared lengths, the first of those that tie but for rounding: the last two of centred
+/// points always do, and coordinates must not turn on it.
+fn longest(squared_lengths: &[f64]) -> usize {
+    let top = squared_lengths.iter().fold(f64::MIN, |a, &b| a.max(b));
+    squared_lengths
+        .iter()
+        .position(|&length| length >= top - 1e-6 * top.abs())
+        .unwrap_or(0)
+}
+
 /// Orthonormal rows (r, D) that span the columns of `points` (D, M), by Gram-Schmidt with pivoting, each step done twice.
 fn span(points: ArrayView2<'_, f64>) -> Array2<f64> {
     let (d, m) = points.dim();
@@ -613,14 +618,9 @@ fn span(points: ArrayView2<'_, f64>) -> Array2<f64> {
     let mut floor = None;
     let mut rank = 0;
     while d > 0 && rank < d.min(m) {
-        let (pivot, length) =
-            rest.chunks_exact(d)
-                .map(squared)
-                .enumerate()
-                .fold(
-                    (0, -1.0),
-                    |best, next| if next.1 > best.1 { next } else { best },
-                );
+        let lengths: Vec<f64> = rest.chunks_exact(d).map(squared).collect();
+        let pivot = longest(&lengths);
+        let length = lengths[pivot];
         let floor = *floor.get_or_insert(1e-24 * length.max(1.0));
         if length <= floor {
             break;
