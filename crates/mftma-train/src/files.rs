@@ -17,11 +17,22 @@ fn partial(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// A file under a temporary name in its final folder, put in place by [`AtomicFile::finish`].
+/// A file under a temporary name in its final folder, put in place by [`AtomicFile::finish`]. Where that is never reached,
+/// because a write failed, the temporary file goes away: a full disk must not stay full for it.
 pub(crate) struct AtomicFile {
     path: PathBuf,
     partial: PathBuf,
     pub(crate) file: File,
+    in_place: bool,
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.in_place {
+            // The error that led here is the one to report.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
 }
 
 impl AtomicFile {
@@ -32,21 +43,20 @@ impl AtomicFile {
             path: path.to_owned(),
             partial,
             file,
+            in_place: false,
         })
     }
 
     /// Brings the content to the disk, then renames, then brings the folder to the disk: whenever the machine stops, the
     /// name holds either the old content or all of the new.
-    pub(crate) fn finish(self) -> Result<(), TrainError> {
-        let AtomicFile {
-            path,
-            partial,
-            file,
-        } = self;
-        file.sync_all().map_err(TrainError::io("write", &partial))?;
-        drop(file);
-        fs::rename(&partial, &path).map_err(TrainError::io("rename a temporary file to", &path))?;
-        sync_folder(&path)
+    pub(crate) fn finish(mut self) -> Result<(), TrainError> {
+        self.file
+            .sync_all()
+            .map_err(TrainError::io("write", &self.partial))?;
+        fs::rename(&self.partial, &self.path)
+            .map_err(TrainError::io("rename a temporary file to", &self.path))?;
+        self.in_place = true;
+        sync_folder(&self.path)
     }
 }
 
