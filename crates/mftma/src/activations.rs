@@ -78,7 +78,7 @@ pub trait Activations {
     fn n_features(&self) -> usize;
 
     /// Calls `visit` with consecutive blocks of features, each of shape (ΣM_i, width), until all N features are
-    /// through or `visit` breaks. Widths of some hundreds of features suit the engine; any width is correct.
+    /// through or `visit` breaks. Widths of some hundreds to some thousands of features suit the engine; any width is correct.
     ///
     /// # Errors
     /// Whatever keeps the source from yielding its features; the engine hands it on as [`Error::Source`].
@@ -89,7 +89,7 @@ pub trait Activations {
 }
 
 /// Features in a block of [`ArrayActivations`]. The engine cuts wider blocks itself.
-const BLOCK_WIDTH: usize = 512;
+const BLOCK_WIDTH: usize = 2_048;
 
 /// Activations in memory: an `ndarray` view of shape (ΣM_i, N), rows ordered manifold by manifold.
 ///

@@ -16,8 +16,9 @@ use crate::analysis::Progress;
 use crate::error::Error;
 use crate::linalg;
 
-/// Features per product: wide enough for the products to run at speed, narrow enough for the caches.
-const WIDTH: usize = 512;
+/// Features per product: wide enough for the products to run at speed and for rows to be read in runs of pages, narrow
+/// enough for one manifold to stay in a cache.
+const WIDTH: usize = 2_048;
 
 /// What the pass is asked to keep beside the inner products.
 pub(crate) struct Wanted<'a> {
@@ -235,21 +236,21 @@ impl<'a> Accumulator<'a> {
             grand.iter_mut().zip(mean).for_each(|(g, x)| *g += x);
         }
         grand.iter_mut().for_each(|g| *g /= p as f64);
-        // (w, P): centres about their mean, one a column.
-        let centres = Mat::from_fn(w, p, |j, i| means[i][j] - grand[j]);
+        // (P, w): centres about their mean, one a row: the product with every manifold's points then packs them fast.
+        let centres = Mat::from_fn(p, w, |i, j| means[i][j] - grand[j]);
         self.products.mean_norm_squared += grand.iter().map(|g| g * g).sum::<f64>();
         self.products.constant_features += (0..w)
             .filter(|&j| {
                 // Only a feature whose centres agree is worth a walk down its column.
                 let first_value = block[(0, j)];
                 let small = 1e-10 * grand[j].abs();
-                (0..p).all(|i| centres[(j, i)].abs() <= small)
+                (0..p).all(|i| centres[(i, j)].abs() <= small)
                     && block.column(j).iter().all(|&x| x == first_value)
             })
             .count();
         for i in 0..p {
             for j in first..self.products.leading_centres.nrows().min(first + w) {
-                self.products.leading_centres[(j, i)] = centres[(j - first, i)];
+                self.products.leading_centres[(j, i)] = centres[(i, j - first)];
             }
         }
         let directions = self.wanted.directions.map(|v| {
@@ -261,7 +262,7 @@ impl<'a> Accumulator<'a> {
                 self.products.centres_along.as_mut(),
                 1.0,
                 v.transpose(),
-                centres.as_ref(),
+                centres.transpose(),
             );
             for k in 0..v.ncols() {
                 for j in first..self.products.leading_directions.nrows().min(first + w) {
@@ -277,7 +278,7 @@ impl<'a> Accumulator<'a> {
             ..
         } = &mut self.products;
         rayon::join(
-            || linalg::add_symmetric_product(centre_gram.as_mut(), 1.0, centres.transpose()),
+            || linalg::add_symmetric_product(centre_gram.as_mut(), 1.0, centres.as_ref()),
             || {
                 manifolds.par_iter_mut().enumerate().for_each_init(
                     || Mat::zeros(w, most),
@@ -286,12 +287,7 @@ impl<'a> Accumulator<'a> {
                         if let Some(gram) = &mut products.gram {
                             linalg::add_symmetric_product(gram.as_mut(), 1.0, points.transpose());
                         }
-                        linalg::add_product(
-                            products.cross.as_mut(),
-                            1.0,
-                            centres.transpose(),
-                            points,
-                        );
+                        linalg::add_product(products.cross.as_mut(), 1.0, centres.as_ref(), points);
                         if let Some(v) = &directions {
                             linalg::add_product(
                                 products.along.as_mut(),
@@ -367,7 +363,10 @@ fn column_means<T: Scalar>(rows: ArrayView2<'_, T>) -> Vec<f64> {
     let mut sum = vec![0.0; rows.ncols()];
     for row in rows.rows() {
         match row.to_slice() {
-            Some(row) => sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into()),
+            Some(row) => pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into()),
+            ),
             None => sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into()),
         }
     }
@@ -385,11 +384,14 @@ fn centred<'a, T: Scalar>(
     for (mu, row) in rows.rows().into_iter().enumerate() {
         let column = scratch.col_as_slice_mut(mu);
         match row.to_slice() {
-            Some(row) => {
-                for ((out, &x), c) in column.iter_mut().zip(row).zip(mean) {
-                    *out = x.into() - c;
-                }
-            }
+            Some(row) => pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for ((out, &x), c) in column.iter_mut().zip(row).zip(mean) {
+                        *out = x.into() - c;
+                    }
+                },
+            ),
             None => {
                 for ((out, &x), c) in column.iter_mut().zip(row).zip(mean) {
                     *out = x.into() - c;
