@@ -117,7 +117,7 @@ fn claims(findings: &[Finding]) -> Markup {
             }
             p { small {
                 "Intervals in brackets are 95 % intervals over classes, runs or test images, as each part says. Thresholds stand in the \
-                 code, each with its reason, and were fixed before any of these numbers was seen. " (RULE)
+                 code, each with its reason, and were fixed before the runs of record. " (RULE)
             } }
             details {
                 summary { "Every part of every claim" }
