@@ -108,8 +108,14 @@ fn check_row(row: &Row) -> Result<()> {
         // A point manifold has capacity 2 at margin 0; nothing can be easier to separate.
         "capacity" => (f64::MIN_POSITIVE, 2.0 + 1e-9),
         "radius" | "cross_entropy" => (0.0, f64::MAX),
+        "capacity_lower" | "capacity_upper" => (0.0, f64::MAX),
+        "simulated_capacity" | "simulated_capacity_lower" | "simulated_capacity_upper" => {
+            (f64::MIN_POSITIVE, f64::MAX)
+        }
+        "label_in_training" | "label_in_analysis" => (0.0, f64::from(u16::MAX)),
         "dimension" => (0.0, 1e6),
-        "centre_correlation" | "accuracy" => (0.0, 1.0 + 1e-9),
+        "umap_x" | "umap_y" => (f64::MIN, f64::MAX),
+        "centre_correlation" | "accuracy" | "error" | "training_error" => (0.0, 1.0 + 1e-9),
         "centre_rank" => (0.0, row.count as f64),
         other => bail!("no measure is called {other:?}"),
     };

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mftma_data::{Dataset, Error as DataError, LabelPermutation, Shortage, Subset};
 use mftma_train::{DataIdentity, ImageShape, NetworkSpec, ParameterRole, TrainingData};
 
@@ -80,6 +80,21 @@ impl Experiment {
                     .collect()
             },
         )
+    }
+
+    /// Checks that the network has the layers that the profile's `setting` names.
+    pub fn check_layers(&self, setting: &str, layers: &[String]) -> Result<()> {
+        let network = self.network().build(&mut |_| {})?;
+        let names: Vec<&str> = network.layers().iter().map(|l| l.name.as_str()).collect();
+        for layer in layers {
+            ensure!(
+                names.contains(&layer.as_str()),
+                "{setting} of the profile names {layer:?}, but {} has the layers {}",
+                self.profile.network.architecture,
+                names.join(", ")
+            );
+        }
+        Ok(())
     }
 
     /// Which run it is, for people: `vgg16 x16 on glyphs, 50 % permuted, seed 1`.

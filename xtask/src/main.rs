@@ -23,6 +23,7 @@ mod reproduce;
 mod stages;
 mod status;
 mod table;
+mod umap;
 
 use std::process::ExitCode;
 

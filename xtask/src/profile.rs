@@ -169,10 +169,12 @@ pub enum RewindingStatistics {
     Reestimated,
 }
 
-/// A sweep over widths with label noise, across the interpolation threshold, on the main run's data set.
+/// A sweep over widths with label noise, across the interpolation threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DoubleDescentSettings {
+    /// Name of the data set.
+    pub dataset: String,
     /// Architecture.
     pub architecture: Architecture,
     /// Whether convolutions are followed by batch normalisation.

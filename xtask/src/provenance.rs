@@ -33,6 +33,8 @@ pub fn provenance(study: &Study<'_>) -> Result<Provenance> {
         runs: runs.into(),
         code: json!({
             "version": env!("CARGO_PKG_VERSION"),
+            // What the program was compiled from, and what is checked out where it runs: the same, if all is well.
+            "built_from": option_env!("XTASK_BUILT_FROM"),
             "commit": output("git", &["rev-parse", "HEAD"]),
             "uncommitted_changes": output("git", &["status", "--porcelain", "--untracked-files=no"])
                 .map(|text| !text.is_empty()),

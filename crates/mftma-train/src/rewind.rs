@@ -3,6 +3,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::evaluate::{check_classes, images_view};
 use crate::rng::epoch_order;
+use crate::zoo::MOMENTUM;
 use crate::{Network, ParameterRole, StatisticsMode, TrainError, TrainingData};
 
 /// Where the running statistics of normalisations come from after rewinding.
@@ -108,8 +109,7 @@ const BATCH: usize = 250;
 /// Measures all running statistics anew on `examples` training images (all if there are fewer), drawn by `seed`: over fixed batches, the mean of the batch means, and the mean of the batch variances
 /// plus the variance of the batch means, each batch weighted by its size.
 ///
-/// A training pass moves running statistics from r to r + m (b − r), b being the batch's own. Passing twice the same batch from
-/// r = 0 and r = 1 would give m and b; the momentum is the same for all, so m is measured once, on the first batch.
+/// A training pass moves running statistics from r to r + m (b − r), b being the batch's own: from r = 0 it leaves m b.
 ///
 /// # Errors
 /// [`TrainError::Setting`] for no examples; [`TrainError::Shape`] or [`TrainError::Network`] where the data do not fit the network.
@@ -137,49 +137,39 @@ pub fn reestimate_statistics(
     // Batches of equal size but for one, and never a remainder of a few images.
     let batches = order.len().div_ceil(BATCH);
     let (mut images, mut chosen_labels) = (Vec::new(), Vec::new());
-    let mut pass = |network: &mut dyn Network,
-                    batch: &[usize],
-                    start: f32|
-     -> Result<Vec<Vec<f32>>, TrainError> {
-        for s in network.statistics_mut() {
-            s.values_mut().fill(start);
-        }
-        data.batch_into(train, batch, &mut images);
-        chosen_labels.clear();
-        chosen_labels.extend(batch.iter().map(|&i| labels[i]));
-        network.loss_and_gradients(
-            images_view(train, batch.len(), &images),
-            &chosen_labels,
-            StatisticsMode::Batch,
-        )?;
-        Ok(network
-            .statistics()
-            .iter()
-            .map(|s| s.values().to_vec())
-            .collect())
-    };
+    let mut pass =
+        |network: &mut dyn Network, batch: &[usize]| -> Result<Vec<Vec<f32>>, TrainError> {
+            for s in network.statistics_mut() {
+                s.values_mut().fill(0.0);
+            }
+            data.batch_into(train, batch, &mut images);
+            chosen_labels.clear();
+            chosen_labels.extend(batch.iter().map(|&i| labels[i]));
+            network.loss_and_gradients(
+                images_view(train, batch.len(), &images),
+                &chosen_labels,
+                StatisticsMode::Batch,
+            )?;
+            Ok(network
+                .statistics()
+                .iter()
+                .map(|s| s.values().to_vec())
+                .collect())
+        };
 
     let range = |k: usize| k * order.len() / batches..(k + 1) * order.len() / batches;
-    let from_zero = pass(network, &order[range(0)], 0.0)?;
-    let from_one = pass(network, &order[range(0)], 1.0)?;
-    // m b + (1 − m) less m b is 1 − m in every entry; the one of the smallest m b has lost the least to rounding.
-    let pairs = from_zero.iter().flatten().zip(from_one.iter().flatten());
-    let smallest = pairs.min_by(|(a, _), (b, _)| a.abs().total_cmp(&b.abs()));
-    let momentum = smallest.map_or(1.0, |(zero, one)| {
-        1.0 - (f64::from(*one) - f64::from(*zero))
-    });
-
     // For each statistic the weighted sums of its batch values and, for means, of their squares.
-    let mut sums: Vec<Vec<(f64, f64)>> = from_zero
+    let mut sums: Vec<Vec<(f64, f64)>> = network
+        .statistics()
         .iter()
         .map(|s| vec![(0.0, 0.0); s.len()])
         .collect();
     for k in 0..batches {
         let batch = &order[range(k)];
         let weight = batch.len() as f64 / order.len() as f64;
-        for (sums, moved) in sums.iter_mut().zip(pass(network, batch, 0.0)?) {
+        for (sums, moved) in sums.iter_mut().zip(pass(network, batch)?) {
             for ((first, second), value) in sums.iter_mut().zip(moved) {
-                let value = f64::from(value) / momentum;
+                let value = f64::from(value) / f64::from(MOMENTUM);
                 *first += weight * value;
                 *second += weight * value * value;
             }

@@ -55,6 +55,7 @@
 
 pub mod activations;
 pub mod analysis;
+mod ball;
 pub mod centres;
 pub mod error;
 pub mod geometry;
@@ -73,6 +74,7 @@ mod stiefel;
 
 pub use activations::{Activations, ArrayActivations, Block};
 pub use analysis::{Analysis, AnalysisBuilder, Progress};
+pub use ball::ball_capacity;
 pub use error::{Error, SourceError};
 pub use geometry::{
     Geometry, Interval, ManifoldGeometry, MeanEstimate, RankTrial, Row, Spectrum, Warning,

@@ -125,6 +125,21 @@ fn a_point() {
     }
 }
 
+/// Every ball of the golden table: all margins, radii and dimensions.
+#[test]
+fn balls() {
+    let Some(rows) = table("ball") else { return };
+    for row in rows.rows() {
+        let (margin, radius, dimension, alpha) = (row[0], row[1], row[2], row[3]);
+        let found = mftma::ball_capacity(radius, dimension, margin).expect("a ball");
+        assert!(
+            (found / alpha - 1.0).abs() < 1e-7,
+            "κ {margin} R {radius} D {dimension}: {found} and {alpha}"
+        );
+    }
+    assert!(rows.nrows() >= 20, "only {} rows", rows.nrows());
+}
+
 /// A segment is a ball in one dimension, and so exact.
 #[test]
 fn segments() {

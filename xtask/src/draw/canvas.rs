@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+
 use super::colour::Colour;
 use super::text::{FAMILY, Weight};
 
@@ -127,6 +129,15 @@ impl Canvas {
         let [x, y, width, height] = area.map(number);
         self.push(format_args!(
             r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{colour}"/>"#
+        ));
+    }
+
+    /// A picture in PNG format, its pixels as sharp squares: left, top, width, height.
+    pub fn picture(&mut self, area: [f64; 4], png: &[u8]) {
+        let [x, y, width, height] = area.map(number);
+        let data = base64::engine::general_purpose::STANDARD.encode(png);
+        self.push(format_args!(
+            r#"<image x="{x}" y="{y}" width="{width}" height="{height}" image-rendering="pixelated" style="image-rendering:pixelated" href="data:image/png;base64,{data}"/>"#
         ));
     }
 

@@ -30,6 +30,20 @@ pub fn group_colour(group: ExampleGroup) -> Colour {
     }
 }
 
+/// The colour of the class at `index` among a few: Paul Tol's bright scheme, distinct under the common colour-vision
+/// deficiencies and from the colours of the groups. It has six colours; a seventh class has the first again.
+pub fn class_colour(index: usize) -> Colour {
+    const BRIGHT: [Colour; 6] = [
+        Colour(0x44, 0x77, 0xAA),
+        Colour(0xEE, 0x66, 0x77),
+        Colour(0x22, 0x88, 0x33),
+        Colour(0xCC, 0xBB, 0x44),
+        Colour(0x66, 0xCC, 0xEE),
+        Colour(0xAA, 0x33, 0x77),
+    ];
+    BRIGHT[index % BRIGHT.len()]
+}
+
 /// The colour at `fraction` (0 to 1) of the training, from viridis.
 ///
 /// The scale stops short of its lightest yellow, which is too faint for a thin line on white.

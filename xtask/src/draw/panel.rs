@@ -68,6 +68,43 @@ impl Panel {
         }
     }
 
+    /// Ticks along the lower edge at places of their own, with what stands below them.
+    pub fn x_marks(&self, canvas: &mut Canvas, marks: &[(f64, String)]) {
+        let bottom = self.top + self.height;
+        for (value, label) in marks {
+            let x = self.x.at(*value);
+            canvas.line((x, bottom), (x, bottom + 2.5), INK, 0.5);
+            let style = TextStyle::new(TICK_TEXT, INK, Anchor::Middle);
+            canvas.text((x, bottom + 4.5 + TICK_TEXT), label, style);
+        }
+    }
+
+    /// Grid lines at places of their own, with what stands beside them.
+    pub fn y_marks(&self, canvas: &mut Canvas, marks: &[(f64, String)]) {
+        for (value, label) in marks {
+            let y = self.y.at(*value);
+            canvas.line((self.left, y), (self.left + self.width, y), LIGHT, 0.5);
+            let style = TextStyle::new(TICK_TEXT, INK, Anchor::End);
+            canvas.text(
+                (self.left - 3.0, y + CAP_HEIGHT / 2.0 * TICK_TEXT),
+                label,
+                style,
+            );
+        }
+    }
+
+    /// A line from the lower to the upper edge.
+    pub fn vertical(&self, canvas: &mut Canvas, x: f64, colour: Colour) {
+        let x = self.x.at(x);
+        canvas.line((x, self.top), (x, self.top + self.height), colour, 0.7);
+    }
+
+    /// A line from the left to the right edge.
+    pub fn horizontal(&self, canvas: &mut Canvas, y: f64, colour: Colour) {
+        let y = self.y.at(y);
+        canvas.line((self.left, y), (self.left + self.width, y), colour, 0.7);
+    }
+
     /// Names at 0, 1, 2, … along the lower edge, turned to read upwards; without `labels` only the tick marks.
     pub fn x_names(&self, canvas: &mut Canvas, names: &[String], labels: bool) {
         let bottom = self.top + self.height;
@@ -89,10 +126,14 @@ impl Panel {
         canvas.line((left, bottom), (left + self.width, bottom), INK, 0.6);
     }
 
-    /// A band of one standard error either way.
+    /// A band of one standard error either way, as far as it lies in the panel.
     pub fn band(&self, canvas: &mut Canvas, points: &[Band], colour: Colour) {
-        let upper = points.iter().map(|&(x, y, e)| self.at(x, y + e));
-        let lower = points.iter().rev().map(|&(x, y, e)| self.at(x, y - e));
+        let within = |x, y| {
+            let (x, y) = self.at(x, y);
+            (x, y.clamp(self.top, self.top + self.height))
+        };
+        let upper = points.iter().map(|&(x, y, e)| within(x, y + e));
+        let lower = points.iter().rev().map(|&(x, y, e)| within(x, y - e));
         let outline: Vec<_> = upper.chain(lower).collect();
         canvas.polygon(&outline, colour, 0.15);
     }

@@ -2,8 +2,10 @@
 //!
 //! A figure names the stages it needs and draws from their outputs. It computes nothing expensive.
 
+mod fig1;
 mod fig2;
 mod fig3;
+mod fig4;
 
 pub use fig3::Figure3;
 
@@ -127,7 +129,6 @@ impl<'a> Study<'a> {
 
     /// An experiment whose profile differs from the study's. The same one for equal settings and seed; images and labels are
     /// shared with every experiment of equal data settings and seed.
-    #[expect(dead_code)] // The next figures are built on it.
     pub fn variant(&self, change: impl FnOnce(&mut Profile), seed: u64) -> Result<Rc<Experiment>> {
         let mut profile = self.profile.clone();
         change(&mut profile);
@@ -166,11 +167,7 @@ impl<'a> Study<'a> {
         let network = &run.profile.network;
         let train = run.data.dataset().train().len();
         let classes = run.data.dataset().classes();
-        let runs = if self.runs.len() == 1 {
-            "one run".to_owned()
-        } else {
-            format!("{} runs", self.runs.len())
-        };
+        let runs = runs_in_words(self.runs.len() as u64);
         format!(
             "{}, width {} (published: 64), on {}: {train} training images of {classes} classes, {:.0} % of labels permuted; {runs}",
             network.architecture,
@@ -183,7 +180,12 @@ impl<'a> Study<'a> {
 
 /// All figures, in the order of the paper.
 pub fn all() -> Vec<Box<dyn Figure>> {
-    vec![Box::new(fig2::Figure2), Box::new(Figure3)]
+    vec![
+        Box::new(fig1::Figure1),
+        Box::new(fig2::Figure2),
+        Box::new(Figure3),
+        Box::new(fig4::Figure4),
+    ]
 }
 
 /// What was asked for: one figure by name, one panel of it, or everything.
@@ -206,6 +208,15 @@ pub fn select(name: Option<&str>, panel: Option<&str>) -> Result<Vec<Selection>>
         }
     }
     Ok(vec![selection])
+}
+
+/// `one run`, `3 runs`.
+pub fn runs_in_words(runs: u64) -> String {
+    if runs == 1 {
+        "one run".to_owned()
+    } else {
+        format!("{runs} runs")
+    }
 }
 
 /// Mean over runs of values with their standard errors.

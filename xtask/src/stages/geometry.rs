@@ -14,15 +14,16 @@ use crate::cache::{Stage, Work, key};
 use crate::experiment::Experiment;
 
 /// Resamples of the classes behind the intervals \[D\].
-const RESAMPLES: usize = 400;
+pub const RESAMPLES: usize = 400;
 /// Coverage of the intervals: that of one standard error either way of a normal distribution.
-const COVERAGE: f64 = 0.6827;
+pub const COVERAGE: f64 = 0.6827;
 
-/// The geometry of one example group in every layer at one epoch of one run.
+/// The geometry of one example group in every layer, or in one, at one epoch of one run.
 pub struct GeometryStage {
     experiment: Rc<Experiment>,
     epoch: usize,
     group: ExampleGroup,
+    layer: Option<String>,
 }
 
 /// The geometry of one layer.
@@ -45,6 +46,15 @@ impl GeometryStage {
             experiment,
             epoch,
             group,
+            layer: None,
+        }
+    }
+
+    /// The same in this layer only.
+    pub fn in_layer(self, layer: String) -> Self {
+        Self {
+            layer: Some(layer),
+            ..self
         }
     }
 
@@ -117,7 +127,7 @@ impl Stage for GeometryStage {
 
     fn settings(&self) -> Value {
         let geometry = &self.experiment.profile.geometry;
-        json!({
+        let mut settings = json!({
             "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
             "epoch": self.epoch,
             "group": self.group,
@@ -126,7 +136,11 @@ impl Stage for GeometryStage {
             "margin": geometry.margin,
             "resamples": RESAMPLES,
             "seed": self.experiment.seed,
-        })
+        });
+        if let Some(layer) = &self.layer {
+            settings["layer"] = json!(layer);
+        }
+        settings
     }
 
     fn amount(&self) -> f64 {
@@ -137,7 +151,11 @@ impl Stage for GeometryStage {
         let features = self.experiment.features();
         let products = (manifolds * points).powi(2) * features.iter().sum::<f64>() / 2.0;
         let solves = 100.0 * features.len() as f64 * manifolds * vectors * points.powi(2);
-        products + solves
+        let all = products + solves;
+        match self.layer {
+            Some(_) => all / features.len().max(1) as f64,
+            None => all,
+        }
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {
@@ -156,7 +174,11 @@ impl Stage for GeometryStage {
             .progress
             .bar(&format!("geometry {}", self.label()), layers.len() as u64);
         let mut measured = Vec::with_capacity(layers.len());
+        let wanted = |name: &str| self.layer.as_ref().is_none_or(|layer| layer == name);
         for (layer_index, layer) in layers.iter().enumerate() {
+            if !wanted(&layer.name) {
+                continue;
+            }
             bar.message(layer.name.clone());
             let activations = LayerActivations::new(&*network, data, &manifolds, &layer.name)?;
             let (geometry, problem) = match analysis.run(&activations) {

@@ -1,7 +1,13 @@
 //! The expensive stages, shared by all figures.
 
 mod geometry;
+mod rewind;
+mod simulate;
 mod train;
+mod umap;
 
 pub use geometry::{GeometryStage, LayerGeometry};
+pub use rewind::{REWOUND_GROUPS, RewindStage, Rewindings, Rewound};
+pub use simulate::{LayerCapacities, SimulateStage};
 pub use train::{TrainStage, TrainingRecord};
+pub use umap::{PICTURED_GROUPS, PicturePoint, UmapStage};

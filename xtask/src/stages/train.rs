@@ -47,9 +47,12 @@ impl TrainStage {
         Self { experiment }
     }
 
-    /// Checks the settings of the training before anything is written.
+    /// Checks the settings of network and training before anything is written.
     pub fn check(&self) -> Result<()> {
-        Ok(self.train_settings().check()?)
+        self.train_settings().check()?;
+        // Without values: only its sizes can be wrong.
+        self.experiment.network().build(&mut |_| {})?;
+        Ok(())
     }
 
     /// Where the checkpoints are, below the stage's folder.

@@ -35,7 +35,7 @@ use crate::ops::{
 };
 
 /// How far a running statistic moves towards the batch's in one step; the customary value.
-const MOMENTUM: f32 = 0.1;
+pub(crate) const MOMENTUM: f32 = 0.1;
 
 /// A network with its spatial sizes in its type.
 trait Body: Arrays + Clone + Send + Sync + 'static {

@@ -1,0 +1,190 @@
+//! Puts layers of one trained run back to earlier epochs and takes the accuracy.
+
+use std::rc::Rc;
+
+use anyhow::{Result, ensure};
+use mftma_data::ExampleGroup;
+use mftma_train::{
+    Checkpoint, GroupScore, RewoundStatistics, Run, evaluate_examples, rewind, rewindable_layers,
+};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::TrainStage;
+use crate::cache::{Stage, Work, key};
+use crate::experiment::Experiment;
+use crate::profile::RewindingStatistics;
+
+/// The groups whose accuracy is taken: the permuted one tells what is left of what was memorized.
+pub const REWOUND_GROUPS: [ExampleGroup; 2] = [ExampleGroup::Test, ExampleGroup::Permuted];
+
+/// The rewinding of single layers and of the last k layers of one run, to one epoch.
+///
+/// One epoch at a time, so that an interruption loses little.
+pub struct RewindStage {
+    experiment: Rc<Experiment>,
+    epoch: usize,
+    last: usize,
+}
+
+/// Which layers were put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rewound {
+    /// None: the trained network.
+    None,
+    /// The layer at this place among those that can be rewound.
+    Layer(usize),
+    /// So many of the last layers.
+    Last(usize),
+}
+
+/// What rewinding gave at one epoch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rewindings {
+    /// The layers that can be rewound, in the order of computation, with their places in the network.
+    pub layers: Vec<(usize, String)>,
+    /// Scores of [`REWOUND_GROUPS`], in that order; a group without examples has none.
+    pub scores: Vec<(Rewound, [Option<GroupScore>; 2])>,
+}
+
+impl RewindStage {
+    /// Rewinding from `last`, the last epoch of `experiment`'s training, to `epoch`.
+    pub fn new(experiment: Rc<Experiment>, epoch: usize, last: usize) -> Self {
+        Self {
+            experiment,
+            epoch,
+            last,
+        }
+    }
+
+    /// The epoch that layers are put back to.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// The last epoch of training, from which layers are put back.
+    pub fn last(&self) -> usize {
+        self.last
+    }
+
+    /// The examples of a group whose accuracy is taken: all, or as many as the profile allows, drawn at random.
+    fn examples(&self, group: ExampleGroup) -> Vec<usize> {
+        let mut indices = self.experiment.data.group_indices(group);
+        let limit = self.experiment.profile.rewinding.examples;
+        if indices.len() > limit {
+            let purpose = format!("xtask/rewinding/examples/{group}");
+            indices.shuffle(&mut mftma_data::stream(self.experiment.seed, &purpose));
+            indices.truncate(limit);
+            indices.sort_unstable();
+        }
+        indices
+    }
+
+    fn statistics(&self) -> RewoundStatistics<'_> {
+        let settings = &self.experiment.profile.rewinding;
+        match settings.statistics {
+            RewindingStatistics::Rewound => RewoundStatistics::Rewound,
+            RewindingStatistics::Kept => RewoundStatistics::Kept,
+            RewindingStatistics::Reestimated => RewoundStatistics::Reestimated {
+                data: &self.experiment.data,
+                examples: settings.statistics_examples,
+                seed: self.experiment.seed,
+            },
+        }
+    }
+
+    fn scores(
+        &self,
+        end: &Checkpoint,
+        early: &Checkpoint,
+        layers: &[&str],
+        examples: &[Vec<usize>; 2],
+    ) -> Result<[Option<GroupScore>; 2]> {
+        // The trained network too, as the others are: statistics measured anew can change accuracy by themselves.
+        let network = rewind(end, early, layers, self.statistics())?;
+        let mut scores = [None; 2];
+        for ((score, group), indices) in scores.iter_mut().zip(REWOUND_GROUPS).zip(examples) {
+            if !indices.is_empty() {
+                let data = &self.experiment.data;
+                *score = Some(evaluate_examples(&*network, data, group, indices)?);
+            }
+        }
+        Ok(scores)
+    }
+}
+
+impl Stage for RewindStage {
+    fn kind(&self) -> &'static str {
+        "rewind"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn label(&self) -> String {
+        format!("{}, to epoch {}", self.experiment.label(), self.epoch)
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
+            "rewinding": self.experiment.profile.rewinding,
+            "from": self.last,
+            "epoch": self.epoch,
+            "seed": self.experiment.seed,
+        })
+    }
+
+    fn amount(&self) -> f64 {
+        let settings = &self.experiment.profile.rewinding;
+        // Every layer but the input alone, and as many runs of last layers.
+        let rewindings = 2 * self.experiment.features().len().saturating_sub(1);
+        let statistics = match settings.statistics {
+            RewindingStatistics::Reestimated => 3 * settings.statistics_examples,
+            _ => 0,
+        };
+        let images = rewindings * (statistics + REWOUND_GROUPS.len() * settings.examples);
+        images as f64 * self.experiment.multiply_adds()
+    }
+
+    fn seconds_per_unit(&self) -> Option<f64> {
+        // The rate of training.
+        Some(1.1e-11)
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+        let train = TrainStage::new(Rc::clone(&self.experiment));
+        let run = Run::open(&TrainStage::run_folder(&work.cache.folder(&train)))?;
+        let (end, early) = (run.checkpoint(self.last)?, run.checkpoint(self.epoch)?);
+        let network = end.network()?;
+        let names = rewindable_layers(&*network);
+        let place = |name: &str| network.layers().iter().position(|l| l.name == name);
+        let layers: Vec<(usize, String)> = names
+            .iter()
+            .filter_map(|name| Some((place(name)?, (*name).to_owned())))
+            .collect();
+        ensure!(!names.is_empty(), "the network has no layer to rewind");
+        // The last layer alone is also the last one layer: computed once, reported as both.
+        let count = names.len();
+        let mut wanted = vec![(Rewound::None, &names[..0])];
+        wanted.extend((0..count).map(|i| (Rewound::Layer(i), &names[i..=i])));
+        wanted.extend((2..=count).map(|k| (Rewound::Last(k), &names[count - k..])));
+        let examples = REWOUND_GROUPS.map(|group| self.examples(group));
+        let bar = work
+            .progress
+            .bar(&format!("rewind {}", self.label()), wanted.len() as u64);
+        let mut scores = Vec::with_capacity(wanted.len() + 1);
+        for (index, (rewound, layers)) in wanted.into_iter().enumerate() {
+            let found = self.scores(&end, &early, layers, &examples)?;
+            scores.push((rewound, found));
+            if rewound == Rewound::Layer(count - 1) {
+                scores.push((Rewound::Last(1), found));
+            }
+            bar.set(index as u64 + 1);
+        }
+        Ok(serde_json::to_value(Rewindings { layers, scores })?)
+    }
+}

@@ -1,0 +1,179 @@
+//! Draws the features of one layer in two dimensions.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use mftma::{Activations, Block};
+use mftma_data::ExampleGroup;
+use mftma_train::{LayerActivations, Run};
+use ndarray::Array2;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::TrainStage;
+use crate::cache::{Stage, Work, key};
+use crate::experiment::Experiment;
+use crate::umap;
+
+/// The groups in the picture: the training examples, each under the label by which its group is analysed.
+pub const PICTURED_GROUPS: [ExampleGroup; 3] = [
+    ExampleGroup::Unpermuted,
+    ExampleGroup::Permuted,
+    ExampleGroup::Restored,
+];
+
+/// The picture of one layer of one run at one epoch.
+pub struct UmapStage {
+    experiment: Rc<Experiment>,
+    epoch: usize,
+    layer: String,
+}
+
+/// One example in a picture.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PicturePoint {
+    /// Its group. Permuted examples may appear again as restored ones.
+    pub group: ExampleGroup,
+    /// Its label by that group.
+    pub class: u16,
+    /// Where it lies.
+    pub at: [f64; 2],
+}
+
+impl UmapStage {
+    /// The picture of `layer` at `epoch`.
+    pub fn new(experiment: Rc<Experiment>, epoch: usize, layer: String) -> Self {
+        Self {
+            experiment,
+            epoch,
+            layer,
+        }
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// The classes in the picture, ascending.
+    pub fn classes(experiment: &Experiment) -> Vec<u16> {
+        let all = experiment.data.dataset().classes();
+        let mut classes: Vec<u16> = (0..all).map(|class| class as u16).collect();
+        classes.shuffle(&mut mftma_data::stream(
+            experiment.seed,
+            "xtask/umap/classes",
+        ));
+        classes.truncate(experiment.profile.umap.classes);
+        classes.sort_unstable();
+        classes
+    }
+
+    /// Group, class and index of the examples in the picture.
+    fn examples(&self) -> Vec<(ExampleGroup, u16, usize)> {
+        let data = &self.experiment.data;
+        let mut examples = Vec::new();
+        for group in PICTURED_GROUPS {
+            let labels = data.labels(group);
+            for class in Self::classes(&self.experiment) {
+                let mut indices = data.group_indices(group);
+                indices.retain(|&i| labels[i] == class);
+                let purpose = format!("xtask/umap/examples/{group}/{class}");
+                indices.shuffle(&mut mftma_data::stream(self.experiment.seed, &purpose));
+                indices.truncate(self.experiment.profile.umap.points);
+                examples.extend(indices.into_iter().map(|i| (group, class, i)));
+            }
+        }
+        examples
+    }
+}
+
+impl Stage for UmapStage {
+    fn kind(&self) -> &'static str {
+        "umap"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn label(&self) -> String {
+        format!(
+            "{}, epoch {}, {}",
+            self.experiment.label(),
+            self.epoch,
+            self.layer
+        )
+    }
+
+    fn settings(&self) -> Value {
+        let umap = &self.experiment.profile.umap;
+        json!({
+            "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
+            "epoch": self.epoch,
+            "layer": self.layer,
+            "classes": umap.classes,
+            "points": umap.points,
+            "neighbours": umap.neighbours,
+            "min_distance": umap.min_distance,
+            "epochs": umap.epochs,
+            "seed": self.experiment.seed,
+        })
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+        let data = &self.experiment.data;
+        let train = TrainStage::new(Rc::clone(&self.experiment));
+        let folder = TrainStage::run_folder(&work.cache.folder(&train));
+        let network = Run::open(&folder)?.checkpoint(self.epoch)?.network()?;
+        let examples = self.examples();
+        ensure!(!examples.is_empty(), "there are no examples to draw");
+        let indices: Vec<usize> = examples.iter().map(|&(.., index)| index).collect();
+        let bar = work.progress.bar(&format!("umap {}", self.label()), 2);
+        // All three groups are of the training split.
+        let source = LayerActivations::of_examples(
+            &*network,
+            data,
+            ExampleGroup::Unpermuted,
+            std::slice::from_ref(&indices),
+            &self.layer,
+        )
+        .context("umap.layers of the profile")?;
+        let gram = gram(&source)?;
+        bar.set(1);
+        let settings = &self.experiment.profile.umap;
+        let purpose = format!("xtask/umap/layout/{}", self.layer);
+        let points = umap::embed(
+            gram.view(),
+            &umap::Settings {
+                neighbours: settings.neighbours,
+                min_distance: settings.min_distance,
+                epochs: settings.epochs,
+            },
+            &mut mftma_data::stream(self.experiment.seed, &purpose),
+        )?;
+        let picture: Vec<PicturePoint> = examples
+            .into_iter()
+            .zip(points)
+            .map(|((group, class, _), at)| PicturePoint { group, class, at })
+            .collect();
+        Ok(serde_json::to_value(picture)?)
+    }
+}
+
+/// Inner products of all points (n, n), gathered block by block.
+fn gram(source: &LayerActivations<'_>) -> Result<Array2<f64>> {
+    let n = source.points_per_manifold().iter().sum();
+    let mut gram = Array2::<f64>::zeros((n, n));
+    source
+        .for_each_block(&mut |block| {
+            match block {
+                Block::F32(block) => gram += &block.dot(&block.t()).mapv(f64::from),
+                Block::F64(block) => gram += &block.dot(&block.t()),
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(|error| anyhow!("{error}"))?;
+    Ok(gram)
+}
