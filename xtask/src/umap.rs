@@ -10,15 +10,15 @@ use ndarray::{Array2, ArrayView2};
 use rand::{Rng, RngExt};
 use umap_rs::{GraphParams, ManifoldParams, Umap, UmapConfig};
 
-/// Side of the square that the starting layout fills, from −10 to 10 [S: umap-learn].
+/// Side of the square that the starting layout fills, from −10 to 10 \[S: umap-learn\].
 const START: f64 = 10.0;
-/// Size of the noise on the starting layout, which parts points that coincide [S: umap-learn].
+/// Size of the noise on the starting layout, which parts points that coincide \[S: umap-learn\].
 const JITTER: f64 = 1e-4;
-/// Negative samples for each positive one [S: umap-learn].
+/// Negative samples for each positive one \[S: umap-learn\].
 const NEGATIVES: usize = 5;
-/// Longest step of a coordinate, before the learning rate [S: umap-learn].
+/// Longest step of a coordinate, before the learning rate \[S: umap-learn\].
 const LONGEST: f64 = 4.0;
-/// Keeps the repulsion of close points finite [S: umap-learn].
+/// Keeps the repulsion of close points finite \[S: umap-learn\].
 const SOFTENING: f64 = 1e-3;
 
 /// What a picture is to look like.

@@ -52,7 +52,7 @@ const COMPARED: [ExampleGroup; 2] = [ExampleGroup::Unpermuted, ExampleGroup::Per
 
 /// Panel c: left edge of the first plot, width of a plot of the theory, of a drawing, gaps after either.
 const THEORY: [f64; 5] = [38.0, 84.0, 66.0, 22.0, 12.0];
-/// Radii and dimensions of the curves, and what is held fixed over the correlation [D].
+/// Radii and dimensions of the curves, and what is held fixed over the correlation \[D\].
 const DIMENSIONS: [f64; 4] = [2.0, 5.0, 10.0, 30.0];
 const RADII: [f64; 4] = [0.25, 0.5, 1.0, 2.0];
 const FIXED_DIMENSION: f64 = 10.0;

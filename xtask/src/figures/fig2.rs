@@ -23,9 +23,9 @@ const PANELS: [&str; 2] = ["a", "b"];
 /// Width in points: one column of a journal for either panel.
 const COLUMN: f64 = 255.0;
 /// Height in points.
-const HEIGHT: f64 = 205.0;
+const HEIGHT: f64 = 216.0;
 /// Panel a: left, top, right and bottom margin; on the right stand the names of the lines.
-const MARGINS: [f64; 4] = [38.0, 22.0, 58.0, 52.0];
+const MARGINS: [f64; 4] = [38.0, 22.0, 58.0, 63.0];
 /// Panel b: left margin, top margin, side of a picture, and between pictures.
 const PICTURES: [f64; 4] = [26.0, 34.0, 68.0, 6.0];
 /// Text size in points.

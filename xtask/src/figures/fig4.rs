@@ -40,7 +40,7 @@ const NAMES: f64 = 40.0;
 const FOOT: f64 = 30.0;
 /// Text size in points.
 const TEXT: f64 = 7.0;
-/// Training error below which a network counts as interpolating its training labels, drawn as a line [D].
+/// Training error below which a network counts as interpolating its training labels, drawn as a line \[D\].
 const INTERPOLATING: f64 = 0.05;
 /// The value of `condition` in the rows of the sweep.
 const SWEEP: &str = "double descent";
