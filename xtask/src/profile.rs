@@ -1,5 +1,8 @@
 //! Profiles: the settings of a whole reproduction, in one readable file.
 
+mod gradients;
+mod supplement;
+
 use std::fs;
 use std::path::Path;
 
@@ -7,6 +10,9 @@ use anyhow::{Context, Result, bail};
 use mftma_data::PermutationScheme;
 use mftma_train::{Architecture, Initialization, Schedule};
 use serde::{Deserialize, Serialize};
+
+pub use gradients::GradientSettings;
+pub use supplement::SupplementSettings;
 
 /// The profiles that come with the project: name and text.
 pub const BUILT_IN: [(&str, &str); 4] = [
@@ -43,6 +49,10 @@ pub struct Profile {
     pub rewinding: RewindingSettings,
     /// Figure 4, panels c to e.
     pub double_descent: DoubleDescentSettings,
+    /// Figure 5.
+    pub gradients: GradientSettings,
+    /// Figures S1 to S6.
+    pub supplement: SupplementSettings,
 }
 
 /// Which images, and how many labels are noise.

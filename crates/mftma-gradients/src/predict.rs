@@ -4,6 +4,7 @@ use mftma_train::{Architecture, Network, ParameterRole};
 use ndarray::{Array1, Array2, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
+use crate::features::softmax;
 use crate::measure::{Contributions, Examples, GradientGroup};
 use crate::theory::{Activation, ClassMoments, Expansion};
 use crate::{Error, last_layer_inputs};
@@ -141,11 +142,7 @@ fn mean_softmax(network: &dyn Network, images: ArrayView4<'_, f32>) -> Result<Ar
     const BATCH: usize = 250;
     let mut sum = Array1::zeros(network.spec().classes);
     for batch in images.axis_chunks_iter(Axis(0), BATCH) {
-        for row in network.logits(batch)?.rows() {
-            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let weights = row.mapv(|z| f64::from(z - top).exp());
-            sum.scaled_add(1.0 / weights.sum(), &weights);
-        }
+        sum += &softmax(network.logits(batch)?.view()).sum_axis(Axis(0));
     }
     Ok(sum / images.len_of(Axis(0)) as f64)
 }

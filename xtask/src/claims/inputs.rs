@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mftma_data::ExampleGroup;
 
-use crate::figures::{Figure3, Study};
+use crate::figures::{Study, geometry_stages};
 use crate::stages::LayerGeometry;
 use crate::table::Row;
 
@@ -147,7 +147,8 @@ impl Inputs {
 fn classes(study: &Study<'_>) -> Result<Vec<ClassValue>, String> {
     let mut values = Vec::new();
     for run in &study.runs {
-        let stages = Figure3::geometry_stages(run, study).map_err(|error| format!("{error:#}"))?;
+        let stages = geometry_stages(run, study, &ExampleGroup::ALL)
+            .map_err(|error| format!("{error:#}"))?;
         for stage in stages {
             let layers: Vec<LayerGeometry> = study
                 .cache

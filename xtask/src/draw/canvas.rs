@@ -94,10 +94,19 @@ impl Canvas {
 
     /// A line through points; fewer than two draw nothing.
     pub fn polyline(&mut self, points: &[(f64, f64)], colour: Colour, width: f64) {
+        self.path(points, colour, width, r#"stroke-linecap="round""#);
+    }
+
+    /// A broken line through points; fewer than two draw nothing.
+    pub fn dashed(&mut self, points: &[(f64, f64)], colour: Colour, width: f64) {
+        self.path(points, colour, width, r#"stroke-dasharray="2.4 1.6""#);
+    }
+
+    fn path(&mut self, points: &[(f64, f64)], colour: Colour, width: f64, stroke: &str) {
         if points.len() > 1 {
             let points = coordinates(points);
             self.push(format_args!(
-                r#"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{}" stroke-linejoin="round" stroke-linecap="round"/>"#,
+                r#"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{}" stroke-linejoin="round" {stroke}/>"#,
                 number(width)
             ));
         }
@@ -118,6 +127,16 @@ impl Canvas {
     pub fn disc(&mut self, centre: (f64, f64), radius: f64, colour: Colour) {
         self.push(format_args!(
             r#"<circle cx="{}" cy="{}" r="{}" fill="{colour}"/>"#,
+            number(centre.0),
+            number(centre.1),
+            number(radius)
+        ));
+    }
+
+    /// A circle's outline.
+    pub fn ring(&mut self, centre: (f64, f64), radius: f64, colour: Colour) {
+        self.push(format_args!(
+            r#"<circle cx="{}" cy="{}" r="{}" fill="none" stroke="{colour}" stroke-width="0.8"/>"#,
             number(centre.0),
             number(centre.1),
             number(radius)

@@ -51,3 +51,9 @@ pub fn epoch_colour(fraction: f64) -> Colour {
     let colour = colorous::VIRIDIS.eval_continuous(0.93 * fraction.clamp(0.0, 1.0));
     Colour(colour.r, colour.g, colour.b)
 }
+
+/// The colour of a value from 0 to 1 in a map of similarities, from cividis, which looks the same to the colour-blind.
+pub fn similarity_colour(value: f64) -> Colour {
+    let colour = colorous::CIVIDIS.eval_continuous(value.clamp(0.0, 1.0));
+    Colour(colour.r, colour.g, colour.b)
+}

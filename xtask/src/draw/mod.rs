@@ -10,10 +10,10 @@ mod scale;
 mod text;
 
 pub use canvas::{Anchor, Canvas, TextStyle};
-pub use colour::{Colour, GREY, INK, class_colour, epoch_colour, group_colour};
+pub use colour::{Colour, GREY, INK, class_colour, epoch_colour, group_colour, similarity_colour};
 pub use panel::{Band, Panel, colour_bar, footnote};
 #[cfg(test)]
 pub use png::clipped_texts;
 pub use png::to_png;
-pub use scale::nice_ticks;
+pub use scale::{log_ticks, nice_ticks};
 pub use text::{FONTS, Weight, width as text_width};

@@ -40,56 +40,40 @@ impl Panel {
 
     /// Grid lines at the ticks, and with `labels` their values at the left edge.
     pub fn y_axis(&self, canvas: &mut Canvas, ticks: &[f64], labels: bool) {
-        let step = ticks.windows(2).map(|w| w[1] - w[0]).next().unwrap_or(1.0);
-        for &tick in ticks {
-            let y = self.y.at(tick);
+        let label = |text: String| if labels { text } else { String::new() };
+        let ticks: Vec<_> = labelled(ticks)
+            .map(|(tick, text)| (tick, label(text)))
+            .collect();
+        self.y_marks(canvas, &ticks);
+    }
+
+    /// Grid lines at places of their own, with what stands beside them.
+    pub fn y_marks(&self, canvas: &mut Canvas, ticks: &[(f64, String)]) {
+        for (tick, label) in ticks {
+            let y = self.y.at(*tick);
             canvas.line((self.left, y), (self.left + self.width, y), LIGHT, 0.5);
-            if labels {
+            if !label.is_empty() {
                 let style = TextStyle::new(TICK_TEXT, INK, Anchor::End);
                 let at = (self.left - 3.0, y + CAP_HEIGHT / 2.0 * TICK_TEXT);
-                canvas.text(at, &format_tick(tick, step), style);
+                canvas.text(at, label, style);
             }
         }
     }
 
     /// Ticks and values along the lower edge.
     pub fn x_axis(&self, canvas: &mut Canvas, ticks: &[f64]) {
-        let step = ticks.windows(2).map(|w| w[1] - w[0]).next().unwrap_or(1.0);
-        let bottom = self.top + self.height;
-        for &tick in ticks {
-            let x = self.x.at(tick);
-            canvas.line((x, bottom), (x, bottom + 2.5), INK, 0.5);
-            let style = TextStyle::new(TICK_TEXT, INK, Anchor::Middle);
-            canvas.text(
-                (x, bottom + 4.5 + TICK_TEXT),
-                &format_tick(tick, step),
-                style,
-            );
-        }
+        let ticks: Vec<_> = labelled(ticks).collect();
+        self.x_marks(canvas, &ticks);
     }
 
     /// Ticks along the lower edge at places of their own, with what stands below them.
-    pub fn x_marks(&self, canvas: &mut Canvas, marks: &[(f64, String)]) {
+    pub fn x_marks(&self, canvas: &mut Canvas, ticks: &[(f64, String)]) {
         let bottom = self.top + self.height;
-        for (value, label) in marks {
-            let x = self.x.at(*value);
+        for (tick, label) in ticks {
+            let x = self.x.at(*tick);
             canvas.line((x, bottom), (x, bottom + 2.5), INK, 0.5);
             let style = TextStyle::new(TICK_TEXT, INK, Anchor::Middle);
             canvas.text((x, bottom + 4.5 + TICK_TEXT), label, style);
-        }
-    }
-
-    /// Grid lines at places of their own, with what stands beside them.
-    pub fn y_marks(&self, canvas: &mut Canvas, marks: &[(f64, String)]) {
-        for (value, label) in marks {
-            let y = self.y.at(*value);
-            canvas.line((self.left, y), (self.left + self.width, y), LIGHT, 0.5);
-            let style = TextStyle::new(TICK_TEXT, INK, Anchor::End);
-            canvas.text(
-                (self.left - 3.0, y + CAP_HEIGHT / 2.0 * TICK_TEXT),
-                label,
-                style,
-            );
         }
     }
 
@@ -105,15 +89,31 @@ impl Panel {
         canvas.line((self.left, y), (self.left + self.width, y), colour, 0.7);
     }
 
-    /// Names at 0, 1, 2, … along the lower edge, turned to read upwards; without `labels` only the tick marks.
+    /// Names at 0, 1, 2, … along the lower edge, turned to read upwards; without `labels` only the tick marks. Where they would
+    /// touch, every second or third is set, the last always.
     pub fn x_names(&self, canvas: &mut Canvas, names: &[String], labels: bool) {
         let bottom = self.top + self.height;
+        let space = self.x.at(1.0) - self.x.at(0.0);
+        let every = (CATEGORY_TEXT / space).ceil().max(1.0) as usize;
         for (index, name) in names.iter().enumerate() {
             let x = self.x.at(index as f64);
             canvas.line((x, bottom), (x, bottom + 2.0), INK, 0.5);
-            if labels {
+            if labels && (names.len() - 1 - index).is_multiple_of(every) {
                 let style = TextStyle::new(CATEGORY_TEXT, INK, Anchor::End).rotated(90.0);
                 let at = (x + CAP_HEIGHT / 2.0 * CATEGORY_TEXT, bottom + 4.0);
+                canvas.text(at, name, style);
+            }
+        }
+    }
+
+    /// Names at 0, 1, 2, … along the left edge; without `labels` only the tick marks.
+    pub fn y_names(&self, canvas: &mut Canvas, names: &[String], labels: bool) {
+        for (index, name) in names.iter().enumerate() {
+            let y = self.y.at(index as f64);
+            canvas.line((self.left - 2.0, y), (self.left, y), INK, 0.5);
+            if labels {
+                let style = TextStyle::new(CATEGORY_TEXT, INK, Anchor::End);
+                let at = (self.left - 4.0, y + CAP_HEIGHT / 2.0 * CATEGORY_TEXT);
                 canvas.text(at, name, style);
             }
         }
@@ -149,10 +149,39 @@ impl Panel {
         }
     }
 
+    /// A broken line through the points.
+    pub fn dashed(&self, canvas: &mut Canvas, points: &[Band], colour: Colour) {
+        let points: Vec<_> = points.iter().map(|&(x, y, _)| self.at(x, y)).collect();
+        canvas.dashed(&points, colour, 0.9);
+    }
+
+    /// A disc at each point, with a bar of one standard error either way.
+    pub fn dots(&self, canvas: &mut Canvas, points: &[Band], colour: Colour) {
+        for &(x, y, error) in points {
+            canvas.line(self.at(x, y - error), self.at(x, y + error), colour, 0.7);
+            canvas.disc(self.at(x, y), 1.7, colour);
+        }
+    }
+
+    /// A ring at each point.
+    pub fn rings(&self, canvas: &mut Canvas, points: &[Band], colour: Colour) {
+        for &(x, y, _) in points {
+            canvas.ring(self.at(x, y), 3.0, colour);
+        }
+    }
+
     /// The position of a pair of values.
     pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         (self.x.at(x), self.y.at(y))
     }
+}
+
+/// Ticks with their values as labels.
+fn labelled(ticks: &[f64]) -> impl Iterator<Item = (f64, String)> + '_ {
+    let step = ticks.windows(2).map(|w| w[1] - w[0]).next().unwrap_or(1.0);
+    ticks
+        .iter()
+        .map(move |&tick| (tick, format_tick(tick, step)))
 }
 
 /// A stepped colour bar, first entry at the bottom, with a title above it: left, top, width, height.

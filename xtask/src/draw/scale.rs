@@ -8,13 +8,14 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Maps `values.0` to `positions.0` and `values.1` to `positions.1`. An empty range of values is widened.
+    /// Maps `values.0` to `positions.0` and `values.1` to `positions.1`. The first may be the larger value. An empty range of values is
+    /// widened.
     pub fn new(values: (f64, f64), positions: (f64, f64)) -> Self {
         let (low, high) = values;
-        let values = if high > low {
-            values
-        } else {
+        let values = if high == low {
             (low - 0.5, low + 0.5)
+        } else {
+            values
         };
         Self { values, positions }
     }
@@ -41,6 +42,45 @@ pub fn nice_ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
         }
     }
     vec![low, high]
+}
+
+/// Ticks of a logarithmic axis that enclose `low…high`, both common logarithms: position (common logarithm) and label. Powers of
+/// ten, and 2 and 5 times them where the range is short.
+pub fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+    let (low, high) = if low.is_finite() && high.is_finite() {
+        (low, high)
+    } else {
+        (-0.5, 0.5)
+    };
+    let factors: &[f64] = if high - low < 2.0 {
+        &[1.0, 2.0, 5.0]
+    } else {
+        &[1.0]
+    };
+    let decades = (low.floor() as i32 - 1)..=(high.ceil() as i32 + 1);
+    let all: Vec<(i32, f64)> = decades
+        .flat_map(|decade| factors.iter().map(move |&factor| (decade, factor)))
+        .collect();
+    let place = |&(decade, factor): &(i32, f64)| f64::from(decade) + factor.log10();
+    let first = all.iter().rposition(|tick| place(tick) <= low + 1e-9);
+    let last = all.iter().position(|tick| place(tick) >= high - 1e-9);
+    let (first, last) = (first.unwrap_or(0), last.unwrap_or(all.len() - 1));
+    let kept = &all[first..=last.max(first + 1).min(all.len() - 1)];
+    let every = kept.len().div_ceil(7);
+    kept.iter()
+        .enumerate()
+        .map(|(index, tick)| {
+            let label = match tick {
+                _ if index % every != 0 => String::new(),
+                (decade @ -3..=3, factor) => {
+                    let decimals = decade.min(&0).unsigned_abs() as usize;
+                    format!("{:.decimals$}", factor * 10f64.powi(*decade))
+                }
+                (decade, factor) => format!("{factor}e{decade}").replace('-', "\u{2212}"),
+            };
+            (place(tick), label)
+        })
+        .collect()
 }
 
 /// A tick's label, with as many decimals as the step between ticks needs.
@@ -78,6 +118,21 @@ mod tests {
                 assert!(ticks[ticks.len() - 1] >= high - 1e-6 * high.abs());
             }
         }
+    }
+
+    #[test]
+    fn logarithmic_ticks_enclose_the_range() {
+        let labels = |low: f64, high: f64| -> Vec<String> {
+            let ticks = log_ticks(low, high);
+            assert!(ticks[0].0 <= low + 1e-9 && ticks[ticks.len() - 1].0 >= high - 1e-9);
+            ticks.into_iter().map(|(_, label)| label).collect()
+        };
+        assert_eq!(labels(-0.5, 0.1), ["0.2", "0.5", "1", "2"]);
+        assert_eq!(labels(-2.3, 0.9), ["0.001", "0.01", "0.1", "1", "10"]);
+        assert_eq!(labels(-6.0, -3.5)[0], "1e\u{2212}6");
+        assert_eq!(labels(0.0, 0.0), ["1", "2"]);
+        assert!(log_ticks(f64::INFINITY, f64::NEG_INFINITY).len() > 1);
+        assert!(labels(-30.0, 30.0).iter().filter(|l| !l.is_empty()).count() < 9);
     }
 
     #[test]

@@ -6,8 +6,15 @@ mod fig1;
 mod fig2;
 mod fig3;
 mod fig4;
-
-pub use fig3::Figure3;
+mod fig5;
+mod geometry;
+mod s1;
+mod s2;
+mod s3;
+mod s4;
+mod s5;
+mod s6;
+mod supplement;
 
 use std::rc::Rc;
 
@@ -19,6 +26,8 @@ use crate::experiment::{Experiment, Experiments};
 use crate::profile::Profile;
 use crate::stages::{LayerGeometry, TrainStage};
 use crate::table::Row;
+
+pub use geometry::{LEFT_OUT, geometry_stages};
 
 /// A figure of the study.
 pub trait Figure {
@@ -162,18 +171,25 @@ impl<'a> Study<'a> {
 
     /// One line about network and data, for the foot of a figure.
     pub fn setting(&self) -> String {
-        let run = &self.runs[0];
-        let data = &run.profile.data;
+        self.setting_of(&self.runs)
+    }
+
+    /// The same for the runs of another experiment; at least one.
+    pub fn setting_of(&self, runs: &[Rc<Experiment>]) -> String {
+        let permuted = 100.0 * runs[0].profile.data.permuted_fraction;
+        self.setting_with(runs, &format!("{permuted:.0} % of labels permuted"))
+    }
+
+    /// The same with other words about the permuted labels.
+    pub fn setting_with(&self, runs: &[Rc<Experiment>], permuted: &str) -> String {
+        let run = &runs[0];
         let network = &run.profile.network;
         let train = run.data.dataset().train().len();
         let classes = run.data.dataset().classes();
-        let runs = runs_in_words(self.runs.len() as u64);
+        let runs = runs_in_words(runs.len() as u64);
         format!(
-            "{}, width {} (published: 64), on {}: {train} training images of {classes} classes, {:.0} % of labels permuted; {runs}",
-            network.architecture,
-            network.width,
-            data.dataset,
-            100.0 * data.permuted_fraction
+            "{}, width {} (published: 64), on {}: {train} training images of {classes} classes, {permuted}; {runs}",
+            network.architecture, network.width, run.profile.data.dataset,
         )
     }
 }
@@ -183,8 +199,15 @@ pub fn all() -> Vec<Box<dyn Figure>> {
     vec![
         Box::new(fig1::Figure1),
         Box::new(fig2::Figure2),
-        Box::new(Figure3),
+        Box::new(fig3::FIGURE),
         Box::new(fig4::Figure4),
+        Box::new(fig5::Figure5),
+        Box::new(s1::FIGURE),
+        Box::new(s2::FIGURE),
+        Box::new(s3::FIGURE),
+        Box::new(s4::FigureS4),
+        Box::new(s5::FigureS5),
+        Box::new(s6::FigureS6),
     ]
 }
 

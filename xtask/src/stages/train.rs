@@ -60,7 +60,8 @@ impl TrainStage {
         stage_folder.join(RUN)
     }
 
-    fn train_settings(&self) -> TrainSettings {
+    /// The settings of the training.
+    pub fn train_settings(&self) -> TrainSettings {
         let profile = &self.experiment.profile;
         let training = &profile.training;
         TrainSettings {
@@ -85,6 +86,23 @@ impl TrainStage {
                 ..CheckpointPolicy::default()
             },
             ..TrainSettings::new(self.experiment.network())
+        }
+    }
+
+    /// The training in the stage's folder, at its beginning or where it was interrupted.
+    pub fn trainer(&self, work: &Work<'_>) -> Result<Trainer<'_>> {
+        let (settings, data) = (self.train_settings(), &self.experiment.data);
+        let folder = Self::run_folder(work.folder);
+        match Trainer::in_folder(settings.clone(), data, &folder) {
+            // A damaged file holds no work that could be lost; one of other settings is somebody's, and stays an error.
+            Err(error @ TrainError::Format { .. }) => {
+                work.progress
+                    .note(&format!("{error:#}; training starts again"));
+                fs::remove_dir_all(&folder)
+                    .with_context(|| format!("cannot remove {}", folder.display()))?;
+                Ok(Trainer::in_folder(settings, data, &folder)?)
+            }
+            other => Ok(other?),
         }
     }
 
@@ -117,21 +135,8 @@ impl Stage for TrainStage {
     }
 
     fn compute(&self, work: &Work<'_>) -> Result<Value> {
-        let settings = self.train_settings();
-        let epochs = settings.stop.max_epochs;
-        let folder = Self::run_folder(work.folder);
-        let data = &self.experiment.data;
-        let trainer = match Trainer::in_folder(settings.clone(), data, &folder) {
-            // A damaged file holds no work that could be lost; one of other settings is somebody's, and stays an error.
-            Err(error @ TrainError::Format { .. }) => {
-                work.progress
-                    .note(&format!("{error:#}; training starts again"));
-                fs::remove_dir_all(&folder)
-                    .with_context(|| format!("cannot remove {}", folder.display()))?;
-                Trainer::in_folder(settings, data, &folder)?
-            }
-            other => other?,
-        };
+        let epochs = self.experiment.profile.training.max_epochs;
+        let trainer = self.trainer(work)?;
         let bar = work
             .progress
             .bar(&format!("train {}", self.label()), 1000 * epochs as u64);

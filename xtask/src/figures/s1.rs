@@ -1,0 +1,13 @@
+//! Figure S1: geometry in another architecture, AlexNet.
+
+use mftma_train::Architecture;
+
+use super::geometry::GeometryFigure;
+use super::supplement::other_architecture;
+
+/// AlexNet.
+pub const FIGURE: GeometryFigure = GeometryFigure {
+    name: "s1",
+    title: "Manifold geometry in AlexNet",
+    runs: |study| other_architecture(study, Architecture::AlexNet),
+};

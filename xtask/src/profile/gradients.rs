@@ -1,0 +1,23 @@
+//! Settings of figure 5.
+
+use serde::{Deserialize, Serialize};
+
+/// Gradients near initialization: a short training of its own for each run, and a perceptron at its initialization.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GradientSettings {
+    /// Independent runs: intervals are over these.
+    pub runs: u64,
+    /// Base width of the network; its architecture is the main run's.
+    pub width: usize,
+    /// Optimiser steps after which gradients are measured; 0 is the initialization.
+    pub steps: Vec<usize>,
+    /// Epochs after which they are measured too; training ends with the last.
+    pub epochs: Vec<usize>,
+    /// Examples of each group whose own gradient's norm is taken.
+    pub examples: usize,
+    /// Base width of the perceptron, which has two hidden layers of eight times as many units.
+    pub perceptron_width: usize,
+    /// Factors on the perceptron's initial weights, small and ordinary.
+    pub weight_scales: Vec<f32>,
+}

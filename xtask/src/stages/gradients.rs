@@ -1,0 +1,370 @@
+//! Measures what unpermuted and permuted examples contribute to the gradient near initialization.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use mftma_gradients::theory::{ClassMoments, RatioModel};
+use mftma_gradients::{
+    Examples, GradientGroup, InputAblation, MeasureSettings, Row, flat, measure,
+    predict_last_layer, predict_perceptron, prediction_rows, rows,
+};
+use mftma_train::{
+    Architecture, Initialization, Network, NetworkSpec, Progress, reestimate_statistics,
+};
+use ndarray::{Array4, ArrayView4};
+use serde_json::{Value, json};
+
+use super::TrainStage;
+use crate::cache::{Stage, Work};
+use crate::experiment::Experiment;
+use crate::files::write_atomically;
+use crate::profile::GradientSettings;
+
+/// Random blocks of each group, from which halves are made.
+const BLOCKS: usize = 8;
+/// Training images on which normalisation statistics are measured before each measurement: running ones lag behind.
+const STATISTICS_EXAMPLES: usize = 1000;
+
+/// Factor on the last layer's weights that makes the softmax uniform, as the theory of claim 7 assumes: at their ordinary scale the logits of
+/// all examples share an offset, whose gradient hides the difference between the groups (`mftma-gradients`, docs/derivation.md, §6).
+const SMALL_HEAD: f32 = 0.01;
+
+/// Gradients over the first steps and epochs of one run, in a short training of its own.
+pub struct GradientStage {
+    experiment: Rc<Experiment>,
+}
+
+/// Gradients of a perceptron at its initialization, beside what the expansion in its weight scale predicts.
+pub struct ExpansionStage {
+    experiment: Rc<Experiment>,
+}
+
+impl GradientStage {
+    /// The gradients of `experiment`, whose training ends after the last epoch to be measured.
+    pub fn new(experiment: Rc<Experiment>) -> Self {
+        Self { experiment }
+    }
+
+    /// Optimiser steps of one epoch.
+    pub fn steps_per_epoch(experiment: &Experiment) -> usize {
+        let images = experiment.data.dataset().train().len();
+        images.div_ceil(experiment.profile.training.batch_size)
+    }
+
+    /// The steps after which gradients are measured.
+    fn steps(&self) -> BTreeSet<usize> {
+        let settings = &self.experiment.profile.gradients;
+        let of_epoch = Self::steps_per_epoch(&self.experiment);
+        let epochs = settings.epochs.iter().map(|epoch| epoch * of_epoch);
+        let last = settings.epochs.iter().max().copied().unwrap_or(0) * of_epoch;
+        let dense = settings.steps.iter().copied().filter(|&step| step <= last);
+        dense.chain(epochs).collect()
+    }
+
+    /// Measures one state of the network, unless an interrupted attempt has done so.
+    fn measure(&self, network: &dyn Network, step: usize, folder: &Path) -> Result<()> {
+        let path = state_file(folder, step);
+        if path.exists() {
+            return Ok(());
+        }
+        let run = &*self.experiment;
+        let mut network = network.duplicate();
+        reestimate_statistics(&mut *network, &run.data, STATISTICS_EXAMPLES, run.seed)?;
+        let images = training_images(run)?;
+        let examples = examples(run, images.view())?;
+        let settings = measure_settings(run);
+        let raw = InputAblation::Raw.name();
+        let (seed, at) = (run.seed, step as u64);
+        let measured = measured(&mut *network, &examples, &settings)?;
+        let mut table = rows(&measured, raw, seed, at);
+        let only_norms = MeasureSettings {
+            per_example: 0,
+            ..settings
+        };
+        let mut add = |network: &mut dyn Network, images: ArrayView4<'_, f32>, inputs: &str| {
+            let measured = self::measured(network, &self::examples(run, images)?, &only_norms)?;
+            table.extend(rows(&measured, inputs, seed, at));
+            anyhow::Ok(())
+        };
+        let ablated = |ablation: InputAblation| {
+            let truth = run.data.permutation().true_labels();
+            ablation.apply(images.view(), truth, run.data.dataset().classes())
+        };
+        if step == 0 {
+            for ablation in [InputAblation::CentredClasses, InputAblation::ClassMeansOnly] {
+                add(&mut *network, ablated(ablation)?.view(), ablation.name())?;
+            }
+            let mut uniform = network.duplicate();
+            scale_last_layer(&mut *uniform, SMALL_HEAD);
+            for ablation in InputAblation::ALL {
+                let images = ablated(ablation)?;
+                add(&mut *uniform, images.view(), &uniform_softmax(ablation))?;
+            }
+            for ablation in InputAblation::ALL {
+                let images = ablated(ablation)?;
+                let row = predicted_ratio(run, images.view(), ablation, &table[0])?;
+                table.push(row);
+            }
+            let predicted = predict_last_layer(&*network, &examples, &measured)?;
+            table.extend(prediction_rows(&predicted, raw, seed, at));
+        }
+        write_atomically(&path, &serde_json::to_vec(&table)?)
+    }
+}
+
+impl Stage for GradientStage {
+    fn kind(&self) -> &'static str {
+        "gradients"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn label(&self) -> String {
+        self.experiment.label()
+    }
+
+    fn amount(&self) -> f64 {
+        let run = &self.experiment;
+        // Unpermuted, permuted, and permuted once more as restored; five more such measurements at the start.
+        let measurements = self.steps().len() + 5;
+        let passes = 1.5 * measurements as f64 + run.profile.training.max_epochs as f64;
+        let images = run.data.dataset().train().len() as f64;
+        3.0 * images * passes * run.multiply_adds()
+    }
+
+    fn seconds_per_unit(&self) -> Option<f64> {
+        // As for training.
+        Some(1.1e-11)
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "train": TrainStage::new(Rc::clone(&self.experiment)).settings(),
+            "steps": self.steps(),
+            "measure": measure_settings(&self.experiment),
+            "statistics_examples": STATISTICS_EXAMPLES,
+            "small_head": SMALL_HEAD,
+        })
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+        let steps = self.steps();
+        let training = TrainStage::new(Rc::clone(&self.experiment));
+        let trainer = training.trainer(work)?;
+        let bar = work
+            .progress
+            .bar(&format!("gradients {}", self.label()), steps.len() as u64);
+        // States before an epoch that an interrupted attempt finished are on the disk: they were measured before it was saved.
+        if trainer.history().is_empty() && steps.contains(&0) {
+            self.measure(trainer.network(), 0, work.folder)?;
+        }
+        let mut failure = None;
+        trainer.run(&mut |progress| {
+            if let Progress::Step {
+                epoch,
+                step,
+                steps: of_epoch,
+                network,
+                ..
+            } = progress
+            {
+                let behind = (epoch - 1) * of_epoch + step + 1;
+                if steps.contains(&behind) {
+                    bar.set(steps.range(..behind).count() as u64);
+                    if let Err(error) = self.measure(network, behind, work.folder) {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let mut table: Vec<Row> = Vec::new();
+        for step in steps {
+            let path = state_file(work.folder, step);
+            // Training may have ended before the last planned epoch.
+            if path.exists() {
+                let bytes = fs::read(&path)?;
+                let state: Vec<Row> = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{} is damaged; remove it", path.display()))?;
+                table.extend(state);
+            }
+        }
+        Ok(serde_json::to_value(table)?)
+    }
+}
+
+impl ExpansionStage {
+    /// The perceptron on the data of `experiment`.
+    pub fn new(experiment: Rc<Experiment>) -> Self {
+        Self { experiment }
+    }
+
+    /// The perceptron.
+    pub fn network(&self) -> NetworkSpec {
+        NetworkSpec {
+            architecture: Architecture::Mlp,
+            width: self.gradients().perceptron_width,
+            batch_norm: false,
+            ..self.experiment.network()
+        }
+    }
+
+    fn gradients(&self) -> &GradientSettings {
+        &self.experiment.profile.gradients
+    }
+
+    /// What the rows of one weight scale are called.
+    pub fn condition(scale: f32) -> String {
+        format!("weight scale {scale}")
+    }
+}
+
+impl Stage for ExpansionStage {
+    fn kind(&self) -> &'static str {
+        "expansion"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn label(&self) -> String {
+        format!("perceptron, {}", self.experiment.label())
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "network": self.network(),
+            "scales": self.gradients().weight_scales,
+            "data": self.experiment.identity,
+            "seed": self.experiment.seed,
+            "measure": measure_settings(&self.experiment),
+        })
+    }
+
+    fn compute(&self, _work: &Work<'_>) -> Result<Value> {
+        let run = &*self.experiment;
+        let images = training_images(run)?;
+        let examples = examples(run, images.view())?;
+        let mut table = Vec::new();
+        for &scale in &self.gradients().weight_scales {
+            let initialization = Initialization {
+                scale,
+                ..Initialization::default()
+            };
+            let mut network = self
+                .network()
+                .build(&mut |parameter| initialization.fill(run.seed, parameter))?;
+            let measured = measured(&mut *network, &examples, &measure_settings(run))?;
+            let predicted = predict_perceptron(&*network, &examples, &measured)?;
+            let condition = Self::condition(scale);
+            table.extend(rows(&measured, &condition, run.seed, 0));
+            table.extend(prediction_rows(&predicted, &condition, run.seed, 0));
+        }
+        Ok(serde_json::to_value(table)?)
+    }
+}
+
+/// What the rows of one kind of inputs are called where the softmax is uniform.
+pub fn uniform_softmax(ablation: InputAblation) -> String {
+    format!("{ablation}, uniform softmax")
+}
+
+fn scale_last_layer(network: &mut dyn Network, factor: f32) {
+    let Some(last) = network.layers().last().map(|layer| layer.name.clone()) else {
+        return;
+    };
+    for parameter in network.parameters_mut() {
+        if parameter.layer() == last {
+            parameter.values_mut().iter_mut().for_each(|w| *w *= factor);
+        }
+    }
+}
+
+fn state_file(folder: &Path, step: usize) -> std::path::PathBuf {
+    folder.join(format!("step-{step:07}.json"))
+}
+
+fn measure_settings(run: &Experiment) -> MeasureSettings {
+    MeasureSettings {
+        batch_size: run.profile.training.batch_size,
+        blocks: BLOCKS,
+        per_example: run.profile.gradients.examples,
+        seed: run.seed,
+    }
+}
+
+/// All training images, normalised.
+fn training_images(run: &Experiment) -> Result<Array4<f32>> {
+    let train = run.data.dataset().train();
+    let all: Vec<usize> = (0..train.len()).collect();
+    let mut pixels = Vec::new();
+    run.data.batch_into(train, &all, &mut pixels);
+    let [channels, height, width] = train.image_shape();
+    Ok(Array4::from_shape_vec(
+        (train.len(), channels, height, width),
+        pixels,
+    )?)
+}
+
+fn examples<'a>(run: &'a Experiment, images: ArrayView4<'a, f32>) -> Result<Examples<'a>> {
+    let permutation = run.data.permutation();
+    let examples = Examples::new(
+        images,
+        permutation.assigned_labels(),
+        permutation.true_labels(),
+        permutation.mask(),
+    );
+    examples.context("figure 5 compares unpermuted with permuted examples")
+}
+
+fn measured(
+    network: &mut dyn Network,
+    examples: &Examples<'_>,
+    settings: &MeasureSettings,
+) -> Result<mftma_gradients::Contributions> {
+    let measured = measure(network, examples, settings, &mut |_, _| {
+        ControlFlow::Continue(())
+    })?;
+    measured.context("the measurement was stopped")
+}
+
+/// The ratio of the groups before any training as the moments of the pixels predict it, as a row of the first layer.
+fn predicted_ratio(
+    run: &Experiment,
+    images: ArrayView4<'_, f32>,
+    ablation: InputAblation,
+    like: &Row,
+) -> Result<Row> {
+    let permutation = run.data.permutation();
+    let classes = run.data.dataset().classes();
+    let moments = ClassMoments::new(flat(images).view(), permutation.true_labels(), classes)?;
+    let (separation, within) = moments.separation_and_within();
+    let images = permutation.true_labels().len();
+    let model = RatioModel {
+        classes,
+        per_class: images as f64 / classes as f64,
+        permuted_fraction: permutation.permuted() as f64 / images as f64,
+        separation,
+        within,
+    };
+    Ok(Row {
+        inputs: ablation.name().to_owned(),
+        group: GradientGroup::Permuted,
+        examples: permutation.permuted(),
+        measure: "predicted_ratio".to_owned(),
+        value: model.predict()?.ratio,
+        standard_error: None,
+        ..like.clone()
+    })
+}

@@ -1,0 +1,202 @@
+//! Compares the layers of a trained network with one another, and every layer with itself at earlier epochs.
+
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use mftma::ArrayActivations;
+use mftma::similarity::{Representation, linear_cka, pwcca, svcca};
+use mftma_data::{ExampleGroup, stream};
+use mftma_train::{Network, Run};
+use ndarray::{Array2, ArrayView4, s};
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::TrainStage;
+use crate::cache::{Stage, Work, key};
+use crate::experiment::Experiment;
+
+/// Images in one forward pass.
+const BATCH: usize = 100;
+
+/// CKA, SVCCA and PWCCA between layers of the last epoch, and between epochs of each layer.
+pub struct SimilarityStage {
+    experiment: Rc<Experiment>,
+    /// Ascending; the last is the one that others are compared with.
+    epochs: Vec<usize>,
+}
+
+/// How alike two layers, or two epochs of a layer, represent the same test images.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Place of the first layer in the network.
+    pub layer_index: usize,
+    /// Its name.
+    pub layer: String,
+    /// Its epoch.
+    pub epoch: usize,
+    /// The layer it is compared with, at the last epoch.
+    pub other: String,
+    /// Number of images.
+    pub points: usize,
+    /// Linear CKA.
+    pub cka: f64,
+    /// SVCCA.
+    pub svcca: f64,
+    /// PWCCA, weighted by the first layer's features.
+    pub pwcca: f64,
+}
+
+/// One layer at one epoch.
+struct Layer {
+    index: usize,
+    name: String,
+    epoch: usize,
+    features: Array2<f32>,
+    representation: Representation,
+}
+
+impl SimilarityStage {
+    /// The comparisons of `experiment` at `epochs`, ascending, with the last of them.
+    pub fn new(experiment: Rc<Experiment>, epochs: Vec<usize>) -> Self {
+        Self { experiment, epochs }
+    }
+
+    /// The test images whose features are compared.
+    fn images(&self) -> Vec<usize> {
+        let mut all = self.experiment.data.group_indices(ExampleGroup::Test);
+        all.shuffle(&mut stream(self.experiment.seed, "images for comparison"));
+        all.truncate(self.experiment.profile.supplement.similarity.points);
+        all
+    }
+
+    /// All layers of one epoch. Layers whose outputs coincide have no direction to compare and are left out.
+    fn layers(&self, work: &Work<'_>, epoch: usize, images: &[usize]) -> Result<Vec<Layer>> {
+        let train = TrainStage::new(Rc::clone(&self.experiment));
+        let folder = TrainStage::run_folder(&work.cache.folder(&train));
+        let network = Run::open(&folder)?.checkpoint(epoch)?.network()?;
+        let features = self.features(&*network, images)?;
+        let named = network.layers().iter().zip(features).enumerate();
+        named
+            .filter_map(|(index, (layer, features))| {
+                let representation = ArrayActivations::new(features.view(), &[images.len()])
+                    .map_err(anyhow::Error::from)
+                    .and_then(|source| match Representation::new(&source) {
+                        Ok(representation) => Ok(Some(representation)),
+                        Err(mftma::similarity::SimilarityError::NoVariance) => Ok(None),
+                        Err(error) => Err(error.into()),
+                    })
+                    .with_context(|| format!("layer {} at epoch {epoch}", layer.name));
+                match representation {
+                    Ok(Some(representation)) => Some(Ok(Layer {
+                        index,
+                        name: layer.name.clone(),
+                        epoch,
+                        features,
+                        representation,
+                    })),
+                    Ok(None) => None,
+                    Err(error) => Some(Err(error)),
+                }
+            })
+            .collect()
+    }
+
+    /// Outputs of every layer, images × features.
+    fn features(&self, network: &dyn Network, images: &[usize]) -> Result<Vec<Array2<f32>>> {
+        let data = &self.experiment.data;
+        let test = data.dataset().test();
+        let [channels, height, width] = test.image_shape();
+        let mut features: Vec<Array2<f32>> = network
+            .layers()
+            .iter()
+            .map(|layer| Array2::zeros((images.len(), layer.features())))
+            .collect();
+        let all: Vec<usize> = (0..features.len()).collect();
+        let mut pixels = Vec::new();
+        for (batch, indices) in images.chunks(BATCH).enumerate() {
+            data.batch_into(test, indices, &mut pixels);
+            let view = ArrayView4::from_shape((indices.len(), channels, height, width), &pixels)?;
+            let first = batch * BATCH;
+            network.activations(view, &all, &mut |layer, outputs| {
+                features[layer]
+                    .slice_mut(s![first..first + outputs.nrows(), ..])
+                    .assign(&outputs);
+            })?;
+        }
+        Ok(features)
+    }
+}
+
+fn compare(first: &Layer, other: &Layer, variance: f64) -> Result<Comparison> {
+    let points = first.features.nrows();
+    let correlations = svcca(&first.representation, &other.representation, variance)?;
+    let source = ArrayActivations::new(first.features.view(), &[points])?;
+    Ok(Comparison {
+        layer_index: first.index,
+        layer: first.name.clone(),
+        epoch: first.epoch,
+        other: other.name.clone(),
+        points,
+        cka: linear_cka(&first.representation, &other.representation)?,
+        svcca: correlations.mean(),
+        pwcca: pwcca(&correlations, &source)?,
+    })
+}
+
+impl Stage for SimilarityStage {
+    fn kind(&self) -> &'static str {
+        "similarity"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn label(&self) -> String {
+        self.experiment.label()
+    }
+
+    fn settings(&self) -> Value {
+        json!({
+            "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
+            "epochs": self.epochs,
+            "similarity": self.experiment.profile.supplement.similarity,
+            "seed": self.experiment.seed,
+        })
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+        let images = self.images();
+        let variance = self.experiment.profile.supplement.similarity.variance;
+        let (last, earlier) = self.epochs.split_last().context("no epoch to compare")?;
+        let bar = work.progress.bar(
+            &format!("similarity {}", self.label()),
+            self.epochs.len() as u64,
+        );
+        let end = self.layers(work, *last, &images)?;
+        let pairs: Vec<(&Layer, &Layer)> = end
+            .iter()
+            .flat_map(|first| end.iter().map(move |other| (first, other)))
+            .collect();
+        let mut comparisons: Vec<Comparison> = pairs
+            .into_par_iter()
+            .map(|(first, other)| compare(first, other, variance))
+            .collect::<Result<_>>()?;
+        bar.set(1);
+        for (done, &epoch) in earlier.iter().enumerate() {
+            let layers = self.layers(work, epoch, &images)?;
+            let of_epoch: Vec<Comparison> = layers
+                .par_iter()
+                .filter_map(|layer| {
+                    let same = end.iter().find(|other| other.index == layer.index)?;
+                    Some(compare(layer, same, variance))
+                })
+                .collect::<Result<_>>()?;
+            comparisons.extend(of_epoch);
+            bar.set(done as u64 + 2);
+        }
+        Ok(serde_json::to_value(comparisons)?)
+    }
+}
