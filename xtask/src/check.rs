@@ -15,16 +15,16 @@ use crate::table::{Row, from_csv};
 pub fn run(args: &CheckArgs) -> Result<()> {
     for figure in select(args.figure.as_deref(), None)? {
         let rows = check(&args.folder, &figure.stem())?;
-        println!("{}: figure and table hold, {rows} rows", figure.stem());
+        say!("{}: figure and table hold, {rows} rows", figure.stem());
     }
     let verdicts = check_claims(&args.folder)?;
-    println!("{CLAIMS}: {verdicts} claims, verdicts follow from their numbers");
+    say!("{CLAIMS}: {verdicts} claims, verdicts follow from their numbers");
     let page = read(&args.folder.join(REPORT))?;
     ensure!(
         is_whole(&page),
         "{REPORT} is not a whole page; run `cargo xtask reproduce` again"
     );
-    println!("{REPORT}: whole");
+    say!("{REPORT}: whole");
     Ok(())
 }
 

@@ -57,7 +57,7 @@ pub struct ReproduceArgs {
     /// List what would run, why, and about how long it would take, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Compare with the results of record in results/<profile>: run into --out (a temporary folder when left out), then name
+    /// Compare with the results of record in results/PROFILE: run into --out (a temporary folder when left out), then name
     /// every number and verdict that differs by more than its tolerance
     #[arg(long, conflicts_with_all = ["dry_run", "panel"])]
     pub check: bool,

@@ -46,7 +46,7 @@ pub fn refuse_same_folder(out: &Path, of_record: &Path) -> Result<()> {
 
 /// Compares tables, and with `claims` the verdicts; prints what differs. An error where anything does by more than it may.
 pub fn run(out: &Path, of_record: &Path, stems: &[String], claims: bool) -> Result<()> {
-    println!(
+    say!(
         "compared with {}: values may differ by {STANDARD_ERRORS} standard errors plus {FRACTION} (accuracies, errors) or {} % (others), in \
          all but {} % of a table's rows; verdicts must be the same",
         of_record.display(),
@@ -60,17 +60,17 @@ pub fn run(out: &Path, of_record: &Path, stems: &[String], claims: bool) -> Resu
             from_csv(&read(&path)?).with_context(|| format!("{}", path.display()))
         };
         if !of_record.join(format!("{stem}.csv")).exists() {
-            println!("  {stem}: not among the results of record");
+            say!("  {stem}: not among the results of record");
             differing.push(stem.clone());
             continue;
         }
         let found = compare(&table(of_record)?, &table(out)?);
-        println!("  {stem}: {}", found.summary());
+        say!("  {stem}: {}", found.summary());
         for line in found.outside.iter().take(NAMED) {
-            println!("    {line}");
+            say!("    {line}");
         }
         if found.outside.len() > NAMED {
-            println!("    and {} more", found.outside.len() - NAMED);
+            say!("    and {} more", found.outside.len() - NAMED);
         }
         if found.fails() {
             differing.push(stem.clone());
@@ -83,7 +83,7 @@ pub fn run(out: &Path, of_record: &Path, stems: &[String], claims: bool) -> Resu
         };
         let lines = compare_claims(&claims(of_record)?.claims, &claims(out)?.claims);
         for line in &lines {
-            println!("  {line}");
+            say!("  {line}");
         }
         if !lines.is_empty() {
             differing.push("the claims".into());
@@ -96,7 +96,7 @@ pub fn run(out: &Path, of_record: &Path, stems: &[String], claims: bool) -> Resu
             of_record.display()
         );
     }
-    println!("  nothing differs by more than it may");
+    say!("  nothing differs by more than it may");
     Ok(())
 }
 

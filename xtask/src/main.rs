@@ -2,6 +2,14 @@
 //!
 //! A thin dispatcher: the whole command line is declared in [`cli`], and each command is one file.
 
+/// Prints a line to standard output. That nobody reads it any more (`| head`) is no failure.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod cache;
 mod check;
 mod claims;

@@ -81,13 +81,13 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     prepare_folder(&out)?;
     compute(&study, &figures, args.force)?;
     let written = write(&study, &figures, &out)?;
-    println!(
+    say!(
         "{profile_name} ({}), on {} threads",
         profile.description,
         rayon::current_num_threads()
     );
     for path in written {
-        println!("  wrote {}", path.display());
+        say!("  wrote {}", path.display());
     }
     if args.check {
         let stems: Vec<String> = figures.iter().map(Selection::stem).collect();
@@ -103,7 +103,7 @@ fn list(study: &Study<'_>, figures: &[Selection], force: bool) -> Result<()> {
     let mut seen = HashSet::new();
     let (mut to_run, mut finished) = (0, 0);
     for figure in figures {
-        println!("{}: {}", figure.stem(), figure.figure.title());
+        say!("{}: {}", figure.stem(), figure.figure.title());
         for stage in figure.stages(study)? {
             if !seen.insert(key(stage.as_ref())) {
                 continue;
@@ -121,13 +121,13 @@ fn list(study: &Study<'_>, figures: &[Selection], force: bool) -> Result<()> {
             } else {
                 finished += 1;
             }
-            println!("  {:<9} {:<62} {status}{cost}", stage.kind(), stage.label());
+            say!("  {:<9} {:<62} {status}{cost}", stage.kind(), stage.label());
         }
-        println!("  draw      {:<62} always", figure.stem());
+        say!("  draw      {:<62} always", figure.stem());
     }
-    println!("{to_run} stages to run, {finished} finished");
+    say!("{to_run} stages to run, {finished} finished");
     if to_run > 0 {
-        println!("{total}");
+        say!("{total}");
     }
     Ok(())
 }

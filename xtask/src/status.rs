@@ -12,7 +12,7 @@ use crate::record::{disk_use, duration, size};
 
 /// Prints the status of a results folder. Writes nothing.
 pub fn print(study: &Study<'_>, figures: &[Selection], out: &Path) -> Result<()> {
-    println!("{} in {}", study.profile_name, out.display());
+    say!("{} in {}", study.profile_name, out.display());
     let rates = Rates::of(study.cache);
     let mut left = Total::default();
     let mut known: HashMap<String, Status> = HashMap::new();
@@ -45,7 +45,7 @@ pub fn print(study: &Study<'_>, figures: &[Selection], out: &Path) -> Result<()>
             known.insert(key, status);
         }
         let drawn = out.join(format!("{}.svg", figure.stem())).exists();
-        println!(
+        say!(
             "  {:<5} {done} of {} stages finished, {}",
             figure.stem(),
             stages.len(),
@@ -53,19 +53,19 @@ pub fn print(study: &Study<'_>, figures: &[Selection], out: &Path) -> Result<()>
         );
     }
     for line in remarkable {
-        println!("  {line}");
+        say!("  {line}");
     }
     let count = |wanted: &Status| known.values().filter(|status| *status == wanted).count();
     let (running, missing) = (count(&Status::InProgress), count(&Status::Missing));
-    println!(
+    say!(
         "{finished} stages finished in {}, {running} in progress, {missing} missing, {} to be made again or continued",
         duration(spent),
         known.len() - finished - running - missing
     );
     if finished < known.len() {
-        println!("left to do: {left}");
+        say!("left to do: {left}");
     }
-    println!(
+    say!(
         "disk: cache {}, tables and figures {}",
         size(disk_use(study.cache.root(), None)),
         size(disk_use(out, Some(study.cache.root())))

@@ -220,7 +220,7 @@ fn members(
 fn of(measured: &Contributions, array: &str, group: GradientGroup) -> Result<Vec<f64>, Error> {
     measured
         .gradient(array, group)
-        .ok_or_else(|| Error::NoExpansion("the measurement is of another network"))
+        .ok_or(Error::NoExpansion("the measurement is of another network"))
 }
 
 /// Images (n, channels, height, width) as rows of pixels (n, d), for the theory's functions.

@@ -315,11 +315,14 @@ impl Key {
     }
 }
 
-/// A column for each example group, a line for each value of `series`: its rank and its label.
+/// Which line a row belongs to: its rank and its label.
+pub type Series<'a> = &'a dyn Fn(&Row) -> (usize, String);
+
+/// A column for each example group, a line for each value of `series`.
 pub fn draw_groups(
     title: &str,
     table: &[Row],
-    (key, series): (&str, &dyn Fn(&Row) -> (usize, String)),
+    (key, series): (&str, Series<'_>),
     measures: &[Measure],
     note: &str,
 ) -> String {
