@@ -10,6 +10,8 @@
 //! | Gaussian D 50, M 100, s 0.2 | | | 190 µs | | 2.4 µs |
 //! | sphere D 10, M 500 | | | 1,500 µs | 8 µs | 5.9 µs |
 //! | sphere D 20, M 1,000 | | | 5,100 µs | 25 µs | 12.6 µs |
+//! | Gaussian D 200, M 1,000, s 0.1 | 77,000 µs | 20,000 µs | | | 220 µs (busy machine) |
+//! | Gaussian D 500, M 1,000, s 0.1 | not measured, surely above the row before | | | 1/50 of the reference | 840 µs (busy machine) |
 //!
 //! Run with `cargo bench -p mftma --bench solver`; throughput is per vector.
 

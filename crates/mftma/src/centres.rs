@@ -157,7 +157,7 @@ const COARSE: Limits = Limits {
     memory: 16,
 };
 
-/// Enough to choose among restarts by their smallest norms.
+/// Enough to choose among random restarts by their smallest norms: rougher, and K would be chosen by noise.
 const RESTART: Limits = Limits {
     iterations: 120,
     decrease: 1e-6,
@@ -166,7 +166,7 @@ const RESTART: Limits = Limits {
 
 /// For the subspace that is kept: to rounding, where the minimum is a sharp one.
 const FINE: Limits = Limits {
-    iterations: 400,
+    iterations: 200,
     decrease: 1e-24,
     memory: 16,
 };
@@ -181,7 +181,7 @@ const LOOKED_AT: usize = 3;
 /// Random starts, from a fixed stream, for each K that is looked at closely: fewer for more manifolds, whose minima are
 /// dearer and fewer.
 fn further_starts(manifolds: usize) -> usize {
-    (300 / manifolds).clamp(3, 30)
+    (160 / manifolds).clamp(1, 16)
 }
 
 /// A candidate for one K.
