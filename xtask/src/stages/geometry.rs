@@ -112,8 +112,9 @@ impl Stage for GeometryStage {
     }
 
     // 2: pairs of Gaussian vectors and control variates by default.
+    // 3: centre structure by preconditioned L-BFGS.
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn label(&self) -> String {
