@@ -26,16 +26,28 @@ fn tiny() -> toml::Table {
         ("geometry", "gaussian_vectors", 20),
         ("simulation", "points", 5),
         ("umap", "points", 5),
+        ("supplement", "classes", 4),
+        ("supplement", "train_per_class", 24),
+        ("supplement", "test_per_class", 8),
+        ("supplement", "manifolds", 4),
+        ("supplement", "points", 4),
+        ("supplement.sensitivity", "points_while_manifolds_vary", 6),
+        ("supplement.similarity", "points", 20),
     ] {
         set(&mut profile, table, key, value);
     }
     set(&mut profile, "geometry", "epochs", vec![0, 2, 3]);
+    set(&mut profile, "supplement.sensitivity", "manifolds", vec![4]);
+    set(&mut profile, "supplement.sensitivity", "points", vec![4, 6]);
     profile.insert("seed".into(), 7.into());
     profile
 }
 
 fn set(profile: &mut toml::Table, table: &str, key: &str, value: impl Into<toml::Value>) {
-    let entry = profile[table].as_table_mut().unwrap().get_mut(key);
+    let table_of_key = table.split('.').fold(profile, |profile, name| {
+        profile[name].as_table_mut().unwrap()
+    });
+    let entry = table_of_key.get_mut(key);
     *entry.unwrap_or_else(|| panic!("the smoke profile has no {table}.{key}")) = value.into();
 }
 
