@@ -4,8 +4,11 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::{Result, ensure};
-use mftma_data::{Dataset, Error as DataError, LabelPermutation, Shortage, Subset};
+use anyhow::{Context, Result, ensure};
+use mftma_data::{
+    Dataset, Error as DataError, ExampleGroup, LabelPermutation, ManifoldIndices, ManifoldSettings,
+    Shortage, Subset, draw_manifolds,
+};
 use mftma_train::{DataIdentity, ImageShape, NetworkSpec, ParameterRole, TrainingData};
 
 use crate::profile::{DataSettings, Profile};
@@ -95,6 +98,36 @@ impl Experiment {
             );
         }
         Ok(())
+    }
+
+    /// How `manifolds` manifolds (at most all classes) of `points` examples are drawn.
+    pub fn manifold_settings(&self, manifolds: usize, points: usize) -> ManifoldSettings {
+        ManifoldSettings {
+            manifolds: manifolds.min(self.data.dataset().classes()),
+            examples: points,
+            seed: self.seed,
+            shortage: Shortage::Refuse,
+        }
+    }
+
+    /// The examples of the manifolds of `group`; `table` of the profile holds `points` and `manifolds`.
+    pub fn manifolds(
+        &self,
+        group: ExampleGroup,
+        settings: &ManifoldSettings,
+        table: &str,
+    ) -> Result<ManifoldIndices> {
+        draw_manifolds(
+            group,
+            self.data.permutation(),
+            self.data.dataset().test().labels(),
+            settings,
+        )
+        .with_context(|| {
+            format!(
+                "{table}.points or {table}.manifolds of the profile is too large for the data set"
+            )
+        })
     }
 
     /// Which run it is, for people: `vgg16 x16 on glyphs, 50 % permuted, seed 1`.

@@ -13,14 +13,15 @@ use image::{ImageFormat, RgbImage};
 use mftma_data::{ExampleGroup, Split};
 use rand::seq::SliceRandom;
 
+use super::geometry::last_epoch;
 use super::{Figure, Study};
-use crate::cache::{Stage, Status};
+use crate::cache::Stage;
 use crate::draw::{
     Anchor, Canvas, GREY, INK, Panel, TextStyle, Weight, epoch_colour, footnote, group_colour,
     nice_ticks,
 };
 use crate::experiment::Experiment;
-use crate::stages::{LayerCapacities, SimulateStage, TrainStage, TrainingRecord};
+use crate::stages::{LayerCapacities, SimulateStage, TrainStage};
 use crate::table::Row;
 
 /// The panels, in order.
@@ -65,13 +66,7 @@ pub struct Figure1;
 impl Figure1 {
     fn simulations(study: &Study<'_>) -> Result<Vec<SimulateStage>> {
         let run = &study.runs[0];
-        let train = TrainStage::new(Rc::clone(run));
-        let last = if study.cache.status(&train) == Status::Finished {
-            let record: TrainingRecord = study.cache.output(&train)?;
-            record.last_epoch()
-        } else {
-            run.profile.training.max_epochs
-        };
+        let last = last_epoch(run, study)?.unwrap_or(run.profile.training.max_epochs);
         Ok(COMPARED
             .into_iter()
             .map(|group| SimulateStage::new(Rc::clone(run), last, group))

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use anyhow::Result;
 use mftma_data::ExampleGroup;
 
+use super::geometry::last_epoch;
 use super::{Figure, Study, over_runs};
-use crate::cache::{Stage, Status};
+use crate::cache::Stage;
 use crate::draw::{
     Anchor, Canvas, Colour, INK, Panel, TextStyle, Weight, class_colour, footnote, group_colour,
     nice_ticks, text_width,
@@ -40,13 +41,7 @@ impl Figure2 {
     /// The pictures of the first run. Which epoch is the last is known once training is finished.
     fn pictures(study: &Study<'_>) -> Result<Vec<(String, UmapStage)>> {
         let run = &study.runs[0];
-        let train = TrainStage::new(Rc::clone(run));
-        let last = if study.cache.status(&train) == Status::Finished {
-            let record: TrainingRecord = study.cache.output(&train)?;
-            record.last_epoch()
-        } else {
-            run.profile.training.max_epochs
-        };
+        let last = last_epoch(run, study)?.unwrap_or(run.profile.training.max_epochs);
         Ok(study
             .profile
             .umap

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
 
+use super::geometry::last_epoch;
 use super::{Figure, Study, geometry_rows, over_runs, runs_in_words};
-use crate::cache::{Stage, Status};
+use crate::cache::Stage;
 use crate::draw::{
     Anchor, Band, Canvas, Colour, GREY, INK, Panel, TextStyle, Weight, colour_bar, epoch_colour,
     footnote, group_colour, nice_ticks,
@@ -62,13 +63,7 @@ pub struct Figure4;
 impl Figure4 {
     /// The rewindings of one run; before training is finished all epochs of the profile but the last planned one.
     fn rewind_stages(run: &Rc<Experiment>, study: &Study<'_>) -> Result<Vec<RewindStage>> {
-        let train = TrainStage::new(Rc::clone(run));
-        let last = if study.cache.status(&train) == Status::Finished {
-            let record: TrainingRecord = study.cache.output(&train)?;
-            record.last_epoch()
-        } else {
-            run.profile.training.max_epochs
-        };
+        let last = last_epoch(run, study)?.unwrap_or(run.profile.training.max_epochs);
         let epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
         Ok(epochs
             .into_iter()

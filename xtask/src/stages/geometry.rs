@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use mftma::{Analysis, Geometry};
-use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings, Shortage, draw_manifolds};
+use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
 use mftma_train::{LayerActivations, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -69,29 +69,15 @@ impl GeometryStage {
     }
 
     fn manifold_settings(&self) -> ManifoldSettings {
-        let geometry = &self.experiment.profile.geometry;
-        ManifoldSettings {
-            manifolds: geometry
-                .manifolds
-                .min(self.experiment.data.dataset().classes()),
-            examples: geometry.points,
-            seed: self.experiment.seed,
-            shortage: Shortage::Refuse,
-        }
+        let settings = &self.experiment.profile.geometry;
+        self.experiment
+            .manifold_settings(settings.manifolds, settings.points)
     }
 
     /// The examples of the manifolds.
     pub fn manifolds(&self) -> Result<ManifoldIndices> {
-        let data = &self.experiment.data;
-        draw_manifolds(
-            self.group,
-            data.permutation(),
-            data.dataset().test().labels(),
-            &self.manifold_settings(),
-        )
-        .context(
-            "geometry.points or geometry.manifolds of the profile is too large for the data set",
-        )
+        self.experiment
+            .manifolds(self.group, &self.manifold_settings(), "geometry")
     }
 
     fn analysis(&self) -> Result<Analysis> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use mftma::{
     Activations, Analysis, Block, MeanEstimate, SimulatedCapacity, Simulation, simulate_capacity,
 };
-use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings, Shortage, draw_manifolds};
+use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
 use mftma_train::{LayerActivations, Run};
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
@@ -60,26 +60,14 @@ impl SimulateStage {
 
     fn manifold_settings(&self) -> ManifoldSettings {
         let settings = &self.experiment.profile.simulation;
-        ManifoldSettings {
-            manifolds: settings
-                .manifolds
-                .min(self.experiment.data.dataset().classes()),
-            examples: settings.points,
-            seed: self.experiment.seed,
-            shortage: Shortage::Refuse,
-        }
+        self.experiment
+            .manifold_settings(settings.manifolds, settings.points)
     }
 
     /// The examples of the manifolds.
     pub fn manifolds(&self) -> Result<ManifoldIndices> {
-        let data = &self.experiment.data;
-        draw_manifolds(
-            self.group,
-            data.permutation(),
-            data.dataset().test().labels(),
-            &self.manifold_settings(),
-        )
-        .context("simulation.points or simulation.manifolds of the profile is too large for the data set")
+        self.experiment
+            .manifolds(self.group, &self.manifold_settings(), "simulation")
     }
 }
 
