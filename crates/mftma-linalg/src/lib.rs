@@ -1,8 +1,8 @@
 //! Symmetric eigenproblems, behind one door.
 //!
 //! faer's decompositions are generic: they are compiled anew, for about a minute, in each crate that calls them. This
-//! crate calls them for `f64`, so that editing the engine does not compile them again. Everything here works on the
-//! calling thread, so that its bytes never depend on a pool.
+//! crate calls them for `f64`, so that editing the engine does not compile them again. Small problems are solved on the
+//! calling thread, large ones in a fixed number of parts on the rayon pool: the bytes never depend on the pool.
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -23,6 +23,11 @@ pub fn symmetric_eigenvalues(a: MatRef<'_, f64>) -> Option<Vec<f64>> {
     decompose(a, None)
 }
 
+/// Order from which a problem is split into parts.
+const SPLIT_FROM: usize = 512;
+/// How many parts: sums are taken part by part, so this number, and not that of the threads, decides their bytes.
+const PARTS: usize = 8;
+
 fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Option<Vec<f64>> {
     let n = a.nrows();
     let wanted = if vectors.is_some() {
@@ -30,13 +35,18 @@ fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Option<Vec<f
     } else {
         ComputeEigenvectors::No
     };
+    let par = if n < SPLIT_FROM {
+        Par::Seq
+    } else {
+        Par::rayon(PARTS)
+    };
     let mut values = Diag::<f64>::zeros(n);
-    let scratch = self_adjoint_evd_scratch::<f64>(n, wanted, Par::Seq, Default::default());
+    let scratch = self_adjoint_evd_scratch::<f64>(n, wanted, par, Default::default());
     self_adjoint_evd(
         a,
         values.as_mut(),
         vectors.map(|vectors| vectors.as_mut()),
-        Par::Seq,
+        par,
         MemStack::new(&mut MemBuffer::new(scratch)),
         Default::default(),
     )
@@ -48,6 +58,23 @@ fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Option<Vec<f
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_do_not_depend_on_the_pool() {
+        let n = SPLIT_FROM + 1;
+        let a = Mat::from_fn(n, n, |i, j| ((i * j + i + j) as f64).sin());
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let (values, vectors) = pool
+                .build()
+                .unwrap()
+                .install(|| symmetric_eigen(a.as_ref()).expect("finite"));
+            (values, vectors)
+        };
+        let one = with(1);
+        assert!(one == with(2));
+        assert!(one == with(5));
+    }
 
     #[test]
     fn decomposition_rebuilds_the_matrix() {

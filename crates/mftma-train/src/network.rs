@@ -54,6 +54,19 @@ impl Architecture {
             Self::ResNetShallow => "res-net-shallow",
         }
     }
+
+    /// The name for readers, for example `VGG-16`.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Mlp => "multilayer perceptron",
+            Self::Vgg11 => "VGG-11",
+            Self::Vgg13 => "VGG-13",
+            Self::Vgg16 => "VGG-16",
+            Self::AlexNet => "AlexNet",
+            Self::ResNet18 => "ResNet-18",
+            Self::ResNetShallow => "shallow ResNet",
+        }
+    }
 }
 
 impl fmt::Display for Architecture {

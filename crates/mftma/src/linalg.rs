@@ -1,4 +1,4 @@
-//! Dense products and eigenproblems on the calling thread, so that their bytes never depend on the pool.
+//! Dense products on the calling thread, and eigenproblems: bytes never depend on the pool.
 
 use faer::linalg::matmul::{matmul, triangular};
 use faer::prelude::*;

@@ -232,7 +232,7 @@ impl Figure for Figure4 {
                 "c–e: {} on {}, {} training images of {} classes, {:.0} % of labels permuted, {} epochs without regularisation; \
                  geometry of the test examples in layer {}, P = {}, M = {}, {} Gaussian vectors; {}, dots: single runs, bands: one \
                  standard error over {}. Grey line: the first width at which the training error is below {} %.",
-                sweep.architecture,
+                sweep.architecture.title(),
                 sweep.dataset,
                 sweep.classes * sweep.train_per_class,
                 sweep.classes,

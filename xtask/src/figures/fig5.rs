@@ -10,6 +10,7 @@ use mftma_data::ExampleGroup;
 use mftma_gradients::{
     Advantage, AdvantageVerdict, GradientGroup, InputAblation, LayerRatio, Row as Measured,
 };
+use mftma_train::Architecture;
 
 use super::geometry::layer_names;
 use super::{Figure, Study, over_runs};
@@ -712,7 +713,11 @@ fn predictions(page: &mut Page, data: &Data<'_>) {
     let network = data
         .table
         .first()
-        .map_or("", |row| row.architecture.as_str());
+        .and_then(|row| {
+            let named = |a: &Architecture| a.name() == row.architecture;
+            Architecture::ALL.into_iter().find(named)
+        })
+        .map_or("network", Architecture::title);
     page.heading(COLUMNS - 1, &format!("{network}, its own initialization"));
     let panel = page.log_panel(COLUMNS - 1, over(names.len()), &lines, &also);
     page.lines(&panel, &lines);

@@ -189,7 +189,9 @@ impl<'a> Study<'a> {
         let runs = runs_in_words(runs.len() as u64);
         format!(
             "{}, width {} (published: 64), on {}: {train} training images of {classes} classes, {permuted}; {runs}",
-            network.architecture, network.width, run.profile.data.dataset,
+            network.architecture.title(),
+            network.width,
+            run.profile.data.dataset,
         )
     }
 }
