@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use half::{bf16, f16};
-use ndarray::{Array2, ShapeBuilder};
+use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use rayon::prelude::*;
 
 use crate::bytes::Bytes;
@@ -288,6 +288,20 @@ impl Matrix {
         &self.array.place
     }
 
+    /// The whole matrix where it lies, shape (points, features). `None` where the file holds another number type, byte order
+    /// or axis order, or where its numbers do not begin at a multiple of their size.
+    pub fn view<T: Value>(&self) -> Option<ArrayView2<'_, T>> {
+        let info = &self.array.info;
+        let as_stored = info.element == T::ELEMENT
+            && info.big_endian == cfg!(target_endian = "big")
+            && self.feature_stride == 1;
+        if !as_stored {
+            return None;
+        }
+        let values = bytemuck::try_cast_slice(self.array.data()).ok()?;
+        ArrayView2::from_shape((self.n_points, self.n_features), values).ok()
+    }
+
     /// The values of `points` (in that order) in a range of features, shape (points, features).
     ///
     /// Memory order of the result follows the file's, so that reading is sequential. Panics where a point or feature
@@ -382,7 +396,9 @@ impl Matrix {
 }
 
 /// The two precisions that the engine takes.
-pub trait Value: Copy + Send + Sync {
+pub trait Value: bytemuck::Pod + Send + Sync {
+    /// This type in a file.
+    const ELEMENT: Element;
     /// The nearest value.
     fn from_f64(x: f64) -> Self;
     /// Neither NaN nor infinite.
@@ -390,6 +406,7 @@ pub trait Value: Copy + Send + Sync {
 }
 
 impl Value for f32 {
+    const ELEMENT: Element = Element::F32;
     fn from_f64(x: f64) -> Self {
         x as f32
     }
@@ -399,6 +416,7 @@ impl Value for f32 {
 }
 
 impl Value for f64 {
+    const ELEMENT: Element = Element::F64;
     fn from_f64(x: f64) -> Self {
         x
     }

@@ -3,16 +3,17 @@
 use std::ops::{ControlFlow, Range};
 
 use mftma::{Activations, Block, SourceError};
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::array::{Matrix, Value};
 use crate::error::InputError;
 use crate::read::labels::Labels;
 
 /// Bytes of one block of features. Wide enough that a row's part of it is read from disk in one go, small against memory.
-const BLOCK_BYTES: usize = 32 << 20;
+const BLOCK_BYTES: usize = 128 << 20;
 
 /// ChaCha streams, so that no two purposes share random numbers.
 const STREAM_CLASSES: u64 = 1;
@@ -181,15 +182,20 @@ impl<'a> LayerSource<'a> {
             .map(move |start| start..n.min(start + width))
     }
 
-    fn checked<T: Value>(&self, range: Range<usize>) -> Result<Array2<T>, InputError> {
+    /// The block of `range`: where it lies if it can be used so, else a copy.
+    fn block<T: Value>(&self, range: Range<usize>) -> Result<CowArray<'_, T, Ix2>, InputError> {
         if (self.interrupted)() {
             return Err(InputError::Interrupted {
                 place: self.matrix.place().clone(),
             });
         }
-        let block = self.matrix.gather::<T>(self.points, range.clone());
-        if self.matrix.element().is_float() && !all_finite(&block) {
-            return Err(self.not_finite(range.start));
+        let from = range.start;
+        let block = match (self.matrix.view::<T>(), consecutive(self.points)) {
+            (Some(all), Some(points)) => CowArray::from(all.slice_move(s![points, range])),
+            _ => CowArray::from(self.matrix.gather::<T>(self.points, range)),
+        };
+        if self.matrix.element().is_float() && !all_finite(block.view()) {
+            return Err(self.not_finite(from));
         }
         Ok(block)
     }
@@ -256,12 +262,25 @@ pub fn in_memory<A: Activations + ?Sized>(source: &A) -> Result<Array2<f64>, Sou
     Ok(all)
 }
 
-fn all_finite<T: Value>(block: &Array2<T>) -> bool {
-    // Without early exit, so that it runs at the speed of memory.
-    let check = |run: &[T]| run.iter().fold(true, |all, x| all & x.is_finite());
+/// The range that rising points without a gap make.
+fn consecutive(points: &[usize]) -> Option<Range<usize>> {
+    let (&first, &last) = (points.first()?, points.last()?);
+    let whole = last.checked_sub(first)? + 1 == points.len()
+        && points.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    whole.then_some(first..last + 1)
+}
+
+fn all_finite<T: Value>(block: ArrayView2<'_, T>) -> bool {
+    // Without early exit from a run, so that it goes at the speed of memory.
+    let finite = |run: &[T]| run.iter().fold(true, |all, x| all & x.is_finite());
+    let axis = Axis(usize::from(block.strides()[1] != 1));
     block
-        .as_slice_memory_order()
-        .is_none_or(|values| values.chunks(4096).all(check))
+        .axis_iter(axis)
+        .into_par_iter()
+        .all(|run| match run.as_slice() {
+            Some(run) => finite(run),
+            None => run.iter().all(|x| x.is_finite()),
+        })
 }
 
 impl Activations for LayerSource<'_> {
@@ -280,9 +299,9 @@ impl Activations for LayerSource<'_> {
         let single = self.matrix.element().fits_f32();
         for range in self.ranges() {
             let flow = if single {
-                visit(Block::F32(self.checked::<f32>(range)?.view()))
+                visit(Block::F32(self.block::<f32>(range)?.view()))
             } else {
-                visit(Block::F64(self.checked::<f64>(range)?.view()))
+                visit(Block::F64(self.block::<f64>(range)?.view()))
             };
             if flow.is_break() {
                 break;

@@ -48,6 +48,31 @@ fn check(entry: Entry, layout: Layout, expected: impl Fn(usize, usize) -> f64) {
             }
         }
     }
+    let (wide, narrow) = (matrix.view::<f64>(), matrix.view::<f32>());
+    for (i, j) in (0..6).flat_map(|i| (0..8).map(move |j| (i, j))) {
+        assert!(wide.is_none_or(|all| all[[i, j]] == expected(i, j)));
+        assert!(narrow.is_none_or(|all| f64::from(all[[i, j]]) == expected(i, j)));
+    }
+}
+
+#[test]
+fn only_native_rows_are_used_where_they_lie() {
+    let views = |name: &str, layout| {
+        let entry = entry(&format!("{name}.npy"), name);
+        let matrix = Matrix::new(entry.load(OPTIONS).unwrap(), layout).unwrap();
+        (
+            matrix.view::<f32>().is_some(),
+            matrix.view::<f64>().is_some(),
+        )
+    };
+    let rows = Layout::PointsByFeatures;
+    assert_eq!(views("numbers_float32", rows), (true, false));
+    assert_eq!(views("numbers_float64", rows), (false, true));
+    for name in ["numbers_int64", "numbers_big_endian", "numbers_fortran"] {
+        assert_eq!(views(name, rows), (false, false), "{name}");
+    }
+    let columns = views("numbers_float64", Layout::FeaturesByPoints);
+    assert_eq!(columns, (false, false));
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub fn arrays(format: Format, bytes: &[u8]) -> Result<(), InputError> {
             let first = last.saturating_sub(MOST_FEATURES);
             matrix.gather::<f32>(&[0, matrix.n_points() - 1], first..last);
             matrix.gather::<f64>(&[matrix.n_points() / 2], 0..last.min(MOST_FEATURES));
+            matrix.view::<f64>();
             matrix.index_of(matrix.n_points() - 1, last - 1);
         }
     }
