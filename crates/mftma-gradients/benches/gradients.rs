@@ -1,4 +1,13 @@
-//! Time of one full-batch measurement, and of the theory beside it.
+//! Time of one full-batch measurement, and of the theory beside it. Two quiet cores (AVX-512), `cargo bench -p
+//! mftma-gradients --bench gradients`:
+//!
+//! | what | time |
+//! |---|---|
+//! | exact gradients of the groups, VGG-11 of width 8, 640 images of 32×32 | 0.26 s |
+//! | the same with the norms of 64 single examples | 0.75 s |
+//! | class moments of 640 × 1,024 features | 1.3 ms |
+//! | expansion of a perceptron 1,024–128–128–10, 640 examples, smooth | 32 ms |
+//! | the same, rectified | 15 ms |
 
 use std::hint::black_box;
 use std::ops::ControlFlow;

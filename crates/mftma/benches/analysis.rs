@@ -1,23 +1,26 @@
 //! Whole analyses, and the Gram stage against a plain matrix product of the same size.
 //!
-//! Peers (the project's record of them, two cores, load about 1) beside ours. Ours is user CPU time on *one* thread,
-//! the least of a few runs, on a busy machine (load 9 to 15, where everything takes about 1.5 times as long as on a quiet
-//! one); stages run in parallel throughout.
+//! Peers (the project's record of them, two cores, load about 1) beside ours: wall time on two quiet cores (AVX-512), data in
+//! memory.
 //!
-//! | what | peer | here (CPU, one thread) |
+//! | what | peer | here |
 //! |---|---|---|
-//! | README example, whole process | reference 31 s wall; PyTorch port 1.0 s without centre structure | 0.55 s, of which about 0.16 s make the data |
-//! | its 20,000 Gaussian vectors | reference 20 s; scipy `nnls` 1.84 s CPU | 0.15 s |
-//! | the same with n_t 2,000 in place of 200 | 10 times the vectors | 1.38 s in place of 0.55 s |
-//! | P 20, M 50, N 512, n_t 200, a layer of a network on CIFAR-100 | reference 24–30 s | 0.045 s |
-//! | P 100, M 50, N 8,192, n_t 300, made data | | 0.75 s, of which about 0.2 s make the data |
+//! | README example (P 100, M 50, N 5,000, n_t 200) | reference 31 s; PyTorch port 1.0 s without centre structure | 0.17–0.19 s |
+//! | of that its 20,000 Gaussian vectors | reference 20 s; scipy `nnls` 1.84 s CPU | 0.05 s |
+//! | the same with n_t 2,000 in place of 200 | 10 times the vectors | 0.61 s |
+//! | P 20, M 50, N 512, n_t 200, correlated centres | reference 24–30 s on a layer of a network | 0.018 s |
+//! | P 100, M 50, N 8,192, n_t 300, correlated centres | | 0.26 s |
+//! | P 100, M 50, N 65,536, n_t 300, correlated centres | | 1.43–1.58 s |
+//! | P 100, M 50, N 3,072 (images of CIFAR-100), n_t 300 | | 0.28 s |
 //!
-//! Centre structure on layers of a VGG-16 early in training, CPU milliseconds of the structure and of the Gaussian vectors:
-//! P 20: 13–21 and 19–25 (n_t 200); P 100: 61 (K = 11) and 125 (n_t 300). Under the reference's rule with its ten restarts:
-//! 70–200 at P 20, 0.8 s at P 100 (K = 11), 2.4 s at P 100 on the images themselves (K = 21).
+//! One thread takes 1.78 times as long as two with n_t 200, 1.94 times with n_t 2,000.
 //!
-//! The Gram stage of the README example took 1.5 times the plain product of the same size (one run, both on two threads of
-//! the same busy machine): it reads the features twice from memory, centres them, and takes two products a manifold.
+//! Centre structure beside Gaussian vectors (n_t 300): on layers of a VGG-16 half the time of the vectors (P 100, K = 11: 61 and
+//! 125 CPU milliseconds), on the images themselves, with K = 21, more: 0.12 s and 0.08 s of wall time. Under the reference's rule
+//! with its ten restarts there 1.2 s.
+//!
+//! The Gram stage of the README example takes 1.49 times the plain product of the same size: it reads the features twice from
+//! memory, centres them, and takes two products a manifold. At N 65,536 it is all but 0.08 s of the time.
 
 use std::hint::black_box;
 

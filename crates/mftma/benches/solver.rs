@@ -1,17 +1,19 @@
 //! Time per Gaussian vector on one thread: drawing, products with the points, the exact anchor point and the measures.
 //!
 //! What others take for one vector (project's record of peers; reference: the Python package with cvxopt; `nnls`: SciPy;
-//! PyTorch: a batched projected-gradient port, errors 1e-8 to 3e-4), the target, and the least of 60 runs here:
+//! PyTorch: a batched projected-gradient port, errors 1e-8 to 3e-4), the target, and here, on a quiet machine (AVX-512):
 //!
 //! | shape | reference | nnls | PyTorch | target | here |
 //! |---|---|---|---|---|---|
-//! | README (D 49, M 50) | 960 µs | 92 µs | | 12 µs | 4.7 µs |
-//! | Gaussian D 100, M 50, s 0.1 | | | 140 µs | 2 µs | 1.3 µs |
-//! | Gaussian D 50, M 100, s 0.2 | | | 190 µs | | 2.4 µs |
-//! | sphere D 10, M 500 | | | 1,500 µs | 8 µs | 5.9 µs |
-//! | sphere D 20, M 1,000 | | | 5,100 µs | 25 µs | 12.6 µs |
-//! | Gaussian D 200, M 1,000, s 0.1 | 77,000 µs | 20,000 µs | | | 220 µs (busy machine) |
-//! | Gaussian D 500, M 1,000, s 0.1 | not measured, surely above the row before | | | 1/50 of the reference | 840 µs (busy machine) |
+//! | README (D 49, M 50) | 960 µs | 92 µs | | 12 µs | 5.5 µs |
+//! | Gaussian D 100, M 50, s 0.1 | | | 140 µs | 2 µs | 1.7 µs |
+//! | Gaussian D 50, M 100, s 0.2 | | | 190 µs | | 3.0 µs |
+//! | sphere D 10, M 500 | | | 1,500 µs | 8 µs | 7.2 µs |
+//! | sphere D 20, M 1,000 | | | 5,100 µs | 25 µs | 15.3 µs |
+//! | sphere D 50, M 500 | 9,400 µs | 1,300 µs | | | 27 µs |
+//! | Gaussian D 200, M 1,000, s 0.1 | 77,000 µs | 20,000 µs | | | 48 µs |
+//! | Gaussian D 500, M 1,000, s 0.1 | not measured, surely above the row before | | | 1/50 of the reference | 135 µs |
+//! | sphere D 20, M 20,000 | | | | | 380 µs |
 //!
 //! Run with `cargo bench -p mftma --bench solver`; throughput is per vector.
 
