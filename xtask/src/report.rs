@@ -148,11 +148,12 @@ fn summary(findings: &[Finding]) -> Markup {
             .collect();
         names.join(", ")
     };
+    let undecided = of(Verdict::Undecided).len();
     html! {
         p.summary.fails[!failed.is_empty()] {
             strong {
                 "Of the paper's " (findings.len()) " claims, " (of(Verdict::Holds).len()) " hold here, " (failed.len()) " do not, "
-                (of(Verdict::Undecided).len()) " are undecided."
+                (undecided) @if undecided == 1 { " is undecided." } @else { " are undecided." }
             }
             @if !failed.is_empty() { " Claims that do not hold: " (names(&failed)) "." }
         }

@@ -141,7 +141,7 @@ impl Figure for Figure4 {
              The black line is the trained network, its statistics treated alike. {} Where test accuracy rises above the line and permuted accuracy falls, what was \
              memorized was in those layers. c: test and training error of networks of growing width, {:.0} % of the training labels \
              permuted; d: radius and centre correlation, e: dimension and capacity of the test examples' manifolds in layer {}. Dots are \
-             single runs, lines their means, bands one standard error. The grey line marks the first width at which the training error \
+             single runs, lines their means, bands one standard error. A grey line marks the first width, if any, at which the training error \
              is below {} %.",
             statistics_in_words(study),
             100.0 * sweep.permuted_fraction,
@@ -231,7 +231,7 @@ impl Figure for Figure4 {
             note += &format!(
                 "c–e: {} on {}, {} training images of {} classes, {:.0} % of labels permuted, {} epochs without regularisation; \
                  geometry of the test examples in layer {}, P = {}, M = {}, {} Gaussian vectors; {}, dots: single runs, bands: one \
-                 standard error over {}. Grey line: the first width at which the training error is below {} %.",
+                 standard error over {}. Grey line: the first width, if any, at which the training error is below {} %.",
                 sweep.architecture.title(),
                 sweep.dataset,
                 sweep.classes * sweep.train_per_class,
