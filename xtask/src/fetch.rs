@@ -91,10 +91,20 @@ impl Member {
     }
 }
 
+/// The set of this name, or the one that a data set such as `tiny-imagenet-200` or `emnist-letters` is part of.
+fn named<'a>(sets: &'a BTreeMap<String, Set>, name: &str) -> Option<&'a Set> {
+    let holds = |key: &String| {
+        name.strip_prefix(key.as_str())
+            .is_some_and(|rest| rest.starts_with('-'))
+    };
+    sets.get(name)
+        .or_else(|| sets.iter().find(|(key, _)| holds(key)).map(|(_, set)| set))
+}
+
 /// Runs the command.
 pub fn run(args: &FetchArgs) -> Result<()> {
     let sets = read_manifest(args.manifest.as_deref())?;
-    let set = sets.get(&args.set).with_context(|| {
+    let set = named(&sets, &args.set).with_context(|| {
         let names: Vec<&str> = sets.keys().map(String::as_str).collect();
         format!(
             "no data set '{}'; there are: {}",
@@ -375,4 +385,21 @@ fn download_all(args: &FetchArgs, set: &Set, data_dir: &Path, unpacked: &Path) -
         checked = check_folder(set, unpacked)?;
     }
     Ok(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_sets_are_found_by_their_own_names_too() {
+        let sets = read_manifest(None).unwrap();
+        let title = |name: &str| named(&sets, name).map(|set| set.title.clone());
+        assert!(title("cifar100").is_some());
+        assert_eq!(title("tiny-imagenet-200"), title("tiny-imagenet"));
+        assert_eq!(title("emnist-letters"), title("emnist"));
+        assert_ne!(title("fashion-mnist"), title("mnist"));
+        assert_eq!(title("cifar1000"), None);
+        assert_eq!(title("folder"), None);
+    }
 }

@@ -22,6 +22,7 @@ mod fetch;
 mod figures;
 mod files;
 mod glyphs;
+mod interim;
 mod profile;
 mod progress;
 mod provenance;

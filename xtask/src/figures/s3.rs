@@ -12,7 +12,7 @@ pub const FIGURE: GeometryFigure = GeometryFigure {
         if tiny.classes == 0 {
             return Ok(Runs::LeftOut(format!(
                 "the profile {} works without a download, and nothing embedded stands in for images of 64 x 64 pixels. \
-                 `cargo xtask fetch tiny-imagenet`, then `cargo xtask reproduce s3 --profile laptop`, draws it.",
+                 `cargo xtask fetch` with `tiny-imagenet` and `cifar100`, then `cargo xtask reproduce s3 --profile laptop`, draws it.",
                 study.profile_name
             )));
         }

@@ -1,7 +1,6 @@
 //! Measures what unpermuted and permuted examples contribute to the gradient near initialization.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
@@ -21,7 +20,7 @@ use serde_json::{Value, json};
 use super::TrainStage;
 use crate::cache::{Stage, Work};
 use crate::experiment::Experiment;
-use crate::files::write_atomically;
+use crate::interim;
 use crate::profile::GradientSettings;
 
 /// Random blocks of each group, from which halves are made.
@@ -112,7 +111,7 @@ impl GradientStage {
             let predicted = predict_last_layer(&*network, &examples, &measured)?;
             table.extend(prediction_rows(&predicted, raw, seed, at));
         }
-        write_atomically(&path, &serde_json::to_vec(&table)?)
+        interim::write(&path, &table)
     }
 }
 
@@ -193,10 +192,7 @@ impl Stage for GradientStage {
             let path = state_file(work.folder, step);
             // Training may have ended before the last planned epoch.
             if path.exists() {
-                let bytes = fs::read(&path)?;
-                let state: Vec<Row> = serde_json::from_slice(&bytes)
-                    .with_context(|| format!("{} is damaged; remove it", path.display()))?;
-                table.extend(state);
+                table.extend(interim::read::<Vec<Row>>(&path)?);
             }
         }
         Ok(serde_json::to_value(table)?)
@@ -292,7 +288,7 @@ fn scale_last_layer(network: &mut dyn Network, factor: f32) {
 }
 
 fn state_file(folder: &Path, step: usize) -> std::path::PathBuf {
-    folder.join(format!("step-{step:07}.json"))
+    folder.join(format!("step-{step:07}.bin"))
 }
 
 fn measure_settings(run: &Experiment) -> MeasureSettings {
