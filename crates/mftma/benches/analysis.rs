@@ -9,8 +9,8 @@
 //! | of that its 20,000 Gaussian vectors | reference 20 s; scipy `nnls` 1.84 s CPU | 0.05 s |
 //! | the same with n_t 2,000 in place of 200 | 10 times the vectors | 0.61 s |
 //! | P 20, M 50, N 512, n_t 200, correlated centres | reference 24–30 s on a layer of a network | 0.018 s |
-//! | P 100, M 50, N 8,192, n_t 300, correlated centres | | 0.26 s |
-//! | P 100, M 50, N 65,536, n_t 300, correlated centres | | 1.43–1.58 s |
+//! | P 100, M 50, N 8,192, n_t 300, correlated centres | | 0.24 s |
+//! | P 100, M 50, N 65,536, n_t 300, correlated centres | | 1.37–1.44 s |
 //! | P 100, M 50, N 3,072 (images of CIFAR-100), n_t 300 | | 0.28 s |
 //!
 //! One thread takes 1.78 times as long as two with n_t 200, 1.94 times with n_t 2,000.
@@ -19,7 +19,7 @@
 //! 125 CPU milliseconds), on the images themselves, with K = 21, more: 0.12 s and 0.08 s of wall time. Under the reference's rule
 //! with its ten restarts there 1.2 s.
 //!
-//! The Gram stage of the README example takes 1.49 times the plain product of the same size: it reads the features twice from
+//! The Gram stage of the README example takes 1.55 times the plain product of the same size: it reads the features twice from
 //! memory, centres them, and takes two products a manifold. At N 65,536 it is all but 0.08 s of the time.
 
 use std::hint::black_box;

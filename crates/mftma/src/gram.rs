@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use faer::{Mat, MatRef};
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use crate::activations::{Activations, Block};
@@ -361,13 +361,23 @@ impl<'a> Accumulator<'a> {
 /// Mean of every column of `rows` (M, w).
 fn column_means<T: Scalar>(rows: ArrayView2<'_, T>) -> Vec<f64> {
     let mut sum = vec![0.0; rows.ncols()];
-    for row in rows.rows() {
-        match row.to_slice() {
-            Some(row) => pulp::Arch::new().dispatch(
+    // Four rows at a time, each sum still in the order of the rows: memory answers several requests at once, and the sums
+    // are loaded and stored a quarter as often.
+    for some in rows.axis_chunks_iter(Axis(0), 4) {
+        let row = |i: usize| some.row(i).to_slice();
+        match (some.nrows() == 4).then(|| (row(0), row(1), row(2), row(3))) {
+            Some((Some(x), Some(y), Some(z), Some(w))) => pulp::Arch::new().dispatch(
                 #[inline(always)]
-                || sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into()),
+                || {
+                    let rows = x.iter().zip(y).zip(z).zip(w);
+                    for (s, (((&x, &y), &z), &w)) in sum.iter_mut().zip(rows) {
+                        *s = *s + x.into() + y.into() + z.into() + w.into();
+                    }
+                },
             ),
-            None => sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into()),
+            _ => some.rows().into_iter().for_each(|row| {
+                sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x.into());
+            }),
         }
     }
     let scale = 1.0 / rows.nrows() as f64;
