@@ -140,6 +140,8 @@ fn draw(svg: &mut String, panel: &Panel, names: &[String]) {
     );
     // As many names as fit beside each other.
     let every = (13.0 / step).ceil().max(1.0) as usize;
+    // Slanted lines of text are nearer to each other than the points they belong to.
+    let size = if step * (every as f64) < 16.0 { 9 } else { 11 };
     for (i, name) in names.iter().enumerate().step_by(every) {
         let short: String = if name.chars().count() > NAME {
             name.chars().take(NAME - 1).chain(['…']).collect()
@@ -148,7 +150,7 @@ fn draw(svg: &mut String, panel: &Panel, names: &[String]) {
         };
         let _ = writeln!(
             svg,
-            r##"<text transform="translate({:.1} {:.1}) rotate(-45)" text-anchor="end" fill="#444444">{}</text>"##,
+            r##"<text transform="translate({:.1} {:.1}) rotate(-45)" text-anchor="end" font-size="{size}" fill="#444444">{}</text>"##,
             x(i) + 3.0,
             HEIGHT + 14.0,
             escape(&short)

@@ -426,10 +426,23 @@ fn notes(settings: &Settings, selection: &Selection, done: &[Layer]) -> String {
         selection.classes.len(),
         caption(settings)
     );
+    // One line for what several layers have in common.
+    let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
     for layer in done {
         for warning in &layer.geometry.warnings {
-            text.push_str(&format!("note: {}: {warning}\n", layer.name));
+            let warning = warning.to_string();
+            match notes.iter_mut().find(|(known, _)| *known == warning) {
+                Some((_, layers)) => layers.push(&layer.name),
+                None => notes.push((warning, vec![&layer.name])),
+            }
         }
+    }
+    for (warning, layers) in notes {
+        let of = match layers.as_slice() {
+            all if all.len() == done.len() && all.len() > 1 => format!("all {} layers", all.len()),
+            some => some.join(", "),
+        };
+        text.push_str(&format!("note: {of}: {warning}\n"));
     }
     text
 }
