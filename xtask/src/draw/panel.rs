@@ -66,12 +66,19 @@ impl Panel {
         self.x_marks(canvas, &ticks);
     }
 
-    /// Ticks along the lower edge at places of their own, with what stands below them.
+    /// Ticks along the lower edge at places of their own, rising, with what stands below them; where that would touch what stands
+    /// below the next, the tick stays bare.
     pub fn x_marks(&self, canvas: &mut Canvas, ticks: &[(f64, String)]) {
         let bottom = self.top + self.height;
-        for (tick, label) in ticks {
+        let mut free = f64::INFINITY;
+        for (tick, label) in ticks.iter().rev() {
             let x = self.x.at(*tick);
             canvas.line((x, bottom), (x, bottom + 2.5), INK, 0.5);
+            let half = 0.5 * text_width(label, TICK_TEXT, Weight::Regular);
+            if x + half > free {
+                continue;
+            }
+            free = x - half - 0.2 * TICK_TEXT;
             let style = TextStyle::new(TICK_TEXT, INK, Anchor::Middle);
             canvas.text((x, bottom + 4.5 + TICK_TEXT), label, style);
         }
