@@ -16,7 +16,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
@@ -136,16 +137,28 @@ fn one() -> f64 {
     1.0
 }
 
+/// Checksums by path, with the length and time of change of the file.
+type Sums = BTreeMap<PathBuf, (u64, SystemTime, String)>;
+
 /// A folder of finished and interrupted stages.
 pub struct Cache {
     root: PathBuf,
     progress: Progress,
+    /// What was summed before: a training run is asked for by every stage that builds on it.
+    sums: Mutex<Sums>,
 }
+
+/// A file that changed this short a time ago may change again at the same time stamp.
+const SETTLED: Duration = Duration::from_secs(2);
 
 impl Cache {
     /// The cache below `root`; the folder is made when the first stage runs.
     pub fn new(root: PathBuf, progress: Progress) -> Self {
-        Self { root, progress }
+        Self {
+            root,
+            progress,
+            sums: Mutex::default(),
+        }
     }
 
     /// The folder of one stage's entry.
@@ -172,7 +185,7 @@ impl Cache {
     fn examine(&self, stage: &dyn Stage) -> Status {
         let folder = self.folder(stage);
         match read_record(&folder) {
-            Ok(Some(record)) => match verify(&folder, &record, &key(stage)) {
+            Ok(Some(record)) => match self.verify(&folder, &record, &key(stage)) {
                 Ok(()) => Status::Finished,
                 Err(error) => Status::Damaged(format!("{error:#}")),
             },
@@ -241,6 +254,42 @@ impl Cache {
         };
         write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
         self.output(stage)
+    }
+
+    fn verify(&self, folder: &Path, record: &Record, key: &str) -> Result<()> {
+        if record.key != key {
+            bail!("{RECORD} belongs to another stage");
+        }
+        if !record.files.contains_key(OUTPUT) {
+            bail!("{RECORD} lists no {OUTPUT}");
+        }
+        for (name, expected) in &record.files {
+            if self.checksum(&folder.join(name)).ok().as_ref() != Some(expected) {
+                bail!("{name} is missing or does not match its checksum");
+            }
+        }
+        Ok(())
+    }
+
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The checksum of a file, taken again only if the file changed since.
+    fn checksum(&self, path: &Path) -> Result<String> {
+        let metadata = fs::metadata(path)?;
+        let (len, changed) = (metadata.len(), metadata.modified()?);
+        if let Some((known_len, known_changed, sum)) = self.sums().get(path)
+            && (*known_len, *known_changed) == (len, changed)
+        {
+            return Ok(sum.clone());
+        }
+        let sum = hash_file(path)?;
+        if changed.elapsed().is_ok_and(|age| age > SETTLED) {
+            let entry = (len, changed, sum.clone());
+            self.sums().insert(path.to_owned(), entry);
+        }
+        Ok(sum)
     }
 
     /// The output of a finished stage.
@@ -359,21 +408,6 @@ fn read_record(folder: &Path) -> Result<Option<Record>> {
         Err(_) if !folder.is_dir() => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-}
-
-fn verify(folder: &Path, record: &Record, key: &str) -> Result<()> {
-    if record.key != key {
-        bail!("{RECORD} belongs to another stage");
-    }
-    if !record.files.contains_key(OUTPUT) {
-        bail!("{RECORD} lists no {OUTPUT}");
-    }
-    for (name, expected) in &record.files {
-        if hash_file(&folder.join(name)).ok().as_ref() != Some(expected) {
-            bail!("{name} is missing or does not match its checksum");
-        }
-    }
-    Ok(())
 }
 
 fn hash_file(path: &Path) -> Result<String> {
