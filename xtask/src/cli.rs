@@ -34,10 +34,11 @@ pub enum Command {
 /// Flags of `cargo xtask reproduce`.
 #[derive(Debug, Args)]
 pub struct ReproduceArgs {
-    /// The figure to make (all when left out), or `status`: what is finished, in progress and missing
-    pub figure: Option<String>,
+    /// The figures to make (all when left out), or `status`: what is finished, in progress and missing
+    #[arg(value_name = "FIGURE")]
+    pub figures: Vec<String>,
     /// One panel of the figure, by its letter; its files are named `figN-b`
-    #[arg(long, value_name = "LETTER", requires = "figure")]
+    #[arg(long, value_name = "LETTER", requires = "figures")]
     pub panel: Option<String>,
     /// Data set to train on [default: the profile's]
     #[arg(long, value_name = "NAME")]
@@ -77,9 +78,9 @@ pub struct ReproduceArgs {
 pub struct CheckArgs {
     /// The results folder
     pub folder: PathBuf,
-    /// The figure to check (all when left out)
-    #[arg(long)]
-    pub figure: Option<String>,
+    /// A figure to check (all when left out); may be given several times
+    #[arg(long = "figure", value_name = "FIGURE")]
+    pub figures: Vec<String>,
 }
 
 /// Flags of `cargo xtask fetch`.

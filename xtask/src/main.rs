@@ -1,49 +1,35 @@
-//! Project tasks: `cargo xtask reproduce`, `cargo xtask fetch`, `cargo xtask glyphs`.
+//! Project tasks: `cargo xtask reproduce`, `cargo xtask check`, `cargo xtask fetch`, `cargo xtask glyphs`.
 //!
-//! A thin dispatcher: the whole command line is declared in [`cli`], and each command is one file.
+//! A thin dispatcher: the whole command line is declared in [`cli`]; the work is done by library crates.
 
-/// Prints a line to standard output. That nobody reads it any more (`| head`) is no failure.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
-}
-
-mod cache;
-mod check;
-mod claims;
+mod bars;
 mod cli;
-mod compare;
-mod draw;
-mod estimate;
-mod experiment;
-mod fetch;
-mod figures;
-mod files;
-mod glyphs;
-mod interim;
-mod profile;
-mod progress;
-mod provenance;
-mod record;
-mod report;
 mod reproduce;
-mod stages;
-mod status;
-mod table;
-mod umap;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
     let result = match cli::Cli::parse().command {
-        cli::Command::Reproduce(args) => reproduce::run(&args),
-        cli::Command::Check(args) => check::run(&args),
-        cli::Command::Fetch(args) => fetch::run(&args),
-        cli::Command::Glyphs(args) => glyphs::run(&args),
+        cli::Command::Reproduce(args) => reproduce::run(args),
+        cli::Command::Check(args) => {
+            mftma_study::check::run(&args.folder, &args.figures, &mut io::stdout())
+        }
+        cli::Command::Fetch(args) => mftma_fetch::run(&mftma_fetch::Request {
+            set: args.set,
+            data_dir: args.data_dir,
+            from: args.from,
+            manifest: args.manifest,
+            patience: args.patience,
+            quiet: args.quiet,
+        }),
+        cli::Command::Glyphs(args) => mftma_glyphs::run(&mftma_glyphs::Request {
+            fonts: args.fonts,
+            out: args.out,
+            sheet: args.sheet,
+        }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,695 @@
+//! The memory of finished work.
+//!
+//! A *stage* is an expensive piece of work with one output. Its *key* is the BLAKE3 hash of the canonical JSON of
+//! everything that determines the output: kind, version of the code, settings, and the keys or checksums of its inputs.
+//! Nobody names a run by hand: the same settings find the same entry, other settings another one.
+//!
+//! An entry is the folder `<cache>/<kind>-<first 16 digits of the key>/`:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `.lock` | held by the process that works on the entry; the system releases it when the process dies |
+//! | `output.json` | the output |
+//! | `stage.json` | key, label, settings and the checksum of each file; written last, so where it is, the stage is finished |
+//! | anything else | what the stage keeps to go on after an interruption, for instance checkpoints |
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::files::{remove_leftovers, write_atomically};
+use crate::progress::Progress;
+
+const RECORD: &str = "stage.json";
+const OUTPUT: &str = "output.json";
+const LOCK: &str = ".lock";
+
+/// An expensive piece of work, described well enough to be recognised when it is done.
+pub trait Stage {
+    /// What sort of work it is: `train`, `geometry`, …
+    fn kind(&self) -> &'static str;
+
+    /// Version of the code behind it: raise it where a change alters the output.
+    fn version(&self) -> u32;
+
+    /// Which one it is among its kind, for people: `vgg16 on glyphs, seed 1, epoch 8, test`.
+    fn label(&self) -> String;
+
+    /// Everything that determines the output, inputs included as keys or checksums.
+    fn settings(&self) -> Value;
+
+    /// Does the work and returns the output.
+    ///
+    /// Where `work.folder` already holds files, an earlier attempt was interrupted: go on from there if possible.
+    fn compute(&self, work: &Work<'_>) -> Result<Value>;
+
+    /// How much work it is, in a unit of its kind's own; for estimates only.
+    fn amount(&self) -> f64 {
+        1.0
+    }
+
+    /// Seconds for one unit on two quiet cores, where somebody measured them.
+    fn seconds_per_unit(&self) -> Option<f64> {
+        None
+    }
+
+    /// How far an interrupted attempt came, for the dry run.
+    fn interrupted_at(&self, _folder: &Path) -> Option<String> {
+        None
+    }
+}
+
+/// What a stage gets to work with.
+pub struct Work<'a> {
+    /// The stage's own folder; what is written there survives an interruption.
+    pub folder: &'a Path,
+    /// The finished stages it builds on.
+    pub cache: &'a Cache,
+    /// Where to report progress.
+    pub progress: Progress,
+}
+
+/// Why a stage would run, or that it need not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// There is a valid output.
+    Finished,
+    /// Nothing of the kind was ever computed.
+    Missing,
+    /// Computed before under other settings; the text lists some that differ.
+    Changed(String),
+    /// An attempt was interrupted; the text says where.
+    Interrupted(String),
+    /// A process works on it now.
+    InProgress,
+    /// The entry does not match its own checksums; the text says how.
+    Damaged(String),
+    /// Finished, but `--force` asks for it again.
+    Forced,
+}
+
+impl Status {
+    /// Whether the stage has to run.
+    pub fn must_run(&self) -> bool {
+        *self != Self::Finished
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Finished => f.write_str("finished"),
+            Self::Missing => f.write_str("run: missing"),
+            Self::Changed(what) => write!(f, "run: settings changed ({what})"),
+            Self::Interrupted(at) => write!(f, "run: interrupted ({at})"),
+            Self::InProgress => f.write_str("run: in progress (another process works on it)"),
+            Self::Damaged(how) => write!(f, "run: damaged ({how})"),
+            Self::Forced => f.write_str("run: forced"),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    kind: String,
+    label: String,
+    key: String,
+    version: u32,
+    settings: Value,
+    /// BLAKE3 of each file of the entry.
+    files: BTreeMap<String, String>,
+    /// Seconds spent by the process that finished the stage (not by interrupted attempts).
+    wall_seconds: f64,
+    /// How much work it was, in a unit of its kind's own.
+    #[serde(default = "one")]
+    amount: f64,
+}
+
+/// The amount of work where an older program did not record it.
+fn one() -> f64 {
+    1.0
+}
+
+/// Checksums by path, with the length and time of change of the file.
+type Sums = BTreeMap<PathBuf, (u64, SystemTime, String)>;
+
+/// A folder of finished and interrupted stages.
+pub struct Cache {
+    root: PathBuf,
+    progress: Progress,
+    /// What was summed before: a training run is asked for by every stage that builds on it.
+    sums: Mutex<Sums>,
+}
+
+/// A file that changed this short a time ago may change again at the same time stamp.
+const SETTLED: Duration = Duration::from_secs(2);
+
+impl Cache {
+    /// The cache below `root`; the folder is made when the first stage runs.
+    pub fn new(root: PathBuf, progress: Progress) -> Self {
+        Self {
+            root,
+            progress,
+            sums: Mutex::default(),
+        }
+    }
+
+    /// The folder of one stage's entry.
+    pub fn folder(&self, stage: &dyn Stage) -> PathBuf {
+        self.root
+            .join(format!("{}-{}", stage.kind(), &key(stage)[..16]))
+    }
+
+    /// The folder of all entries.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether a stage is finished, and if not why it must run. Reads only.
+    pub fn status(&self, stage: &dyn Stage) -> Status {
+        match self.examine(stage) {
+            Status::Finished => Status::Finished,
+            _ if is_locked(&self.folder(stage)) => Status::InProgress,
+            other => other,
+        }
+    }
+
+    /// The same for who holds the entry's lock.
+    fn examine(&self, stage: &dyn Stage) -> Status {
+        let folder = self.folder(stage);
+        match read_record(&folder) {
+            Ok(Some(record)) => match self.verify(&folder, &record, &key(stage)) {
+                Ok(()) => Status::Finished,
+                Err(error) => Status::Damaged(format!("{error:#}")),
+            },
+            Err(error) => Status::Damaged(format!("{error:#}")),
+            Ok(None) if has_work(&folder) => Status::Interrupted(
+                stage
+                    .interrupted_at(&folder)
+                    .unwrap_or_else(|| "goes on where it can".into()),
+            ),
+            Ok(None) => match self.sibling_settings(stage) {
+                Some(other) => Status::Changed(differences(&other, &stage.settings())),
+                None => Status::Missing,
+            },
+        }
+    }
+
+    /// Makes sure that a stage is finished, and returns its output.
+    ///
+    /// One process at a time works on an entry; a second one waits, then finds the work done.
+    pub fn ensure<T: DeserializeOwned>(&self, stage: &dyn Stage, force: bool) -> Result<T> {
+        let folder = self.folder(stage);
+        fs::create_dir_all(&folder).with_context(|| {
+            format!(
+                "cannot make the cache folder {}; name another results folder with --out",
+                folder.display()
+            )
+        })?;
+        let _lock = self.lock(&folder, stage)?;
+        remove_leftovers(&folder)?;
+        match self.examine(stage) {
+            Status::Finished if !force => return self.output(stage),
+            Status::Finished => clear(&folder)?,
+            Status::Damaged(how) => {
+                self.progress.note(&format!(
+                    "{} {}: the stored result is damaged ({how}) and is made again",
+                    stage.kind(),
+                    stage.label()
+                ));
+                clear(&folder)?;
+            }
+            _ => {}
+        }
+        let start = Instant::now();
+        let output = stage
+            .compute(&Work {
+                folder: &folder,
+                cache: self,
+                progress: self.progress.clone(),
+            })
+            .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
+        write_atomically(&folder.join(OUTPUT), &serde_json::to_vec(&output)?)?;
+        let mut files = BTreeMap::new();
+        for name in work_files(&folder)? {
+            let hash = hash_file(&folder.join(&name))?;
+            files.insert(name, hash);
+        }
+        let record = Record {
+            kind: stage.kind().into(),
+            label: stage.label(),
+            key: key(stage),
+            version: stage.version(),
+            settings: stage.settings(),
+            files,
+            wall_seconds: start.elapsed().as_secs_f64(),
+            amount: stage.amount(),
+        };
+        write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
+        self.output(stage)
+    }
+
+    fn verify(&self, folder: &Path, record: &Record, key: &str) -> Result<()> {
+        if record.key != key {
+            bail!("{RECORD} belongs to another stage");
+        }
+        if !record.files.contains_key(OUTPUT) {
+            bail!("{RECORD} lists no {OUTPUT}");
+        }
+        for (name, expected) in &record.files {
+            if self.checksum(&folder.join(name)).ok().as_ref() != Some(expected) {
+                bail!("{name} is missing or does not match its checksum");
+            }
+        }
+        Ok(())
+    }
+
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The checksum of a file, taken again only if the file changed since.
+    fn checksum(&self, path: &Path) -> Result<String> {
+        let metadata = fs::metadata(path)?;
+        let (len, changed) = (metadata.len(), metadata.modified()?);
+        if let Some((known_len, known_changed, sum)) = self.sums().get(path)
+            && (*known_len, *known_changed) == (len, changed)
+        {
+            return Ok(sum.clone());
+        }
+        let sum = hash_file(path)?;
+        if changed.elapsed().is_ok_and(|age| age > SETTLED) {
+            let entry = (len, changed, sum.clone());
+            self.sums().insert(path.to_owned(), entry);
+        }
+        Ok(sum)
+    }
+
+    /// The output of a finished stage.
+    pub fn output<T: DeserializeOwned>(&self, stage: &dyn Stage) -> Result<T> {
+        let path = self.folder(stage).join(OUTPUT);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&bytes).with_context(|| {
+            format!(
+                "{} does not hold the output of {}; run again with --force",
+                path.display(),
+                stage.kind()
+            )
+        })
+    }
+
+    /// Seconds that the process which finished the stage spent on it.
+    pub fn wall_seconds(&self, stage: &dyn Stage) -> Option<f64> {
+        read_record(&self.folder(stage))
+            .ok()
+            .flatten()
+            .map(|record| record.wall_seconds)
+    }
+
+    /// Kind, amount of work and seconds of every finished stage of a cache.
+    pub fn measured(root: &Path) -> Vec<(String, f64, f64)> {
+        let Ok(entries) = fs::read_dir(root) else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(|entry| read_record(&entry.ok()?.path()).ok()?)
+            .map(|record| (record.kind, record.amount, record.wall_seconds))
+            .collect()
+    }
+
+    fn lock(&self, folder: &Path, stage: &dyn Stage) -> Result<File> {
+        let path = folder.join(LOCK);
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        if file.try_lock().is_err() {
+            self.progress.note(&format!(
+                "another process works on {} {}; waiting for it",
+                stage.kind(),
+                stage.label()
+            ));
+            file.lock()
+                .with_context(|| format!("cannot lock {}", path.display()))?;
+        }
+        Ok(file)
+    }
+
+    /// Settings of a finished entry of the same kind and label.
+    fn sibling_settings(&self, stage: &dyn Stage) -> Option<Value> {
+        let prefix = format!("{}-", stage.kind());
+        let mut folders: Vec<PathBuf> = fs::read_dir(&self.root)
+            .ok()?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+            })
+            .collect();
+        folders.sort();
+        folders
+            .iter()
+            .filter_map(|folder| read_record(folder).ok().flatten())
+            .find(|record| record.label == stage.label())
+            .map(|record| record.settings)
+    }
+}
+
+/// The key of a stage: 64 hexadecimal digits.
+pub fn key(stage: &dyn Stage) -> String {
+    let description = serde_json::json!({
+        "kind": stage.kind(),
+        "version": stage.version(),
+        "settings": stage.settings(),
+    });
+    blake3::hash(canonical(&description).as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+/// JSON with sorted object keys and no white space, so that equal values have equal bytes.
+pub fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let sorted: BTreeMap<_, _> = map.iter().collect();
+            let members: Vec<String> = sorted
+                .into_iter()
+                .map(|(name, value)| {
+                    format!("{}:{}", Value::String(name.clone()), canonical(value))
+                })
+                .collect();
+            format!("{{{}}}", members.join(","))
+        }
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(canonical).collect();
+            format!("[{}]", values.join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn read_record(folder: &Path) -> Result<Option<Record>> {
+    let path = folder.join(RECORD);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some(
+            serde_json::from_slice(&bytes).with_context(|| format!("{RECORD} is not readable"))?,
+        )),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        // The folder itself may be a file, or unreadable: leave that to the writer, who must name a remedy.
+        Err(_) if !folder.is_dir() => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn hash_file(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(drop))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Names of the files that belong to the stage's work, sorted. Leftovers of interrupted writes do not.
+fn work_files(folder: &Path) -> Result<Vec<String>> {
+    fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> std::io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = format!("{prefix}{name}");
+            if entry.file_type()?.is_dir() {
+                walk(&entry.path(), &format!("{path}/"), names)?;
+            } else if path != RECORD && !name.starts_with('.') {
+                names.push(path);
+            }
+        }
+        Ok(())
+    }
+    let mut names = Vec::new();
+    walk(folder, "", &mut names).with_context(|| format!("cannot read {}", folder.display()))?;
+    names.sort();
+    Ok(names)
+}
+
+/// Whether a process holds an entry's lock. The probe is a shared one: two of them do not disturb each other.
+fn is_locked(folder: &Path) -> bool {
+    File::open(folder.join(LOCK)).is_ok_and(|file| file.try_lock_shared().is_err())
+}
+
+fn has_work(folder: &Path) -> bool {
+    work_files(folder).is_ok_and(|names| !names.is_empty())
+}
+
+/// Empties an entry, the record first: an interruption in between leaves unfinished work, not a false claim.
+fn clear(folder: &Path) -> Result<()> {
+    let mut names = vec![RECORD.to_owned()];
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    for name in names.iter().filter(|name| *name != LOCK) {
+        let path = folder.join(name);
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| {
+                    format!("cannot remove {}; remove it by hand", path.display())
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The settings that differ, up to three of them, as `path: old -> new`.
+fn differences(old: &Value, new: &Value) -> String {
+    let mut found = Vec::new();
+    collect_differences("", old, new, &mut found);
+    let more = found.len().saturating_sub(3);
+    found.truncate(3);
+    let mut text = found.join(", ");
+    if text.is_empty() {
+        text = "code version".into();
+    }
+    if more > 0 {
+        text += &format!(", and {more} more");
+    }
+    text
+}
+
+fn collect_differences(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+            for name in names {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                let (old, new) = (old.get(name), new.get(name));
+                collect_differences(
+                    &path,
+                    old.unwrap_or(&Value::Null),
+                    new.unwrap_or(&Value::Null),
+                    found,
+                );
+            }
+        }
+        _ if old != new => found.push(format!("{path}: {} -> {}", brief(old), brief(new))),
+        _ => {}
+    }
+}
+
+fn brief(value: &Value) -> String {
+    let text = canonical(value);
+    if text.chars().count() > 24 {
+        text.chars().take(20).chain("...".chars()).collect()
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    struct Double<'a> {
+        input: i64,
+        runs: &'a Cell<u32>,
+    }
+
+    impl Stage for Double<'_> {
+        fn kind(&self) -> &'static str {
+            "double"
+        }
+        fn version(&self) -> u32 {
+            1
+        }
+        fn label(&self) -> String {
+            "of one number".into()
+        }
+        fn settings(&self) -> Value {
+            json!({ "input": self.input })
+        }
+        fn compute(&self, work: &Work<'_>) -> Result<Value> {
+            self.runs.set(self.runs.get() + 1);
+            fs::write(work.folder.join("scratch"), b"on the way")?;
+            Ok(json!(2 * self.input))
+        }
+    }
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"), Progress::silent());
+        (folder, cache)
+    }
+
+    #[test]
+    fn finished_work_is_not_redone_unless_forced() {
+        let (_folder, cache) = cache();
+        let runs = Cell::new(0);
+        let stage = Double {
+            input: 21,
+            runs: &runs,
+        };
+        assert_eq!(cache.status(&stage), Status::Missing);
+        assert_eq!(cache.ensure::<i64>(&stage, false).unwrap(), 42);
+        assert_eq!(cache.status(&stage), Status::Finished);
+        assert_eq!(cache.ensure::<i64>(&stage, false).unwrap(), 42);
+        assert_eq!(runs.get(), 1);
+        assert_eq!(cache.ensure::<i64>(&stage, true).unwrap(), 42);
+        assert_eq!(runs.get(), 2);
+    }
+
+    #[test]
+    fn changed_settings_are_named() {
+        let (_folder, cache) = cache();
+        let runs = Cell::new(0);
+        let first = Double {
+            input: 1,
+            runs: &runs,
+        };
+        cache.ensure::<i64>(&first, false).unwrap();
+        let second = Double {
+            input: 2,
+            runs: &runs,
+        };
+        assert_eq!(
+            cache.status(&second),
+            Status::Changed("input: 1 -> 2".into())
+        );
+    }
+
+    #[test]
+    fn any_damaged_file_is_found_and_the_stage_redone() {
+        let (_folder, cache) = cache();
+        let runs = Cell::new(0);
+        let stage = Double {
+            input: 5,
+            runs: &runs,
+        };
+        for (round, name) in [OUTPUT, "scratch", RECORD].into_iter().enumerate() {
+            cache.ensure::<i64>(&stage, false).unwrap();
+            fs::write(cache.folder(&stage).join(name), b"7").unwrap();
+            assert!(
+                matches!(cache.status(&stage), Status::Damaged(_)),
+                "{name}: {:?}",
+                cache.status(&stage)
+            );
+            assert_eq!(cache.ensure::<i64>(&stage, false).unwrap(), 10);
+            assert_eq!(runs.get() as usize, round + 2);
+        }
+    }
+
+    #[test]
+    fn work_without_a_record_counts_as_interrupted() {
+        let (_folder, cache) = cache();
+        let runs = Cell::new(0);
+        let stage = Double {
+            input: 5,
+            runs: &runs,
+        };
+        fs::create_dir_all(cache.folder(&stage)).unwrap();
+        fs::write(cache.folder(&stage).join(LOCK), b"").unwrap();
+        fs::write(cache.folder(&stage).join(".partial-x"), b"").unwrap();
+        assert_eq!(cache.status(&stage), Status::Missing);
+        fs::write(cache.folder(&stage).join("scratch"), b"").unwrap();
+        assert!(matches!(cache.status(&stage), Status::Interrupted(_)));
+    }
+
+    #[test]
+    fn work_in_progress_is_told_from_interrupted_work() {
+        let (_folder, cache) = cache();
+        let runs = Cell::new(0);
+        let stage = Double {
+            input: 5,
+            runs: &runs,
+        };
+        let folder = cache.folder(&stage);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("scratch"), b"").unwrap();
+        let lock = cache.lock(&folder, &stage).unwrap();
+        assert_eq!(cache.status(&stage), Status::InProgress);
+        drop(lock);
+        assert!(matches!(cache.status(&stage), Status::Interrupted(_)));
+    }
+
+    #[test]
+    fn canonical_json_sorts_keys_at_every_depth() {
+        let value: Value = serde_json::from_str(r#"{"b":[{"z":1,"a":"\"x"}],"a":0.1}"#).unwrap();
+        assert_eq!(canonical(&value), r#"{"a":0.1,"b":[{"a":"\"x","z":1}]}"#);
+    }
+
+    #[test]
+    fn two_processes_at_once_do_the_work_once() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        struct Slow<'a>(&'a AtomicU32);
+        impl Stage for Slow<'_> {
+            fn kind(&self) -> &'static str {
+                "slow"
+            }
+            fn version(&self) -> u32 {
+                1
+            }
+            fn label(&self) -> String {
+                String::new()
+            }
+            fn settings(&self) -> Value {
+                Value::Null
+            }
+            fn compute(&self, _work: &Work<'_>) -> Result<Value> {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                Ok(json!(1))
+            }
+        }
+        let (_folder, cache) = cache();
+        let runs = AtomicU32::new(0);
+        // File locks belong to the open file, so threads stand for processes here.
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| cache.ensure::<i64>(&Slow(&runs), false).unwrap());
+            }
+        });
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+    }
+}

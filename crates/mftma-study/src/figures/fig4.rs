@@ -1,0 +1,841 @@
+//! Figure 4: rewinding and double descent.
+//!
+//! a, b: accuracy after the parameters of a single layer, or of the last k layers, are put back to each saved epoch.
+//! c–e: error and geometry over the width of the network, label noise fixed.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, ensure};
+use mftma_data::ExampleGroup;
+
+use super::geometry::last_epoch;
+use super::group_colour;
+use super::{Figure, Study, geometry_rows, over_runs, runs_in_words};
+use crate::cache::Stage;
+use crate::experiment::Experiment;
+use crate::profile::RewindingStatistics;
+use crate::stages::{
+    GeometryStage, LayerGeometry, REWOUND_GROUPS, RewindStage, Rewindings, Rewound, TrainStage,
+    TrainingRecord,
+};
+use crate::table::Row;
+use mftma_draw::{
+    Anchor, Band, Canvas, Colour, GREY, INK, Panel, TextStyle, Weight, colour_bar, epoch_colour,
+    footnote, nice_ticks,
+};
+
+/// Width in points: two columns of a journal.
+const WIDTH: f64 = 510.0;
+/// Left and right margin.
+const SIDES: (f64, f64) = (42.0, 44.0);
+/// Height of a panel of rewinding, and between its two rows.
+const REWINDING: (f64, f64) = (76.0, 10.0);
+/// Height of a panel of double descent.
+const DESCENT: f64 = 92.0;
+/// Between panels side by side: of rewinding, which share their scale, and of double descent, which do not.
+const GAPS: (f64, f64) = (14.0, 36.0);
+/// Above a row of panels, and below the panels of rewinding for the names of layers.
+const HEAD: f64 = 24.0;
+const NAMES: f64 = 40.0;
+/// Below everything, for the small print.
+const FOOT: f64 = 30.0;
+/// Text size in points.
+const TEXT: f64 = 7.0;
+/// Training error below which a network counts as interpolating its training labels, drawn as a line \[D\].
+const INTERPOLATING: f64 = 0.05;
+/// The value of `condition` in the rows of the sweep.
+const SWEEP: &str = "double descent";
+
+/// The panels, in order.
+const PANELS: [&str; 5] = ["a", "b", "c", "d", "e"];
+/// The plots of the sweep: panel, measure in the table, label, symbol and subscript.
+const SWEEP_PLOTS: [(&str, &str, &str, (&str, &str)); 5] = [
+    ("c", "error", "Error (%)", ("", "")),
+    ("d", "radius", "Radius", ("R", "M")),
+    ("d", "centre_correlation", "Centre corr.", ("ρ", "centre")),
+    ("e", "dimension", "Dimension", ("D", "M")),
+    ("e", "capacity", "Capacity", ("α", "M")),
+];
+
+/// Rewinding and double descent.
+pub struct Figure4;
+
+impl Figure4 {
+    /// The rewindings of one run; before training is finished all epochs of the profile but the last planned one.
+    fn rewind_stages(run: &Rc<Experiment>, study: &Study<'_>) -> Result<Vec<RewindStage>> {
+        let last = last_epoch(run, study)?.unwrap_or(run.profile.training.max_epochs);
+        let epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
+        Ok(epochs
+            .into_iter()
+            .filter(|&epoch| epoch < last)
+            .map(|epoch| RewindStage::new(Rc::clone(run), epoch, last))
+            .collect())
+    }
+
+    /// The networks of the sweep: every width with every seed.
+    fn sweep(study: &Study<'_>) -> Result<Vec<Rc<Experiment>>> {
+        let settings = &study.profile.double_descent;
+        let mut experiments = Vec::new();
+        for &width in &settings.widths {
+            for run in 0..settings.runs {
+                let seed = study.profile.seed.wrapping_add(run);
+                experiments.push(study.variant(
+                    |profile| {
+                        profile.data.dataset.clone_from(&settings.dataset);
+                        profile.data.classes = settings.classes;
+                        profile.data.train_per_class = settings.train_per_class;
+                        profile.data.test_per_class = settings.test_per_class;
+                        profile.data.permuted_fraction = settings.permuted_fraction;
+                        profile.network.architecture = settings.architecture;
+                        profile.network.batch_norm = settings.batch_norm;
+                        profile.network.width = width;
+                        profile.training.max_epochs = settings.max_epochs;
+                        profile.training.stop_above = 1.0;
+                        profile.training.learning_rate = settings.learning_rate;
+                        profile.training.momentum = settings.momentum;
+                        profile.training.batch_size = settings.batch_size;
+                        profile.geometry.epochs = vec![settings.max_epochs];
+                        profile.geometry.manifolds = settings.classes;
+                        profile.geometry.points = settings.points;
+                        profile.geometry.gaussian_vectors = settings.gaussian_vectors;
+                    },
+                    seed,
+                )?);
+            }
+        }
+        Ok(experiments)
+    }
+
+    /// The manifolds of the test examples at the end of training.
+    fn sweep_geometry(experiment: &Rc<Experiment>) -> GeometryStage {
+        let last = experiment.profile.training.max_epochs;
+        GeometryStage::new(Rc::clone(experiment), last, ExampleGroup::Test)
+            .in_layer(experiment.profile.double_descent.layer.clone())
+    }
+}
+
+/// Whether rewinding is among the panels.
+fn rewinding(panels: &[&str]) -> bool {
+    panels.iter().any(|panel| ["a", "b"].contains(panel))
+}
+
+/// Whether the sweep over widths is among the panels.
+fn sweeping(panels: &[&str]) -> bool {
+    panels.iter().any(|panel| ["c", "d", "e"].contains(panel))
+}
+
+impl Figure for Figure4 {
+    fn name(&self) -> &'static str {
+        "fig4"
+    }
+
+    fn title(&self) -> &'static str {
+        "Rewinding of layers to earlier epochs; double descent over the width of the network"
+    }
+
+    fn caption(&self, study: &Study<'_>) -> String {
+        let sweep = &study.profile.double_descent;
+        format!(
+            "a: accuracy of the trained network after the parameters of one layer are put back to an earlier epoch (colour), for test \
+             examples (above) and for permuted examples by the labels trained on (below); b: the same for the last k layers together. \
+             The black line is the trained network, its statistics treated alike. {} Where test accuracy rises above the line and permuted accuracy falls, what was \
+             memorized was in those layers. c: test and training error of networks of growing width, {:.0} % of the training labels \
+             permuted; d: radius and centre correlation, e: dimension and capacity of the test examples' manifolds in layer {}. Dots are \
+             single runs, lines their means, bands one standard error. A grey line marks the first width, if any, at which the training error \
+             is below {} %.",
+            statistics_in_words(study),
+            100.0 * sweep.permuted_fraction,
+            sweep.layer,
+            100.0 * INTERPOLATING,
+        )
+    }
+
+    fn panels(&self) -> &'static [&'static str] {
+        &PANELS
+    }
+
+    fn check(&self, study: &Study<'_>) -> Result<()> {
+        let settings = &study.profile.double_descent;
+        for experiment in Self::sweep(study)? {
+            let layer = std::slice::from_ref(&settings.layer);
+            experiment.check_layers("double_descent.layer", layer)?;
+            Self::sweep_geometry(&experiment)
+                .manifolds()
+                .context("profile, double_descent.points or .test_per_class")?;
+        }
+        ensure!(
+            settings.widths.windows(2).all(|pair| pair[0] < pair[1]),
+            "double_descent.widths of the profile are not ascending: {:?}",
+            settings.widths
+        );
+        Ok(())
+    }
+
+    fn stages(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Box<dyn Stage>>> {
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        if rewinding(panels) {
+            for run in &study.runs {
+                stages.push(Box::new(TrainStage::new(Rc::clone(run))));
+                for stage in Self::rewind_stages(run, study)? {
+                    stages.push(Box::new(stage));
+                }
+            }
+        }
+        if sweeping(panels) {
+            for experiment in Self::sweep(study)? {
+                stages.push(Box::new(TrainStage::new(Rc::clone(&experiment))));
+                stages.push(Box::new(Self::sweep_geometry(&experiment)));
+            }
+        }
+        Ok(stages)
+    }
+
+    fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        if rewinding(panels) {
+            for run in &study.runs {
+                for (index, stage) in Self::rewind_stages(run, study)?.iter().enumerate() {
+                    let rewindings: Rewindings = study.cache.output(stage)?;
+                    rows.extend(rewinding_rows(
+                        &study.row(run),
+                        stage,
+                        &rewindings,
+                        index == 0,
+                    ));
+                }
+            }
+        }
+        if sweeping(panels) {
+            for experiment in Self::sweep(study)? {
+                rows.extend(sweep_rows(study, &experiment)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
+        let sweep = &study.profile.double_descent;
+        let mut note = String::new();
+        if rewinding(panels) {
+            note += &format!(
+                "a, b: {}. {} Bands: one standard error over {}. ",
+                study.setting(),
+                statistics_in_words(study),
+                match study.runs.len() {
+                    1 => "examples",
+                    _ => "runs",
+                },
+            );
+        }
+        if sweeping(panels) {
+            note += &format!(
+                "c–e: {} on {}, {} training images of {} classes, {:.0} % of labels permuted, {} epochs without regularisation; \
+                 geometry of the test examples in layer {}, P = {}, M = {}, {} Gaussian vectors; {}, dots: single runs, bands: one \
+                 standard error over {}. Grey line: the first width, if any, at which the training error is below {} %.",
+                sweep.architecture.title(),
+                sweep.dataset,
+                sweep.classes * sweep.train_per_class,
+                sweep.classes,
+                100.0 * sweep.permuted_fraction,
+                sweep.max_epochs,
+                sweep.layer,
+                sweep.classes,
+                sweep.points,
+                sweep.gaussian_vectors,
+                runs_in_words(sweep.runs),
+                match sweep.runs {
+                    1 => "classes or examples",
+                    _ => "runs",
+                },
+                100.0 * INTERPOLATING,
+            );
+        }
+        Ok(draw(self.title(), panels, table, &sweep.layer, &note))
+    }
+}
+
+fn statistics_in_words(study: &Study<'_>) -> &'static str {
+    match study.profile.rewinding.statistics {
+        RewindingStatistics::Rewound => {
+            "Running statistics of normalisations are put back with the layers."
+        }
+        RewindingStatistics::Kept => "Running statistics of normalisations stay as they are.",
+        RewindingStatistics::Reestimated => {
+            "Running statistics of normalisations are measured anew on training images."
+        }
+    }
+}
+
+/// Accuracies after the rewindings of one run to one epoch. The trained network is the same at every epoch: its rows are
+/// wanted `with_end` only.
+fn rewinding_rows(
+    plain: &Row,
+    stage: &RewindStage,
+    rewindings: &Rewindings,
+    with_end: bool,
+) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (rewound, scores) in &rewindings.scores {
+        let plain = plain.clone();
+        let row = match *rewound {
+            Rewound::None if !with_end => continue,
+            Rewound::None => Row {
+                epoch: stage.last(),
+                condition: Some("none".into()),
+                ..plain
+            },
+            Rewound::Layer(i) => {
+                let (place, name) = &rewindings.layers[i];
+                Row {
+                    epoch: stage.epoch(),
+                    layer_index: Some(*place),
+                    layer: Some(name.clone()),
+                    condition: Some(format!("rewind {name}")),
+                    ..plain
+                }
+            }
+            Rewound::Last(k) => Row {
+                epoch: stage.epoch(),
+                condition: Some(format!("rewind last {k}")),
+                ..plain
+            },
+        };
+        for (group, score) in REWOUND_GROUPS.into_iter().zip(scores) {
+            rows.extend(score.map(|score| Row {
+                group: group.name().into(),
+                measure: "accuracy".into(),
+                value: score.accuracy(),
+                standard_error: Some(score.standard_error()),
+                count: score.examples,
+                ..row.clone()
+            }));
+        }
+    }
+    rows
+}
+
+/// Errors and geometry of one network of the sweep.
+fn sweep_rows(study: &Study<'_>, experiment: &Rc<Experiment>) -> Result<Vec<Row>> {
+    let record: TrainingRecord = study
+        .cache
+        .output(&TrainStage::new(Rc::clone(experiment)))?;
+    let end = record.history.last().context("the training has no epoch")?;
+    let row = Row {
+        epoch: end.epoch,
+        condition: Some(SWEEP.into()),
+        ..study.row(experiment)
+    };
+    let mut rows = Vec::new();
+    for (&group, score) in &end.groups {
+        // The error is that of the test examples; how much is memorized is beside it.
+        let (measure, value) = match group {
+            ExampleGroup::Test => ("error", 1.0 - score.accuracy()),
+            _ => ("accuracy", score.accuracy()),
+        };
+        rows.push(Row {
+            group: group.name().into(),
+            measure: measure.into(),
+            value,
+            standard_error: Some(score.standard_error()),
+            count: score.examples,
+            ..row.clone()
+        });
+    }
+    rows.push(Row {
+        group: "training".into(),
+        measure: "training_error".into(),
+        value: 1.0 - end.training_accuracy,
+        count: experiment.data.dataset().train().len(),
+        ..row.clone()
+    });
+    let layers: Vec<LayerGeometry> = study.cache.output(&Figure4::sweep_geometry(experiment))?;
+    let row = Row {
+        group: ExampleGroup::Test.name().into(),
+        ..row
+    };
+    rows.extend(geometry_rows(&layers, &row));
+    Ok(rows)
+}
+
+/// Mean and standard error over the runs of the rows that `wanted` picks; none where it picks none.
+fn mean(rows: &[&Row], wanted: impl Fn(&Row) -> bool) -> Option<(f64, f64)> {
+    let values: Vec<_> = rows
+        .iter()
+        .filter(|row| wanted(row))
+        .map(|row| (row.value, row.standard_error))
+        .collect();
+    (!values.is_empty()).then(|| over_runs(&values))
+}
+
+/// In percent.
+fn percent((x, mean, error): Band) -> Band {
+    (x, 100.0 * mean, 100.0 * error)
+}
+
+fn draw(title: &str, panels: &[&str], table: &[Row], layer: &str, note: &str) -> String {
+    let mut height = 0.0;
+    let mut tops = [None; 2];
+    for (top, (wanted, below)) in tops.iter_mut().zip([
+        (rewinding(panels), 2.0 * REWINDING.0 + REWINDING.1 + NAMES),
+        (sweeping(panels), DESCENT + 32.0),
+    ]) {
+        if wanted {
+            *top = Some(height + HEAD);
+            height += HEAD + below;
+        }
+    }
+    height += FOOT;
+    let mut canvas = Canvas::new(WIDTH, height, title);
+    if let Some(top) = tops[0] {
+        draw_rewinding(&mut canvas, panels, table, top);
+    }
+    if let Some(top) = tops[1] {
+        draw_sweep(&mut canvas, panels, table, layer, top);
+    }
+    footnote(&mut canvas, note, (WIDTH, height));
+    canvas.finish()
+}
+
+fn letter(canvas: &mut Canvas, (x, y): (f64, f64), letter: &str, text: &str) {
+    let style = TextStyle::new(TEXT + 1.5, INK, Anchor::Start).weight(Weight::Bold);
+    canvas.text((x, y), letter, style);
+    let style = TextStyle::new(TEXT, INK, Anchor::Start);
+    canvas.text((x + 10.0, y), text, style);
+}
+
+/// Accuracy over layers, one line for each epoch: the test examples above, the permuted below.
+fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64) {
+    let rows: Vec<&Row> = table
+        .iter()
+        .filter(|row| {
+            row.condition
+                .as_deref()
+                .is_some_and(|c| c.starts_with("rewind "))
+        })
+        .collect();
+    let trained: Vec<&Row> = table
+        .iter()
+        .filter(|row| row.condition.as_deref() == Some("none"))
+        .collect();
+    let epochs: BTreeSet<usize> = rows.iter().map(|row| row.epoch).collect();
+    let colours: Vec<(usize, Colour)> = epochs
+        .iter()
+        .enumerate()
+        .map(|(index, &epoch)| {
+            // The end of training has the last colour, as in figure 3.
+            (epoch, epoch_colour(index as f64 / epochs.len() as f64))
+        })
+        .collect();
+    let mut layers: Vec<(usize, String)> = rows
+        .iter()
+        .filter_map(|row| Some((row.layer_index?, row.layer.clone()?)))
+        .collect();
+    layers.sort();
+    layers.dedup();
+    let names: Vec<String> = layers.iter().map(|(_, name)| name.clone()).collect();
+    let count = names.len();
+    let counts: Vec<String> = (1..=count).map(|k| k.to_string()).collect();
+    let singles: Vec<String> = names.iter().map(|name| format!("rewind {name}")).collect();
+    let lasts: Vec<String> = (1..=count).map(|k| format!("rewind last {k}")).collect();
+
+    // What each panel varies: the values of `condition`, their names along the axis, and the axis's name.
+    let columns: Vec<_> = [
+        (
+            "a",
+            "One layer put back to an earlier epoch",
+            singles,
+            names,
+            "Layer put back",
+            NAMES - 4.0,
+        ),
+        (
+            "b",
+            "The last k layers put back",
+            lasts,
+            counts,
+            "k, layers put back",
+            22.0,
+        ),
+    ]
+    .into_iter()
+    .filter(|(panel, ..)| panels.contains(panel))
+    .collect();
+
+    let (left, right) = SIDES;
+    let width = (WIDTH - left - right - GAPS.0) / 2.0;
+    for (row, group) in REWOUND_GROUPS.into_iter().enumerate() {
+        let y = top + (REWINDING.0 + REWINDING.1) * row as f64;
+        let of_group: Vec<&Row> = rows
+            .iter()
+            .copied()
+            .filter(|row| row.group == group.name())
+            .collect();
+        let end = mean(&trained, |row| row.group == group.name());
+        let lines: Vec<Vec<Vec<Band>>> = columns
+            .iter()
+            .map(|(_, _, conditions, ..)| {
+                colours
+                    .iter()
+                    .map(|&(epoch, _)| {
+                        conditions
+                            .iter()
+                            .enumerate()
+                            .filter_map(|(x, condition)| {
+                                let (mean, error) = mean(&of_group, |row| {
+                                    row.epoch == epoch
+                                        && row.condition.as_deref() == Some(condition)
+                                })?;
+                                Some(percent((x as f64, mean, error)))
+                            })
+                            .collect()
+                    })
+                    .collect()
+            })
+            .collect();
+        let highest = lines
+            .iter()
+            .flatten()
+            .flatten()
+            .map(|&(_, value, error)| value + error)
+            .chain(end.map(|(value, _)| 100.0 * value))
+            .fold(1.0, f64::max);
+        let ticks = nice_ticks(0.0, highest.min(100.0), 4);
+        let label = format!("{} accuracy (%)", capitalised(group.name()));
+        let style = TextStyle::new(TEXT, group_colour(group), Anchor::Middle)
+            .weight(Weight::Bold)
+            .rotated(90.0);
+        canvas.text((11.0, y + REWINDING.0 / 2.0), &label, style);
+        for (column, (lines, (name, text, _, names, axis, below))) in
+            lines.iter().zip(&columns).enumerate()
+        {
+            let x = left + (width + GAPS.0) * column as f64;
+            let panel = Panel::new(
+                [x, y, width, REWINDING.0],
+                (-0.4, count.max(2) as f64 - 0.6),
+                (ticks[0], ticks[ticks.len() - 1]),
+            );
+            panel.y_axis(canvas, &ticks, column == 0);
+            for (points, (_, colour)) in lines.iter().zip(&colours) {
+                panel.band(canvas, points, *colour);
+            }
+            if let Some((value, _)) = end {
+                panel.horizontal(canvas, 100.0 * value, INK);
+            }
+            for (points, (_, colour)) in lines.iter().zip(&colours) {
+                panel.line(canvas, points, *colour, true);
+            }
+            panel.frame(canvas);
+            panel.x_names(canvas, names, row == 1);
+            if row == 0 {
+                letter(canvas, (x - 4.0, y - 9.0), name, text);
+            } else {
+                let style = TextStyle::new(TEXT, INK, Anchor::Middle);
+                canvas.text((x + width / 2.0, y + REWINDING.0 + below), axis, style);
+            }
+        }
+    }
+    let mut entries: Vec<_> = colours
+        .iter()
+        .map(|&(epoch, colour)| (epoch.to_string(), colour))
+        .collect();
+    if !trained.is_empty() {
+        entries.push(("end".into(), INK));
+    }
+    colour_bar(
+        canvas,
+        [
+            WIDTH - right + 10.0,
+            top + 12.0,
+            8.0,
+            11.0 * entries.len() as f64,
+        ],
+        "to epoch",
+        &entries,
+    );
+    let style = TextStyle::new(6.5, GREY, Anchor::Start);
+    canvas.text((WIDTH - right + 10.0, top - 1.5), "Put back", style);
+}
+
+/// Error and geometry over width.
+fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, top: f64) {
+    let rows: Vec<&Row> = table
+        .iter()
+        .filter(|row| row.condition.as_deref() == Some(SWEEP))
+        .filter(|row| row.layer.as_deref().is_none_or(|name| name == layer))
+        .collect();
+    let widths: BTreeSet<usize> = rows.iter().map(|row| row.width).collect();
+    let (Some(&first), Some(&last)) = (widths.first(), widths.last()) else {
+        return;
+    };
+    // Widths are chosen by ratios, so their axis is one of ratios.
+    let at = |width: usize| (width as f64).log2();
+    let margin = 0.05 * (at(last) - at(first)).max(1.0);
+    let limits = (at(first) - margin, at(last) + margin);
+    let threshold = widths.iter().copied().find(|&width| {
+        mean(&rows, |row| {
+            row.width == width && row.measure == "training_error"
+        })
+        .is_some_and(|(error, _)| error < INTERPOLATING)
+    });
+    let training = Colour(0xCC, 0x79, 0xA7);
+    let test = group_colour(ExampleGroup::Test);
+
+    let (left, right) = (SIDES.0, 12.0);
+    let count = SWEEP_PLOTS.len() as f64;
+    let width = (WIDTH - left - right - GAPS.1 * (count - 1.0)) / count;
+    let plots = SWEEP_PLOTS
+        .into_iter()
+        .filter(|(name, ..)| panels.contains(name));
+    let mut lettered = None;
+    for (index, (name, measure, label, symbol)) in plots.enumerate() {
+        let x = left + (width + GAPS.1) * index as f64;
+        let scale = if measure == "error" { 100.0 } else { 1.0 };
+        let group = ExampleGroup::Test.name();
+        let mut series = vec![(test, measure, group)];
+        if measure == "error" {
+            series.push((training, "training_error", "training"));
+        }
+        let picked = |measure: &str, group: &str| -> Vec<&Row> {
+            rows.iter()
+                .copied()
+                .filter(|row| row.measure == measure && row.group == group)
+                .collect()
+        };
+        let lines: Vec<(Colour, Vec<&Row>, Vec<Band>)> = series
+            .iter()
+            .map(|&(colour, measure, group)| {
+                let rows = picked(measure, group);
+                let points = widths
+                    .iter()
+                    .filter_map(|&width| {
+                        let (mean, error) = mean(&rows, |row| row.width == width)?;
+                        Some((at(width), scale * mean, scale * error))
+                    })
+                    .collect();
+                (colour, rows, points)
+            })
+            .collect();
+        // The scale holds single runs and bands.
+        let values: Vec<f64> = lines
+            .iter()
+            .flat_map(|(_, rows, points)| {
+                let bands = points.iter().flat_map(|&(_, y, e)| [y - e, y + e]);
+                bands.chain(rows.iter().map(|row| scale * row.value))
+            })
+            .collect();
+        if values.is_empty() {
+            continue;
+        }
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let low = if measure == "error" { 0.0 } else { least };
+        let ticks = nice_ticks(low, high, 4);
+        let panel = Panel::new(
+            [x, top, width, DESCENT],
+            limits,
+            (ticks[0], ticks[ticks.len() - 1]),
+        );
+        panel.y_axis(canvas, &ticks, true);
+        if let Some(width) = threshold {
+            panel.vertical(canvas, at(width), Colour(0xAA, 0xAA, 0xAA));
+        }
+        for (colour, rows, points) in &lines {
+            panel.band(canvas, points, *colour);
+            panel.line(canvas, points, *colour, false);
+            for row in rows {
+                let place = panel.at(at(row.width), scale * row.value);
+                canvas.disc(place, 0.8, *colour);
+            }
+        }
+        panel.frame(canvas);
+        panel.x_marks(canvas, &marks(first, last));
+        let style = TextStyle::new(TEXT, INK, Anchor::Middle).rotated(90.0);
+        let place = (x - 26.0, top + DESCENT / 2.0);
+        if symbol.0.is_empty() {
+            canvas.text(place, label, style);
+        } else {
+            canvas.text_with_symbol(place, label, symbol, style);
+        }
+        if lettered.replace(name) != Some(name) {
+            letter(canvas, (x - 30.0, top - 9.0), name, "");
+        }
+        let style = TextStyle::new(TEXT, INK, Anchor::Middle);
+        canvas.text((x + width / 2.0, top + DESCENT + 22.0), "Width", style);
+        if measure == "error" {
+            for (column, (text, colour)) in [("test", test), ("training", training)]
+                .into_iter()
+                .enumerate()
+            {
+                let style = TextStyle::new(TEXT, colour, Anchor::Start).weight(Weight::Bold);
+                let x = x - 16.0 + 26.0 * column as f64;
+                canvas.text((x, top - 9.0), text, style);
+            }
+        }
+    }
+}
+
+/// Powers of two from `first` to `last`: every one, or every second where they stand too close.
+fn marks(first: usize, last: usize) -> Vec<(f64, String)> {
+    let powers: Vec<u32> = (0..usize::BITS)
+        .filter(|&power| (first..=last).contains(&(1usize << power)))
+        .collect();
+    let step = if powers.len() > 5 { 2 } else { 1 };
+    powers
+        .into_iter()
+        .step_by(step)
+        .map(|power| (f64::from(power), (1usize << power).to_string()))
+        .collect()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + letters.as_str()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mftma_draw::clipped_texts;
+
+    fn row(seed: u64, width: usize, epoch: usize) -> Row {
+        Row {
+            profile: "test".into(),
+            dataset: "cifar100".into(),
+            architecture: "vgg16".into(),
+            width,
+            seed,
+            layer_index: None,
+            layer: None,
+            epoch,
+            step: None,
+            condition: None,
+            group: "test".into(),
+            measure: "accuracy".into(),
+            value: 0.5,
+            standard_error: Some(0.02),
+            standard_error_vectors: None,
+            count: 100,
+        }
+    }
+
+    /// A table as large as they come: every layer of a VGG-16 with a long name, all epochs of the paper's profile.
+    fn table() -> Vec<Row> {
+        let mut rows = Vec::new();
+        for seed in 1..3 {
+            for group in ["test", "permuted"] {
+                rows.push(Row {
+                    condition: Some("none".into()),
+                    group: group.into(),
+                    ..row(seed, 64, 1000)
+                });
+                for epoch in [0, 1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 300, 500] {
+                    for layer in 1..17 {
+                        let name = format!("conv{layer}_1b");
+                        rows.push(Row {
+                            layer_index: Some(layer),
+                            condition: Some(format!("rewind {name}")),
+                            layer: Some(name),
+                            group: group.into(),
+                            ..row(seed, 64, epoch)
+                        });
+                        rows.push(Row {
+                            condition: Some(format!("rewind last {layer}")),
+                            group: group.into(),
+                            value: 1.0,
+                            ..row(seed, 64, epoch)
+                        });
+                    }
+                }
+            }
+            for (index, width) in [1, 2, 3, 4, 6, 8, 16, 32, 64].into_iter().enumerate() {
+                let sweep = Row {
+                    condition: Some(SWEEP.into()),
+                    ..row(seed, width, 100)
+                };
+                for (measure, group, value) in [
+                    ("error", "test", [0.9, 0.5, 0.7][index % 3]),
+                    ("training_error", "training", 0.2 / width as f64),
+                    ("capacity", "test", 0.123),
+                    ("radius", "test", 1000.5 + seed as f64),
+                    ("dimension", "test", 12345.0),
+                    ("centre_correlation", "test", 0.01),
+                ] {
+                    let of_layer = !measure.ends_with("error");
+                    rows.push(Row {
+                        layer: of_layer.then(|| "fc2".into()),
+                        layer_index: of_layer.then_some(2),
+                        measure: measure.into(),
+                        group: group.into(),
+                        value,
+                        ..sweep.clone()
+                    });
+                }
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn nothing_is_clipped() {
+        let svg = draw(
+            "A title",
+            &PANELS,
+            &table(),
+            "fc2",
+            &"A long note. ".repeat(40),
+        );
+        assert_eq!(clipped_texts(&svg), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_panel_is_drawn_alone() {
+        let has = |panels: &[&str], text: &str| {
+            draw("A title", panels, &table(), "fc2", "").contains(&format!(">{text}<"))
+        };
+        assert!(has(&["b"], "k, layers put back") && !has(&["b"], "Layer put back"));
+        assert!(has(&["c"], "Error (%)") && !has(&["d"], "Error (%)"));
+        assert!(has(&["d"], "d") && !has(&["d"], "a"));
+    }
+
+    #[test]
+    fn an_empty_table_draws_no_numbers_that_are_none() {
+        for panels in [&PANELS[..], &["a"], &["e"]] {
+            let svg = draw("A title", panels, &[], "fc2", "");
+            assert!(!svg.contains("NaN") && !svg.contains("inf"));
+        }
+    }
+
+    #[test]
+    fn means_are_over_the_rows_asked_for() {
+        let rows = [
+            Row {
+                value: 1.0,
+                ..row(1, 2, 0)
+            },
+            Row {
+                value: 3.0,
+                ..row(2, 2, 0)
+            },
+            Row {
+                value: 100.0,
+                ..row(1, 4, 0)
+            },
+        ];
+        let rows: Vec<&Row> = rows.iter().collect();
+        let (value, error) = mean(&rows, |row| row.width == 2).unwrap();
+        assert_eq!((value, error), (2.0, 1.0));
+        assert_eq!(mean(&rows, |row| row.width == 3), None);
+    }
+
+    #[test]
+    fn marks_are_powers_of_two_within_the_widths() {
+        let labels = |first, last| -> Vec<String> {
+            marks(first, last).into_iter().map(|(_, l)| l).collect()
+        };
+        assert_eq!(labels(3, 20), ["4", "8", "16"]);
+        assert_eq!(labels(1, 64), ["1", "4", "16", "64"]);
+    }
+}

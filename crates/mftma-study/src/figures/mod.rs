@@ -1,0 +1,411 @@
+//! The figures: one file each, with the figure's own settings at its top.
+//!
+//! A figure names the stages it needs and draws from their outputs. It computes nothing expensive.
+
+mod fig1;
+mod fig2;
+mod fig3;
+mod fig4;
+mod fig5;
+mod geometry;
+mod s1;
+mod s2;
+mod s3;
+mod s4;
+mod s5;
+mod s6;
+mod supplement;
+
+use std::rc::Rc;
+
+use anyhow::{Result, bail};
+use mftma::Geometry;
+use mftma_data::ExampleGroup;
+use mftma_draw::Colour;
+
+use crate::cache::{Cache, Stage};
+use crate::experiment::{Experiment, Experiments};
+use crate::profile::Profile;
+use crate::stages::{LayerGeometry, TrainStage};
+use crate::table::Row;
+
+pub use geometry::{LEFT_OUT, geometry_stages};
+
+/// A figure of the study.
+pub trait Figure {
+    /// The name on the command line and of the files: `fig3`.
+    fn name(&self) -> &'static str;
+
+    /// What it shows, in one line.
+    fn title(&self) -> &'static str;
+
+    /// For the report: what each panel shows, how it was made, and what bands and symbols mean. Plain text.
+    fn caption(&self, study: &Study<'_>) -> String;
+
+    /// The names of its panels, in order: `a`, `b`, …
+    fn panels(&self) -> &'static [&'static str];
+
+    /// Checks before any work begins that the data allow what the figure needs.
+    fn check(&self, _study: &Study<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// The stages that some of its panels need, each after those it builds on. Called again as stages finish: what is
+    /// needed may depend on them (training may end before its last planned epoch).
+    fn stages(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Box<dyn Stage>>>;
+
+    /// The table that these panels are drawn from; every stage is finished.
+    fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>>;
+
+    /// Draws these panels, and no others, from their table as SVG.
+    fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String>;
+}
+
+/// A figure with the panels of it that were asked for.
+pub struct Selection {
+    /// The figure.
+    pub figure: Box<dyn Figure>,
+    /// All its panels, or one of them.
+    pub panels: Vec<&'static str>,
+}
+
+impl Selection {
+    /// Every panel of a figure.
+    pub fn whole(figure: Box<dyn Figure>) -> Self {
+        let panels = figure.panels().to_vec();
+        Self { figure, panels }
+    }
+
+    /// The name of the files, without ending: `fig3`, or `fig3-b` for a panel of several.
+    pub fn stem(&self) -> String {
+        if self.panels == self.figure.panels() {
+            self.figure.name().to_owned()
+        } else {
+            format!("{}-{}", self.figure.name(), self.panels.join("-"))
+        }
+    }
+
+    /// The stages it needs.
+    pub fn stages(&self, study: &Study<'_>) -> Result<Vec<Box<dyn Stage>>> {
+        self.figure.stages(study, &self.panels)
+    }
+
+    /// Its table.
+    pub fn table(&self, study: &Study<'_>) -> Result<Vec<Row>> {
+        self.figure.table(study, &self.panels)
+    }
+
+    /// The table drawn as SVG.
+    pub fn draw(&self, study: &Study<'_>, table: &[Row]) -> Result<String> {
+        self.figure.draw(study, &self.panels, table)
+    }
+}
+
+/// What a figure works with.
+pub struct Study<'a> {
+    /// Name of the profile.
+    pub profile_name: &'a str,
+    /// The settings.
+    pub profile: &'a Profile,
+    /// The runs of the main experiment; at least one.
+    pub runs: Vec<Rc<Experiment>>,
+    /// The finished work.
+    pub cache: &'a Cache,
+    experiments: Experiments,
+}
+
+impl<'a> Study<'a> {
+    /// The study of a profile: its main runs, seeds counting up from the profile's.
+    pub fn new(
+        profile_name: &'a str,
+        profile: &'a Profile,
+        experiments: Experiments,
+        cache: &'a Cache,
+    ) -> Result<Self> {
+        let runs = (0..profile.runs)
+            .map(|run| {
+                let run = experiments.get(profile.clone(), profile.seed.wrapping_add(run))?;
+                TrainStage::new(Rc::clone(&run)).check()?;
+                Ok(run)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            profile_name,
+            profile,
+            runs,
+            cache,
+            experiments,
+        })
+    }
+
+    /// An experiment whose profile differs from the study's. The same one for equal settings and seed; images and labels are
+    /// shared with every experiment of equal data settings and seed.
+    pub fn variant(&self, change: impl FnOnce(&mut Profile), seed: u64) -> Result<Rc<Experiment>> {
+        let mut profile = self.profile.clone();
+        change(&mut profile);
+        profile.check()?;
+        let experiment = self.experiments.get(profile, seed)?;
+        TrainStage::new(Rc::clone(&experiment)).check()?;
+        Ok(experiment)
+    }
+
+    /// A row of a run, about the whole network: the other fields are the caller's.
+    pub fn row(&self, run: &Experiment) -> Row {
+        Row {
+            profile: self.profile_name.to_owned(),
+            dataset: run.data.dataset().name().to_owned(),
+            architecture: run.profile.network.architecture.to_string(),
+            width: run.profile.network.width,
+            seed: run.seed,
+            layer_index: None,
+            layer: None,
+            epoch: 0,
+            step: None,
+            condition: None,
+            group: String::new(),
+            measure: String::new(),
+            value: f64::NAN,
+            standard_error: None,
+            standard_error_vectors: None,
+            count: 0,
+        }
+    }
+
+    /// One line about network and data, for the foot of a figure.
+    pub fn setting(&self) -> String {
+        self.setting_of(&self.runs)
+    }
+
+    /// The same for the runs of another experiment; at least one.
+    pub fn setting_of(&self, runs: &[Rc<Experiment>]) -> String {
+        let permuted = 100.0 * runs[0].profile.data.permuted_fraction;
+        self.setting_with(runs, &format!("{permuted:.0} % of labels permuted"))
+    }
+
+    /// The same with other words about the permuted labels.
+    pub fn setting_with(&self, runs: &[Rc<Experiment>], permuted: &str) -> String {
+        let run = &runs[0];
+        let network = &run.profile.network;
+        let train = run.data.dataset().train().len();
+        let classes = run.data.dataset().classes();
+        let runs = runs_in_words(runs.len() as u64);
+        format!(
+            "{}, width {} (published: 64), on {}: {train} training images of {classes} classes, {permuted}; {runs}",
+            network.architecture.title(),
+            network.width,
+            run.profile.data.dataset,
+        )
+    }
+}
+
+/// All figures, in the order of the paper.
+pub fn all() -> Vec<Box<dyn Figure>> {
+    vec![
+        Box::new(fig1::Figure1),
+        Box::new(fig2::Figure2),
+        Box::new(fig3::FIGURE),
+        Box::new(fig4::Figure4),
+        Box::new(fig5::Figure5),
+        Box::new(s1::FIGURE),
+        Box::new(s2::FIGURE),
+        Box::new(s3::FIGURE),
+        Box::new(s4::FigureS4),
+        Box::new(s5::FigureS5),
+        Box::new(s6::FigureS6),
+    ]
+}
+
+/// What was asked for: figures by name, one panel of a figure, or everything where no name is given.
+pub fn select(names: &[String], panel: Option<&str>) -> Result<Vec<Selection>> {
+    let mut figures = all();
+    if names.is_empty() {
+        return Ok(figures.into_iter().map(Selection::whole).collect());
+    }
+    let known: Vec<&str> = figures.iter().map(|figure| figure.name()).collect();
+    for name in names {
+        if !known.contains(&name.as_str()) {
+            let known = known.join(", ");
+            bail!("no figure is called {name:?}: give some of {known}, or none for all");
+        }
+    }
+    figures.retain(|figure| names.iter().any(|name| name == figure.name()));
+    let mut selected: Vec<Selection> = figures.into_iter().map(Selection::whole).collect();
+    if let Some(panel) = panel {
+        let [selection] = selected.as_mut_slice() else {
+            bail!(
+                "--panel {panel} belongs to one figure, but {} are named",
+                selected.len()
+            );
+        };
+        let known = selection.panels.join(", ");
+        selection.panels.retain(|known| *known == panel);
+        if selection.panels.is_empty() {
+            let name = selection.figure.name();
+            bail!("{name} has no panel {panel:?}: give one of {known}, or none for all");
+        }
+    }
+    Ok(selected)
+}
+
+/// The colour of an example group in every figure: from the palette of Okabe and Ito, which stays distinct under the
+/// common colour-vision deficiencies; permuted examples are orange, as in the paper.
+pub fn group_colour(group: ExampleGroup) -> Colour {
+    match group {
+        ExampleGroup::Unpermuted => Colour(0x00, 0x72, 0xB2),
+        ExampleGroup::Permuted => Colour(0xE6, 0x9F, 0x00),
+        ExampleGroup::Restored => Colour(0x00, 0x9E, 0x73),
+        ExampleGroup::Test => Colour(0x66, 0x66, 0x66),
+    }
+}
+
+/// `one run`, `3 runs`.
+pub fn runs_in_words(runs: u64) -> String {
+    if runs == 1 {
+        "one run".to_owned()
+    } else {
+        format!("{runs} runs")
+    }
+}
+
+/// Mean over runs of values with their standard errors.
+///
+/// With one run the error is the value's own; with several it is that of the mean over runs.
+pub fn over_runs(values: &[(f64, Option<f64>)]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|(value, _)| value).sum::<f64>() / n;
+    match values {
+        [(_, error)] => (mean, error.unwrap_or(0.0)),
+        _ => {
+            let squares: f64 = values.iter().map(|(value, _)| (value - mean).powi(2)).sum();
+            (mean, (squares / (n - 1.0) / n).sqrt())
+        }
+    }
+}
+
+/// Rows of every layer that has a geometry. `row` says whose geometry it is: epoch, group and condition are the caller's.
+pub fn geometry_rows(layers: &[LayerGeometry], row: &Row) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for layer in layers {
+        let Some(geometry) = &layer.geometry else {
+            continue;
+        };
+        let row = Row {
+            layer_index: Some(layer.layer_index),
+            layer: Some(layer.layer.clone()),
+            count: geometry.manifolds.len(),
+            ..row.clone()
+        };
+        rows.extend(measures(geometry).into_iter().map(
+            |(measure, value, standard_error, standard_error_vectors)| Row {
+                measure: measure.into(),
+                value,
+                standard_error,
+                standard_error_vectors,
+                ..row.clone()
+            },
+        ));
+    }
+    rows
+}
+
+/// The measures of a layer: name, value, standard error over classes, standard error over Gaussian vectors.
+fn measures(geometry: &Geometry) -> Vec<(&'static str, f64, Option<f64>, Option<f64>)> {
+    let each = |value: fn(&mftma::ManifoldGeometry) -> f64| -> Vec<f64> {
+        geometry.manifolds.iter().map(value).collect()
+    };
+    // The mean capacity is 1 / mean(1/α), so its error is α² times that of mean(1/α).
+    let inverse_error = error_of_mean(&each(|m| 1.0 / m.capacity.value));
+    let capacity = geometry.capacity;
+    vec![
+        (
+            "capacity",
+            capacity.value,
+            inverse_error.map(|error| capacity.value.powi(2) * error),
+            capacity.standard_error,
+        ),
+        (
+            "radius",
+            geometry.radius.value,
+            error_of_mean(&each(|m| m.radius.value)),
+            geometry.radius.standard_error,
+        ),
+        (
+            "dimension",
+            geometry.dimension.value,
+            error_of_mean(&each(|m| m.dimension.value)),
+            geometry.dimension.standard_error,
+        ),
+        (
+            "centre_correlation",
+            geometry.centre_correlation,
+            // A mean over pairs has no simple error: half the 68 % interval over resampled classes stands for it.
+            geometry
+                .centre_correlation_interval
+                .map(|interval| (interval.upper - interval.lower) / 2.0),
+            None,
+        ),
+        ("centre_rank", geometry.rank as f64, None, None),
+    ]
+}
+
+/// Standard error of the mean of values; none for fewer than two.
+fn error_of_mean(values: &[f64]) -> Option<f64> {
+    let n = values.len() as f64;
+    (values.len() > 1).then(|| {
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        (squares / (n - 1.0) / n).sqrt()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_over_runs_carries_the_error_between_them() {
+        assert_eq!(over_runs(&[(2.0, Some(0.5))]), (2.0, 0.5));
+        let (mean, error) = over_runs(&[(1.0, Some(9.0)), (3.0, None)]);
+        assert_eq!(mean, 2.0);
+        assert!((error - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn unknown_figures_are_refused_with_the_known_names() {
+        let refused = |names: &[&str], panel| {
+            let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+            select(&names, panel).err().unwrap().to_string()
+        };
+        let error = refused(&["fig1", "fig99"], None);
+        assert!(error.contains("fig99") && error.contains("fig3"), "{error}");
+        let error = refused(&["fig3"], Some("z"));
+        assert!(error.contains("a, b, c, d"), "{error}");
+        let error = refused(&["fig3", "fig4"], Some("a"));
+        assert!(error.contains("one figure"), "{error}");
+        assert_eq!(select(&[], None).unwrap().len(), all().len());
+    }
+
+    #[test]
+    fn several_figures_come_once_each_in_the_papers_order() {
+        let names = ["fig4", "fig3", "fig4"].map(String::from);
+        let stems: Vec<String> = select(&names, None)
+            .unwrap()
+            .iter()
+            .map(Selection::stem)
+            .collect();
+        assert_eq!(stems, ["fig3", "fig4"]);
+    }
+
+    #[test]
+    fn a_panel_has_files_of_its_own() {
+        let stem = |panel| select(&["fig3".into()], panel).unwrap()[0].stem();
+        assert_eq!(stem(None), "fig3");
+        assert_eq!(stem(Some("b")), "fig3-b");
+    }
+
+    #[test]
+    fn errors_of_means_by_hand() {
+        assert_eq!(error_of_mean(&[1.0]), None);
+        assert!((error_of_mean(&[1.0, 3.0]).unwrap() - 1.0).abs() < 1e-12);
+    }
+}

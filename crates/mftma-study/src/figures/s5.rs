@@ -1,0 +1,215 @@
+//! Figure S5: how the measures of the trained network depend on the number of manifolds P, of points M and of Gaussian vectors n_t.
+
+use std::rc::Rc;
+
+use anyhow::Result;
+use mftma_data::ExampleGroup;
+
+use super::geometry::{
+    Column, Key, Line, Measure, PANELS, caption, draw_columns, last_epoch, measures_of,
+    retain_shown, rows,
+};
+use super::{Figure, Study};
+use crate::cache::Stage;
+use crate::experiment::Experiment;
+use crate::profile::Profile;
+use crate::stages::{GeometryStage, TrainStage};
+use crate::table::Row;
+use mftma_draw::INK;
+
+/// The groups that are measured anew: the extremes. Permuted is drawn solid, unpermuted broken.
+const GROUPS: [ExampleGroup; 2] = [ExampleGroup::Permuted, ExampleGroup::Unpermuted];
+
+/// One setting that is varied: its symbol, what it counts, its values, and how a profile gets one.
+struct Varied {
+    symbol: &'static str,
+    counts: &'static str,
+    values: fn(&Profile) -> &[usize],
+    set: fn(&mut Profile, usize),
+}
+
+const VARIED: [Varied; 3] = [
+    Varied {
+        symbol: "P",
+        counts: "number of manifolds P",
+        values: |profile| &profile.supplement.sensitivity.manifolds,
+        set: |profile, value| {
+            profile.geometry.manifolds = value;
+            profile.geometry.points = profile.supplement.sensitivity.points_while_manifolds_vary;
+        },
+    },
+    Varied {
+        symbol: "M",
+        counts: "points of a manifold M",
+        values: |profile| &profile.supplement.sensitivity.points,
+        set: |profile, value| profile.geometry.points = value,
+    },
+    Varied {
+        symbol: "n_t",
+        counts: "Gaussian vectors n_t",
+        values: |profile| &profile.supplement.sensitivity.gaussian_vectors,
+        set: |profile, value| profile.geometry.gaussian_vectors = value,
+    },
+];
+
+/// Sensitivity to P, M and n_t.
+pub struct FigureS5;
+
+impl FigureS5 {
+    /// Every value of every setting: its condition, and the main runs under it. Their training is the main one's.
+    fn runs(study: &Study<'_>) -> Result<Vec<(String, Rc<Experiment>)>> {
+        let mut runs = Vec::new();
+        for varied in &VARIED {
+            for &value in (varied.values)(study.profile) {
+                for main in &study.runs {
+                    let run = study.variant(|profile| (varied.set)(profile, value), main.seed)?;
+                    runs.push((condition(varied.symbol, value), run));
+                }
+            }
+        }
+        Ok(runs)
+    }
+
+    fn geometry(study: &Study<'_>, run: &Rc<Experiment>) -> Result<Vec<GeometryStage>> {
+        let last = last_epoch(run, study)?;
+        let of_group = |group| Some(GeometryStage::new(Rc::clone(run), last?, group));
+        Ok(GROUPS.into_iter().filter_map(of_group).collect())
+    }
+}
+
+/// What the rows of one value are called: `P 20`.
+fn condition(symbol: &str, value: usize) -> String {
+    format!("{symbol} {value}")
+}
+
+impl Figure for FigureS5 {
+    fn name(&self) -> &'static str {
+        "s5"
+    }
+
+    fn title(&self) -> &'static str {
+        "Sensitivity of the measures to manifolds, points and Gaussian vectors"
+    }
+
+    fn caption(&self, study: &Study<'_>) -> String {
+        format!(
+            "{}. In each column one setting of the analysis takes the values of the colours, the others stay as in figure 3; permuted \
+             examples solid, unpermuted ones broken. {}",
+            self.title(),
+            caption(&study.runs)
+        )
+    }
+
+    fn panels(&self) -> &'static [&'static str] {
+        &PANELS
+    }
+
+    fn check(&self, study: &Study<'_>) -> Result<()> {
+        for (_, run) in Self::runs(study)? {
+            for group in GROUPS {
+                GeometryStage::new(Rc::clone(&run), 0, group).manifolds()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stages(&self, study: &Study<'_>, _panels: &[&str]) -> Result<Vec<Box<dyn Stage>>> {
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        for run in &study.runs {
+            stages.push(Box::new(TrainStage::new(Rc::clone(run))));
+        }
+        for (_, run) in Self::runs(study)? {
+            for stage in Self::geometry(study, &run)? {
+                stages.push(Box::new(stage));
+            }
+        }
+        Ok(stages)
+    }
+
+    fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
+        let mut table = Vec::new();
+        for (condition, run) in Self::runs(study)? {
+            let stages = Self::geometry(study, &run)?;
+            table.extend(rows(&run, study, &stages, Some(&condition))?);
+        }
+        retain_shown(&mut table, panels);
+        Ok(table)
+    }
+
+    fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
+        let geometry = &study.profile.geometry;
+        let note = format!(
+            "{}. After the last epoch. Solid: permuted examples; broken: unpermuted. What is not varied is as in figure 3: P = {}, M = {} ({} while P varies), n_t = {}. \
+             Bands: one standard error over classes.",
+            study.setting(),
+            geometry.manifolds,
+            geometry.points,
+            study
+                .profile
+                .supplement
+                .sensitivity
+                .points_while_manifolds_vary,
+            geometry.gaussian_vectors
+        );
+        let measures = measures_of(panels);
+        Ok(draw(self.title(), study.profile, table, &measures, &note))
+    }
+}
+
+fn draw(title: &str, profile: &Profile, table: &[Row], measures: &[Measure], note: &str) -> String {
+    let mut keys = Vec::new();
+    let mut columns = Vec::new();
+    for varied in &VARIED {
+        let values = (varied.values)(profile);
+        let labels: Vec<String> = values.iter().map(usize::to_string).collect();
+        let key = Key::ranked(varied.symbol, &labels);
+        let mut lines = Vec::new();
+        for (&value, (_, colour)) in values.iter().zip(&key.entries) {
+            let condition = condition(varied.symbol, value);
+            for group in GROUPS {
+                let of_line = table.iter().filter(|row| {
+                    row.condition.as_ref() == Some(&condition) && row.group == group.name()
+                });
+                lines.push(Line {
+                    colour: *colour,
+                    dashed: group != GROUPS[0],
+                    rows: of_line.collect(),
+                });
+            }
+        }
+        columns.push(Column {
+            heading: varied.counts.to_owned(),
+            colour: INK,
+            lines,
+        });
+        keys.push(key);
+    }
+    draw_columns(title, &columns, &keys, measures, note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::geometry::tests::table;
+    use super::*;
+    use mftma_draw::clipped_texts;
+
+    #[test]
+    fn every_value_has_a_line_for_each_group() {
+        let profile = Profile::load("quick").unwrap().1;
+        let mut rows = Vec::new();
+        let mut lines = 0;
+        for varied in &VARIED {
+            for &value in (varied.values)(&profile) {
+                lines += GROUPS.len();
+                rows.extend(table().into_iter().filter(|r| r.epoch == 5).map(|row| Row {
+                    condition: Some(condition(varied.symbol, value)),
+                    ..row
+                }));
+            }
+        }
+        let note = "A long note. ".repeat(20);
+        let svg = draw("A title", &profile, &rows, &measures_of(&PANELS), &note);
+        assert_eq!(svg.matches("<polyline").count(), lines * 4);
+        assert_eq!(clipped_texts(&svg), Vec::<String>::new());
+    }
+}

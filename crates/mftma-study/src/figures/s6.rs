@@ -1,0 +1,341 @@
+//! Figure S6: the comparative measures that the paper contrasts manifold geometry with. Linear CKA, SVCCA and PWCCA between layers of the
+//! trained network, and between each layer's epochs and its last.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use anyhow::Result;
+use mftma_data::ExampleGroup;
+
+use super::geometry::{Key, epochs, last_epoch, layer_names};
+use super::{Figure, Study, over_runs};
+use crate::cache::Stage;
+use crate::experiment::Experiment;
+use crate::stages::{Comparison, SimilarityStage, TrainStage};
+use crate::table::Row;
+use mftma_draw::{
+    Anchor, Band, Canvas, INK, Panel, TextStyle, Weight, colour_bar, footnote, similarity_colour,
+};
+
+/// The measures, one column each: name in the table, and heading.
+const MEASURES: [(&str, &str); 3] = [
+    ("cka", "linear CKA"),
+    ("svcca", "SVCCA"),
+    ("pwcca", "PWCCA"),
+];
+/// The names of the panels: between layers, and between epochs.
+const PANELS: [&str; 2] = ["a", "b"];
+/// What stands between the two sides of a condition.
+const WITH: &str = " x ";
+/// Width in points: two columns of a journal.
+const WIDTH: f64 = 510.0;
+/// Left, top, right and bottom margin.
+const MARGINS: [f64; 4] = [46.0, 22.0, 42.0, 20.0];
+/// Between columns; between the two rows, where layer names stand; and below the second.
+const GAPS: (f64, f64, f64) = (12.0, 52.0, 32.0);
+/// Height of the panels over epochs.
+const PANEL_HEIGHT: f64 = 100.0;
+/// Text size in points.
+const TEXT: f64 = 7.5;
+/// Steps of the colour bar of similarities.
+const STEPS: usize = 11;
+
+/// CKA, SVCCA and PWCCA.
+pub struct FigureS6;
+
+impl FigureS6 {
+    fn stage(study: &Study<'_>, run: &Rc<Experiment>) -> Result<Option<SimilarityStage>> {
+        if last_epoch(run, study)?.is_none() {
+            return Ok(None);
+        }
+        let epochs = epochs(run, study)?;
+        Ok(Some(SimilarityStage::new(Rc::clone(run), epochs)))
+    }
+}
+
+impl Figure for FigureS6 {
+    fn name(&self) -> &'static str {
+        "s6"
+    }
+
+    fn title(&self) -> &'static str {
+        "Comparative measures: similarity between layers and between epochs"
+    }
+
+    fn caption(&self, study: &Study<'_>) -> String {
+        let settings = &study.profile.supplement.similarity;
+        format!(
+            "{}: linear CKA, SVCCA and PWCCA, which use no labels, on the features of {} test images at most. a: every layer with every \
+             other after the last epoch (PWCCA weighted by the features of the layer at the left). b: each layer with itself after the last \
+             epoch; colours are epochs. SVCCA and PWCCA keep {:.0} % of the variance; where two layers keep more directions together than \
+             there are images, some canonical correlations are 1 whatever the data, so that their values are upper bounds. Bands: one \
+             standard error over runs.",
+            self.title(),
+            settings.points,
+            100.0 * settings.variance
+        )
+    }
+
+    fn panels(&self) -> &'static [&'static str] {
+        &PANELS
+    }
+
+    fn stages(&self, study: &Study<'_>, _panels: &[&str]) -> Result<Vec<Box<dyn Stage>>> {
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        for run in &study.runs {
+            stages.push(Box::new(TrainStage::new(Rc::clone(run))));
+            if let Some(stage) = Self::stage(study, run)? {
+                stages.push(Box::new(stage));
+            }
+        }
+        Ok(stages)
+    }
+
+    fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
+        let mut table = Vec::new();
+        for run in &study.runs {
+            let (Some(stage), Some(last)) = (Self::stage(study, run)?, last_epoch(run, study)?)
+            else {
+                continue;
+            };
+            let comparisons: Vec<Comparison> = study.cache.output(&stage)?;
+            for comparison in comparisons {
+                table.extend(tidy(&comparison, last, &study.row(run)));
+            }
+        }
+        table.retain(|row| panels.contains(&panel_of(row)));
+        Ok(table)
+    }
+
+    fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
+        let settings = &study.profile.supplement.similarity;
+        let points = table.iter().map(|row| row.count).max().unwrap_or(0);
+        let note = format!(
+            "{}. {points} test images. Above: pairs of layers after the last epoch; PWCCA is weighted by the features of the layer at the left. Below: \
+             each layer at an epoch with itself after the last. SVCCA and PWCCA keep {:.0} % of the variance.",
+            study.setting(),
+            100.0 * settings.variance
+        );
+        Ok(draw(self.title(), panels, table, &note))
+    }
+}
+
+/// The rows of one comparison: with another layer at the last epoch, or with the same layer's last epoch.
+fn tidy(comparison: &Comparison, last: usize, like: &Row) -> Vec<Row> {
+    let condition = if comparison.epoch == last {
+        format!("{}{WITH}{}", comparison.layer, comparison.other)
+    } else {
+        format!("epoch {}{WITH}epoch {last}", comparison.epoch)
+    };
+    let values = [comparison.cka, comparison.svcca, comparison.pwcca];
+    MEASURES
+        .iter()
+        .zip(values)
+        .map(|((measure, _), value)| Row {
+            layer_index: Some(comparison.layer_index),
+            layer: Some(comparison.layer.clone()),
+            epoch: comparison.epoch,
+            condition: Some(condition.clone()),
+            group: ExampleGroup::Test.name().into(),
+            measure: (*measure).to_owned(),
+            value,
+            count: comparison.points,
+            ..like.clone()
+        })
+        .collect()
+}
+
+/// The panel that a row belongs to.
+fn panel_of(row: &Row) -> &'static str {
+    let condition = row.condition.as_deref().unwrap_or_default();
+    PANELS[usize::from(condition.starts_with("epoch "))]
+}
+
+/// Mean over runs of the rows that `wanted` chooses.
+fn mean(table: &[&Row], wanted: impl Fn(&Row) -> bool) -> Option<(f64, f64)> {
+    let values: Vec<_> = table
+        .iter()
+        .filter(|row| wanted(row))
+        .map(|row| (row.value, None))
+        .collect();
+    (!values.is_empty()).then(|| over_runs(&values))
+}
+
+fn draw(title: &str, panels: &[&str], table: &[Row], note: &str) -> String {
+    let [left, top, right, bottom] = MARGINS;
+    let side = (WIDTH - left - right - GAPS.0 * 2.0) / 3.0;
+    let heights = [side + GAPS.1, PANEL_HEIGHT + GAPS.2];
+    let chosen = PANELS.iter().zip(heights);
+    let rows: f64 = chosen
+        .filter(|(panel, _)| panels.contains(panel))
+        .map(|(_, height)| height)
+        .sum();
+    let height = top + rows + bottom;
+    let mut canvas = Canvas::new(WIDTH, height, title);
+    let names = layer_names(table.iter());
+    for (column, (measure, heading)) in MEASURES.into_iter().enumerate() {
+        let x = left + (side + GAPS.0) * column as f64;
+        let style = TextStyle::new(TEXT, INK, Anchor::Start).weight(Weight::Bold);
+        canvas.text((x, top - 6.0), heading, style);
+        let of_measure: Vec<&Row> = table.iter().filter(|r| r.measure == measure).collect();
+        let mut y = top;
+        if panels.contains(&PANELS[0]) {
+            layers(
+                &mut canvas,
+                [x, y, side, side],
+                &of_measure,
+                &names,
+                column == 0,
+            );
+            y += heights[0];
+        }
+        if panels.contains(&PANELS[1]) {
+            let area = [x, y, side, PANEL_HEIGHT];
+            over_epochs(&mut canvas, area, &of_measure, &names, column == 0);
+        }
+    }
+    let x = WIDTH - right + 12.0;
+    let mut y = top;
+    if panels.contains(&PANELS[0]) {
+        let value = |step: usize| step as f64 / (STEPS - 1) as f64;
+        let label = |step: usize| match step % 5 {
+            0 => format!("{:.1}", value(step)),
+            _ => String::new(),
+        };
+        let steps: Vec<_> = (0..STEPS)
+            .map(|step| (label(step), similarity_colour(value(step))))
+            .collect();
+        colour_bar(&mut canvas, [x, y, 8.0, side], "Similarity", &steps);
+        y += heights[0];
+    }
+    if panels.contains(&PANELS[1]) {
+        let style = TextStyle::new(TEXT, INK, Anchor::Middle).rotated(90.0);
+        let middle = y + PANEL_HEIGHT / 2.0;
+        canvas.text((11.0, middle), "With the last epoch", style);
+        let key = epoch_key(table.iter());
+        let bar_height = (11.0 * key.entries.len() as f64).min(PANEL_HEIGHT);
+        let area = [x, y, 8.0, bar_height];
+        colour_bar(&mut canvas, area, &key.title, &key.entries);
+    }
+    footnote(&mut canvas, note, (WIDTH, height));
+    canvas.finish()
+}
+
+/// The colours of the epochs that are compared with the last.
+fn epoch_key<'a>(rows: impl Iterator<Item = &'a Row>) -> Key {
+    let epochs: BTreeSet<usize> = rows
+        .filter(|row| panel_of(row) == PANELS[1])
+        .map(|row| row.epoch)
+        .collect();
+    let labels: Vec<String> = epochs.iter().map(usize::to_string).collect();
+    Key::ranked("Epoch", &labels)
+}
+
+/// A map of every layer with every other; the first of a pair down, the other across.
+fn layers(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row], names: &[String], labels: bool) {
+    let ends = (-0.5, names.len() as f64 - 0.5);
+    let map = Panel::new(area, ends, (ends.1, ends.0));
+    for (down, first) in names.iter().enumerate() {
+        for (across, other) in names.iter().enumerate() {
+            let condition = format!("{first}{WITH}{other}");
+            let Some((value, _)) = mean(rows, |r| r.condition.as_ref() == Some(&condition)) else {
+                continue;
+            };
+            let (x, y) = map.at(across as f64 - 0.5, down as f64 - 0.5);
+            let end = map.at(across as f64 + 0.5, down as f64 + 0.5);
+            // A hair of overlap, so that no white shows between the cells.
+            let area = [x, y, end.0 - x + 0.1, end.1 - y + 0.1];
+            canvas.rectangle(area, similarity_colour(value));
+        }
+    }
+    map.x_names(canvas, names, true);
+    map.y_names(canvas, names, labels);
+}
+
+/// Similarity of each layer to itself after the last epoch, a line for each epoch.
+fn over_epochs(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row], names: &[String], labels: bool) {
+    let panel = Panel::new(area, (-0.4, names.len().max(2) as f64 - 0.6), (0.0, 1.0));
+    panel.y_axis(canvas, &[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], labels);
+    for (epoch, colour) in epoch_key(rows.iter().copied()).entries {
+        let points: Vec<Band> = names
+            .iter()
+            .enumerate()
+            .filter_map(|(place, name)| {
+                let (value, error) = mean(rows, |row| {
+                    panel_of(row) == PANELS[1]
+                        && row.epoch.to_string() == epoch
+                        && row.layer.as_ref() == Some(name)
+                })?;
+                Some((place as f64, value, error))
+            })
+            .collect();
+        panel.band(canvas, &points, colour);
+        panel.line(canvas, &points, colour, false);
+    }
+    panel.frame(canvas);
+    panel.x_names(canvas, names, true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::geometry::tests::table as geometry_table;
+    use super::*;
+    use mftma_draw::clipped_texts;
+
+    /// Five layers after epoch 1000, and two earlier epochs of each.
+    fn table() -> Vec<Row> {
+        let like = geometry_table().remove(0);
+        let names = ["input", "conv1_1", "b2_conv12", "conv5_3", "fc1"];
+        let mut rows = Vec::new();
+        for (layer_index, layer) in names.into_iter().enumerate() {
+            let comparison = |epoch, other: &str| Comparison {
+                layer_index,
+                layer: layer.into(),
+                epoch,
+                other: other.into(),
+                points: 400,
+                cka: 0.25,
+                svcca: 0.5,
+                pwcca: 0.75,
+            };
+            for other in names {
+                rows.extend(tidy(&comparison(1000, other), 1000, &like));
+            }
+            for epoch in [0, 100] {
+                rows.extend(tidy(&comparison(epoch, layer), 1000, &like));
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn every_pair_has_a_cell_and_every_epoch_a_line() {
+        let svg = draw("A title", &PANELS, &table(), &"A long note. ".repeat(20));
+        assert_eq!(clipped_texts(&svg), Vec::<String>::new());
+        assert_eq!(svg.matches("<polyline").count(), 3 * 2);
+        let colour = similarity_colour(0.25).to_string();
+        assert_eq!(svg.matches(&colour).count(), 25);
+    }
+
+    #[test]
+    fn a_panel_stands_alone() {
+        let only = |panel: &str| -> Vec<Row> {
+            let table = table().into_iter();
+            table.filter(|row| panel_of(row) == panel).collect()
+        };
+        let svg = draw("A title", &["b"], &only("b"), "note");
+        assert_eq!(svg.matches("<polyline").count(), 3 * 2);
+        assert!(!svg.contains("Similarity"));
+        assert!(!draw("A title", &["a"], &only("a"), "note").contains("<polyline"));
+    }
+
+    #[test]
+    fn conditions_name_the_pair() {
+        let rows = table();
+        let has = |condition: &str| {
+            rows.iter()
+                .any(|r| r.condition.as_deref() == Some(condition))
+        };
+        assert!(has("conv1_1 x fc1") && has("epoch 100 x epoch 1000"));
+    }
+}

@@ -1,0 +1,327 @@
+//! Runs the stages that the figures need and are not finished, draws, checks the claims, and writes
+//! the report.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cache::{Cache, Status, key};
+use crate::claims::{self, Inputs};
+use crate::compare;
+use crate::estimate::{Rates, Total};
+use crate::experiment::Experiments;
+use crate::figures::{Selection, Study, select};
+use crate::files::{ResultsLock, prepare_folder, write_atomically};
+use crate::profile::Profile;
+use crate::progress::Progress;
+use crate::provenance::provenance;
+use crate::record::{self, Origin, PROVENANCE, Provenance, TIMINGS, Timing, Timings};
+use crate::report::{self, Report, Shown};
+use crate::results::{CLAIMS, Claims, REPORT};
+use crate::status;
+use crate::table::{Row, from_csv, to_csv};
+use mftma_draw::to_png;
+
+/// Resolution of the PNGs: what journals ask for.
+const DOTS_PER_INCH: f32 = 300.0;
+/// What to do; the fields are the flags of `cargo xtask reproduce`.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The figures to make, by name; all where empty.
+    pub figures: Vec<String>,
+    /// One panel of the figure, by its letter; only with one figure.
+    pub panel: Option<String>,
+    /// Data set to train on; the profile's where left out.
+    pub dataset: Option<String>,
+    /// Folder that holds downloaded data sets.
+    pub data_dir: Option<PathBuf>,
+    /// Folder for tables and figures; `results/PROFILE` where left out.
+    pub out: Option<PathBuf>,
+    /// Name of a built-in profile, or a TOML file.
+    pub profile: String,
+    /// What to do with the study.
+    pub action: Action,
+    /// Finished work is done again.
+    pub force: bool,
+    /// Number of independent runs; the profile's where left out.
+    pub seeds: Option<u64>,
+    /// Commit that the program was built from, for the provenance.
+    pub built_from: Option<String>,
+}
+
+/// What to do with the study.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Action {
+    /// Compute what is missing, draw and judge.
+    #[default]
+    Make,
+    /// The same into another folder, then compare with the results of record.
+    Compare,
+    /// List what would run.
+    List,
+    /// Say what is finished, in progress and missing.
+    Status,
+}
+
+/// Does what the options ask for, on the threads of the current pool. Lines for people go to `to`.
+pub fn run(options: &Options, progress: &Progress, to: &mut dyn Write) -> Result<()> {
+    let (profile_name, mut profile) = Profile::load(&options.profile)?;
+    if let Some(dataset) = &options.dataset {
+        profile.data.dataset.clone_from(dataset);
+    }
+    if let Some(runs) = options.seeds {
+        profile.runs = runs;
+    }
+    profile.check()?;
+    let of_record = Path::new("results").join(&profile_name);
+    let compares = options.action == Action::Compare;
+    let figures = select(&options.figures, options.panel.as_deref())?;
+    let temporary;
+    let out = match &options.out {
+        Some(out) => out.clone(),
+        None if compares => {
+            temporary =
+                tempfile::tempdir().context("cannot make a temporary folder; give --out")?;
+            temporary.path().to_owned()
+        }
+        None => of_record.clone(),
+    };
+    if compares {
+        compare::refuse_same_folder(&out, &of_record)?;
+    }
+    let cache = Cache::new(out.join("cache"), progress.clone());
+    let experiments = Experiments::new(options.data_dir.clone());
+    let study = Study::new(&profile_name, &profile, experiments, &cache)?;
+    for figure in &figures {
+        figure.figure.check(&study)?;
+    }
+    match options.action {
+        Action::Status => return status::print(&study, &figures, &out, to),
+        Action::List => return list(&study, &figures, options.force, to),
+        Action::Make | Action::Compare => {}
+    }
+    prepare_folder(&out)?;
+    compute(&study, &figures, options.force)?;
+    let written = write(&study, &figures, &out, options.built_from.as_deref())?;
+    say!(
+        to,
+        "{profile_name} ({}), on {} threads",
+        profile.description,
+        rayon::current_num_threads()
+    );
+    for path in written {
+        say!(to, "  wrote {}", path.display());
+    }
+    if compares {
+        let stems: Vec<String> = figures.iter().map(Selection::stem).collect();
+        return compare::run(&out, &of_record, &stems, options.figures.is_empty(), to);
+    }
+    Ok(())
+}
+
+/// Says what would run, why, and about how long it would take.
+fn list(study: &Study<'_>, figures: &[Selection], force: bool, to: &mut dyn Write) -> Result<()> {
+    let rates = Rates::of(study.cache);
+    let mut total = Total::default();
+    let mut seen = HashSet::new();
+    let (mut to_run, mut finished) = (0, 0);
+    for figure in figures {
+        say!(to, "{}: {}", figure.stem(), figure.figure.title());
+        for stage in figure.stages(study)? {
+            if !seen.insert(key(stage.as_ref())) {
+                continue;
+            }
+            let mut status = study.cache.status(stage.as_ref());
+            if force && !status.must_run() {
+                status = Status::Forced;
+            }
+            let mut cost = String::new();
+            if status.must_run() {
+                to_run += 1;
+                let estimate = rates.cost(stage.as_ref());
+                total.add(estimate);
+                cost = estimate.to_string();
+            } else {
+                finished += 1;
+            }
+            say!(
+                to,
+                "  {:<9} {:<62} {status}{cost}",
+                stage.kind(),
+                stage.label()
+            );
+        }
+        say!(to, "  draw      {:<62} always", figure.stem());
+    }
+    say!(to, "{to_run} stages to run, {finished} finished");
+    if to_run > 0 {
+        say!(to, "{total}");
+    }
+    Ok(())
+}
+
+/// Brings every stage of the figures to an end.
+fn compute(study: &Study<'_>, figures: &[Selection], force: bool) -> Result<()> {
+    let mut done = HashSet::new();
+    for figure in figures {
+        // What is needed may depend on what is finished, so the list is made anew after each stage.
+        while let Some(stage) = figure
+            .stages(study)?
+            .into_iter()
+            .find(|stage| !done.contains(&key(stage.as_ref())))
+        {
+            study
+                .cache
+                .ensure::<serde_json::Value>(stage.as_ref(), force)?;
+            done.insert(key(stage.as_ref()));
+        }
+    }
+    Ok(())
+}
+
+/// A figure with its table.
+struct Made {
+    table: Vec<Row>,
+    shown: Shown,
+}
+
+/// Draws the figures, checks the claims, and writes everything that the results folder holds.
+fn write(
+    study: &Study<'_>,
+    figures: &[Selection],
+    out: &Path,
+    built_from: Option<&str>,
+) -> Result<Vec<PathBuf>> {
+    let _lock = ResultsLock::take(out)?;
+    let settings = record::settings_hash(study.profile)?;
+    let mut provenance = provenance(study, built_from)?;
+    let mut written = Vec::new();
+    let mut made = BTreeMap::new();
+    for figure in figures {
+        let table = figure.table(study)?;
+        let svg = figure.draw(study, &table)?;
+        let files = [
+            ("csv", to_csv(&table)?),
+            ("svg", svg.clone().into_bytes()),
+            ("png", to_png(&svg, DOTS_PER_INCH)?),
+        ];
+        for (ending, bytes) in &files {
+            let path = out.join(format!("{}.{ending}", figure.stem()));
+            write_atomically(&path, bytes)?;
+            written.push(path);
+        }
+        let origin = Origin::new(&settings, &provenance.code, &files);
+        provenance.figures.insert(figure.stem(), origin);
+        made.insert(figure.stem(), Made::new(study, figure, table, svg));
+    }
+    let kept = keep_earlier(study, out, &settings, &mut provenance, &mut made)?;
+    let timings = timings(study, figures)?
+        .with_earlier(record::read(out, TIMINGS).unwrap_or_default(), &kept);
+    let table = |name: &str| {
+        made.get(name)
+            .map(|made| made.table.as_slice())
+            .ok_or_else(|| format!("{} was not made with these settings", report::label(name)))
+    };
+    let findings = claims::check(&Inputs::of(study, table));
+    let claims = Claims {
+        profile: study.profile_name.to_owned(),
+        rule: claims::RULE.to_owned(),
+        claims: findings,
+    };
+    record::write(out, PROVENANCE, &provenance)?;
+    record::write(out, TIMINGS, &timings)?;
+    record::write(out, CLAIMS, &claims)?;
+    let (mut shown, mut missing) = (Vec::new(), Vec::new());
+    for figure in crate::figures::all() {
+        match made.remove(figure.name()) {
+            Some(made) => shown.push(made.shown),
+            None => missing.push(figure.name().to_owned()),
+        }
+    }
+    let page = report::html(&Report {
+        description: &study.profile.description,
+        findings: &claims.claims,
+        figures: &shown,
+        missing: &missing,
+        provenance: &provenance,
+        timings: &timings,
+        disk: (
+            record::disk_use(out, Some(study.cache.root())),
+            record::disk_use(study.cache.root(), None),
+        ),
+    });
+    write_atomically(&out.join(REPORT), page.as_bytes())?;
+    written.extend([PROVENANCE, TIMINGS, CLAIMS, REPORT].map(|name| out.join(name)));
+    Ok(written)
+}
+
+impl Made {
+    fn new(study: &Study<'_>, selection: &Selection, table: Vec<Row>, svg: String) -> Self {
+        let shown = Shown {
+            name: selection.stem(),
+            title: selection.figure.title().to_owned(),
+            caption: selection.figure.caption(study),
+            svg,
+        };
+        Self { table, shown }
+    }
+}
+
+/// Takes over the figures that earlier runs with the same settings left in the folder, whole and unchanged. Returns the stems of
+/// all that are taken over, single panels included.
+fn keep_earlier(
+    study: &Study<'_>,
+    out: &Path,
+    settings: &str,
+    provenance: &mut Provenance,
+    made: &mut BTreeMap<String, Made>,
+) -> Result<BTreeSet<String>> {
+    let mut kept = BTreeSet::new();
+    let Some(earlier) = record::read::<Provenance>(out, PROVENANCE) else {
+        return Ok(kept);
+    };
+    for (stem, origin) in earlier.figures {
+        let file = |ending| origin.file(out, &stem, ending);
+        if provenance.figures.contains_key(&stem) || origin.settings_blake3 != settings {
+            continue;
+        }
+        let (Some(csv), Some(svg)) = (file("csv"), file("svg")) else {
+            continue;
+        };
+        let whole = select(std::slice::from_ref(&stem), None)
+            .ok()
+            .and_then(|mut found| found.pop());
+        if let (Some(selection), Ok(table)) = (whole, from_csv(&csv)) {
+            let svg = String::from_utf8_lossy(&svg).into_owned();
+            made.insert(stem.clone(), Made::new(study, &selection, table, svg));
+        }
+        kept.insert(stem.clone());
+        provenance.figures.insert(stem, origin);
+    }
+    Ok(kept)
+}
+
+/// How long the stages of the figures took.
+fn timings(study: &Study<'_>, figures: &[Selection]) -> Result<Timings> {
+    let mut stages: Vec<Timing> = Vec::new();
+    let mut places = BTreeMap::new();
+    for figure in figures {
+        for stage in figure.stages(study)? {
+            let key = key(stage.as_ref());
+            let place = *places.entry(key.clone()).or_insert(stages.len());
+            if place == stages.len() {
+                stages.push(Timing {
+                    kind: stage.kind().to_owned(),
+                    label: stage.label(),
+                    key,
+                    wall_seconds: study.cache.wall_seconds(stage.as_ref()),
+                    figures: BTreeSet::new(),
+                });
+            }
+            stages[place].figures.insert(figure.stem());
+        }
+    }
+    Ok(Timings { stages })
+}
