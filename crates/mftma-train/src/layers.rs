@@ -75,10 +75,12 @@
 //! Convolution::<4, 1>::new::<Const<32>>(&mut plan, "conv1", 3, 8);
 //! ```
 
+use std::ops::ControlFlow;
+
 use dfdx::prelude::{Const, ConstDim, HasShape};
 use ndarray::Array2;
 
-use crate::network::{ActivationSink, LayerInfo, LayerKind, NetworkError, StatisticsMode};
+use crate::network::{LayerInfo, LayerKind, NetworkError, Recorder, StatisticsMode};
 use crate::ops::{
     self, BatchNorm, Features, Halve, Maps, Moments, Parameter, ParameterRole, Recording,
     Rectifier, Stride, Value, Window,
@@ -87,7 +89,7 @@ use crate::ops::{
 /// Why a forward pass ended early.
 #[derive(Debug)]
 pub enum Halt {
-    /// Every layer asked for has been recorded.
+    /// The recorder ended it.
     Finished,
     /// An operator refused its operands.
     Failed(NetworkError),
@@ -99,75 +101,39 @@ impl From<NetworkError> for Halt {
     }
 }
 
-struct Recorder<'a> {
-    wanted: &'a [usize],
-    left: usize,
-    sink: &'a mut ActivationSink<'a>,
-}
-
-/// State of one forward pass: which statistics to normalise with, and what to record.
+/// State of one forward pass: which statistics to normalise with, and who watches.
 pub struct Pass<'a> {
     mode: StatisticsMode,
-    recorder: Option<Recorder<'a>>,
-    /// The batch's moments by layer name.
-    moments: Vec<(String, Moments)>,
+    recorder: &'a mut dyn Recorder,
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that records nothing.
-    pub fn new(mode: StatisticsMode) -> Self {
-        Self {
-            mode,
-            recorder: None,
-            moments: Vec::new(),
-        }
+    /// A pass that `recorder` watches; `&mut ()` records nothing.
+    pub fn new(mode: StatisticsMode, recorder: &'a mut dyn Recorder) -> Self {
+        Self { mode, recorder }
     }
 
-    /// A pass with running statistics that records the layers `wanted` and ends after the last of them.
-    pub fn recording(wanted: &'a [usize], sink: &'a mut ActivationSink<'a>) -> Self {
-        let recorder = Recorder {
-            wanted,
-            left: wanted.len(),
-            sink,
-        };
-        Self {
-            mode: StatisticsMode::Running,
-            recorder: Some(recorder),
-            moments: Vec::new(),
-        }
-    }
-
-    /// The batch's moments at each normalisation that computed them, by layer name.
-    pub fn into_moments(self) -> Vec<(String, Moments)> {
-        self.moments
-    }
-
-    /// Hands out a layer's output if it was asked for.
+    /// Offers what enters a layer.
     ///
     /// # Errors
-    /// [`Halt::Finished`] once nothing is left to record.
-    pub fn record(
-        &mut self,
-        layer: usize,
-        output: impl FnOnce() -> Array2<f32>,
-    ) -> Result<(), Halt> {
-        let Some(recorder) = &mut self.recorder else {
-            return Ok(());
-        };
-        if recorder.wanted.contains(&layer) {
-            let output = output();
-            for (position, wanted) in recorder.wanted.iter().enumerate() {
-                if *wanted == layer {
-                    (recorder.sink)(position, output.view());
-                    recorder.left -= 1;
-                }
-            }
-        }
-        if recorder.left == 0 {
-            Err(Halt::Finished)
-        } else {
-            Ok(())
-        }
+    /// [`Halt::Finished`] where the recorder ends the pass.
+    pub fn input(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> Result<(), Halt> {
+        ended(self.recorder.input(layer, values))
+    }
+
+    /// Offers what leaves a layer.
+    ///
+    /// # Errors
+    /// [`Halt::Finished`] where the recorder ends the pass.
+    pub fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> Result<(), Halt> {
+        ended(self.recorder.output(layer, values))
+    }
+}
+
+fn ended(flow: ControlFlow<()>) -> Result<(), Halt> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Halt::Finished),
     }
 }
 
@@ -295,8 +261,9 @@ impl Weights {
     }
 
     fn note(&self, moments: Option<Moments>, pass: &mut Pass<'_>) {
-        pass.moments
-            .extend(moments.map(|moments| (self.weight.layer().to_owned(), moments)));
+        if let Some(moments) = moments {
+            pass.recorder.moments(self.index, moments);
+        }
     }
 }
 
@@ -363,15 +330,16 @@ impl<const K: usize, const S: usize> Convolution<K, S> {
             stride: S,
             padding: (K - 1) / 2,
         };
+        pass.input(self.0.index, &|| x.to_array())?;
         let x = ops::convolution(x, &self.0.weight, self.0.bias.as_ref(), window)?;
-        pass.record(self.0.index, || x.to_array())?;
+        pass.output(self.0.index, &|| x.to_array())?;
         Ok(x)
     }
 
     /// Convolution, normalisation, rectifier.
     ///
     /// # Errors
-    /// Where the channels do not fit, or recording has ended.
+    /// Where the channels do not fit, or the recorder ends the pass.
     pub fn forward<H: Stride<S>, T: Recording>(
         &self,
         x: Value<Maps<H, H>, T>,
@@ -385,7 +353,7 @@ impl<const K: usize, const S: usize> Convolution<K, S> {
     /// Convolution, normalisation, rectifier and the maximum of 2×2 pixels.
     ///
     /// # Errors
-    /// Where the channels do not fit, or recording has ended.
+    /// Where the channels do not fit, or the recorder ends the pass.
     pub fn forward_pooled<H: Stride<S>, T: Recording>(
         &self,
         x: Value<Maps<H, H>, T>,
@@ -440,15 +408,16 @@ impl Linear {
     /// Linear map, normalisation, rectifier.
     ///
     /// # Errors
-    /// Where the features do not fit, or recording has ended.
+    /// Where the features do not fit, or the recorder ends the pass.
     pub fn forward<T: Recording>(
         &self,
         x: Value<Features, T>,
         rectifier: Rectifier,
         pass: &mut Pass<'_>,
     ) -> Result<Value<Features, T>, Halt> {
+        pass.input(self.0.index, &|| x.to_array())?;
         let x = ops::linear(x, &self.0.weight, self.0.bias.as_ref())?;
-        pass.record(self.0.index, || x.to_array())?;
+        pass.output(self.0.index, &|| x.to_array())?;
         let shape = *x.shape();
         let (x, tape) = x.split();
         let maps = x
@@ -480,7 +449,7 @@ impl Residual {
     /// The block's output.
     ///
     /// # Errors
-    /// Where the channels do not fit, or recording has ended.
+    /// Where the channels do not fit, or the recorder ends the pass.
     pub fn forward<H: ConstDim, T: Recording>(
         &self,
         x: Value<Maps<H, H>, T>,
@@ -527,7 +496,7 @@ impl<const S: usize> Projection<S> {
     /// The block's output.
     ///
     /// # Errors
-    /// Where the channels do not fit, or recording has ended.
+    /// Where the channels do not fit, or the recorder ends the pass.
     pub fn forward<H: Stride<S>, T: Recording>(
         &self,
         x: Value<Maps<H, H>, T>,

@@ -41,10 +41,10 @@ pub use error::TrainError;
 pub use evaluate::{GroupScore, GroupScores, evaluate, evaluate_examples};
 pub use init::{Initialization, InitializationScheme};
 pub use network::{
-    Architecture, ImageShape, LayerInfo, LayerKind, Network, NetworkError, NetworkSpec,
-    StatisticsMode, Step,
+    Architecture, BatchMoments, ImageShape, LayerInfo, LayerKind, Network, NetworkError,
+    NetworkSpec, Recorder, StatisticsMode, Step,
 };
-pub use ops::{Parameter, ParameterRole};
+pub use ops::{Moments, Parameter, ParameterRole};
 pub use optim::{Optimizer, OptimizerSettings};
 pub use profile::{PermutationSettings, Profile};
 pub use rewind::{RewoundStatistics, reestimate_statistics, rewind, rewindable_layers};

@@ -4,11 +4,15 @@
 //! type (spatial sizes in the types, see [`crate::zoo`]) stays hidden, so that twenty widths share one compiled network.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use ndarray::{Array2, ArrayView2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::Parameter;
+use crate::ops::{Moments, Parameter};
+
+/// How far a running statistic moves towards the batch's in one step of training; the customary value.
+pub const MOMENTUM: f32 = 0.1;
 
 /// A named architecture. Every width is scaled by [`NetworkSpec::width`]; 64 is the published width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -150,11 +154,11 @@ impl LayerInfo {
     }
 }
 
-/// Which statistics batch normalisation uses in [`Network::loss_and_gradients`].
+/// Which statistics batch normalisation uses in [`Network::loss_and_gradients`] and [`Network::forward`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StatisticsMode {
-    /// The batch's own, and the running ones move towards them (ordinary training).
+    /// The batch's own, and the running ones move towards them (ordinary training; in [`Network::forward`] nothing moves).
     Batch,
     /// The batch's own; the running ones stay.
     BatchOnly,
@@ -267,6 +271,67 @@ pub enum NetworkError {
 /// `(channel, row, column)` order.
 pub type ActivationSink<'a> = dyn FnMut(usize, ArrayView2<'_, f32>) + 'a;
 
+/// Watches a forward pass. Each method is told what it is offered by the index of the layer in [`Network::layers`], takes it or
+/// leaves it (values are copied out only when they are asked for), and may end the pass. Every method does nothing by itself;
+/// `()` records nothing.
+pub trait Recorder {
+    /// What enters a convolution or linear layer, batch × features, each row in `(channel, row, column)` order.
+    fn input(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        let _ = (layer, values);
+        ControlFlow::Continue(())
+    }
+
+    /// What leaves a layer, in the same form: of a convolution or linear layer before normalisation and non-linearity. Layer 0, the
+    /// input, gives the images.
+    fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        let _ = (layer, values);
+        ControlFlow::Continue(())
+    }
+
+    /// The batch's moments at the normalisation after a layer, where the pass uses the batch's own.
+    fn moments(&mut self, layer: usize, moments: Moments) {
+        let _ = (layer, moments);
+    }
+}
+
+impl Recorder for () {}
+
+/// The batch's moments, by layer.
+#[derive(Debug, Default)]
+pub struct BatchMoments(pub Vec<(usize, Moments)>);
+
+impl Recorder for BatchMoments {
+    fn moments(&mut self, layer: usize, moments: Moments) {
+        self.0.push((layer, moments));
+    }
+}
+
+/// Hands on the outputs of some layers, and ends the pass after the last of them.
+struct Outputs<'a, 'b> {
+    wanted: &'a [usize],
+    left: usize,
+    sink: &'a mut ActivationSink<'b>,
+}
+
+impl Recorder for Outputs<'_, '_> {
+    fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        if self.wanted.contains(&layer) {
+            let values = values();
+            for (position, wanted) in self.wanted.iter().enumerate() {
+                if *wanted == layer {
+                    (self.sink)(position, values.view());
+                    self.left -= 1;
+                }
+            }
+        }
+        if self.left == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
 /// A network with named layers and parameters. Work runs on rayon's current pool; the same bytes at any thread count.
 pub trait Network: Send + Sync {
     /// The specification it was built from.
@@ -298,11 +363,26 @@ pub trait Network: Send + Sync {
         statistics: StatisticsMode,
     ) -> Result<Step, NetworkError>;
 
-    /// Class scores (n × classes) with running statistics; records nothing for a backward pass.
+    /// One forward pass, watched by `recorder`: class scores (n × classes), or none where the recorder ended it. Keeps nothing for a
+    /// backward pass and changes no statistic.
     ///
     /// # Errors
     /// Where the images do not fit the network.
-    fn logits(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f32>, NetworkError>;
+    fn forward(
+        &self,
+        images: ArrayView4<'_, f32>,
+        statistics: StatisticsMode,
+        recorder: &mut dyn Recorder,
+    ) -> Result<Option<Array2<f32>>, NetworkError>;
+
+    /// Class scores (n × classes) with running statistics.
+    ///
+    /// # Errors
+    /// Where the images do not fit the network.
+    fn logits(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f32>, NetworkError> {
+        self.forward(images, StatisticsMode::Running, &mut ())?
+            .ok_or_else(|| NetworkError::Tape("a pass ended early".to_owned()))
+    }
 
     /// Hands the outputs of `layers` (indices into [`Network::layers`]) to `sink` as they are computed, with running
     /// statistics: outputs of convolutions and linear layers before normalisation and non-linearity, and the input.
@@ -315,7 +395,22 @@ pub trait Network: Send + Sync {
         images: ArrayView4<'_, f32>,
         layers: &[usize],
         sink: &mut ActivationSink<'_>,
-    ) -> Result<(), NetworkError>;
+    ) -> Result<(), NetworkError> {
+        let count = self.layers().len();
+        if let Some(&index) = layers.iter().find(|index| **index >= count) {
+            return Err(NetworkError::Layer { index, count });
+        }
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let mut outputs = Outputs {
+            wanted: layers,
+            left: layers.len(),
+            sink,
+        };
+        self.forward(images, StatisticsMode::Running, &mut outputs)?;
+        Ok(())
+    }
 
     /// A copy with the same values.
     fn duplicate(&self) -> Box<dyn Network>;

@@ -2,8 +2,8 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::evaluate::{check_classes, images_view};
+use crate::network::{BatchMoments, MOMENTUM};
 use crate::rng::epoch_order;
-use crate::zoo::MOMENTUM;
 use crate::{Network, ParameterRole, StatisticsMode, TrainError, TrainingData};
 
 /// Where the running statistics of normalisations come from after rewinding.
@@ -109,8 +109,6 @@ const BATCH: usize = 250;
 /// Measures all running statistics anew on `examples` training images (all if there are fewer), drawn by `seed`: over fixed batches, the mean of the batch means, and the mean of the batch variances
 /// plus the variance of the batch means, each batch weighted by its size.
 ///
-/// A training pass moves running statistics from r to r + m (b − r), b being the batch's own: from r = 0 it leaves m b.
-///
 /// # Errors
 /// [`TrainError::Setting`] for no examples; [`TrainError::Shape`] or [`TrainError::Network`] where the data do not fit the network.
 pub fn reestimate_statistics(
@@ -131,32 +129,10 @@ pub fn reestimate_statistics(
         return Ok(());
     }
     let train = data.dataset().train();
-    let labels = data.permutation().assigned_labels();
     let mut order = epoch_order(seed, 0, train.len());
     order.truncate(examples);
     // Batches of equal size but for one, and never a remainder of a few images.
     let batches = order.len().div_ceil(BATCH);
-    let (mut images, mut chosen_labels) = (Vec::new(), Vec::new());
-    let mut pass =
-        |network: &mut dyn Network, batch: &[usize]| -> Result<Vec<Vec<f32>>, TrainError> {
-            for s in network.statistics_mut() {
-                s.values_mut().fill(0.0);
-            }
-            data.batch_into(train, batch, &mut images);
-            chosen_labels.clear();
-            chosen_labels.extend(batch.iter().map(|&i| labels[i]));
-            network.loss_and_gradients(
-                images_view(train, batch.len(), &images),
-                &chosen_labels,
-                StatisticsMode::Batch,
-            )?;
-            Ok(network
-                .statistics()
-                .iter()
-                .map(|s| s.values().to_vec())
-                .collect())
-        };
-
     let range = |k: usize| k * order.len() / batches..(k + 1) * order.len() / batches;
     // For each statistic the weighted sums of its batch values and, for means, of their squares.
     let mut sums: Vec<Vec<(f64, f64)>> = network
@@ -164,12 +140,30 @@ pub fn reestimate_statistics(
         .iter()
         .map(|s| vec![(0.0, 0.0); s.len()])
         .collect();
+    let mut images = Vec::new();
     for k in 0..batches {
         let batch = &order[range(k)];
         let weight = batch.len() as f64 / order.len() as f64;
-        for (sums, moved) in sums.iter_mut().zip(pass(network, batch)?) {
-            for ((first, second), value) in sums.iter_mut().zip(moved) {
-                let value = f64::from(value) / f64::from(MOMENTUM);
+        data.batch_into(train, batch, &mut images);
+        let mut moments = BatchMoments::default();
+        network.forward(
+            images_view(train, batch.len(), &images),
+            StatisticsMode::BatchOnly,
+            &mut moments,
+        )?;
+        for (sums, statistic) in sums.iter_mut().zip(network.statistics()) {
+            let name = statistic.layer();
+            let of_statistic = |(layer, _): &&(usize, _)| network.layers()[*layer].name == name;
+            let Some((_, moments)) = moments.0.iter().find(of_statistic) else {
+                continue;
+            };
+            let values = match statistic.role() {
+                ParameterRole::RunningMean => &moments.mean,
+                _ => &moments.variance,
+            };
+            for ((first, second), value) in sums.iter_mut().zip(values) {
+                // As a running statistic holds it after one step from 0: so the numbers are those of earlier versions, to the bit.
+                let value = f64::from(MOMENTUM * value) / f64::from(MOMENTUM);
                 *first += weight * value;
                 *second += weight * value * value;
             }

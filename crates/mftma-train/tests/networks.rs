@@ -1,12 +1,13 @@
 //! Whole networks: gradients against finite differences and PyTorch, threads, names and sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use mftma_train::{
-    Architecture, ImageShape, Network, NetworkSpec, Optimizer, OptimizerSettings, ParameterRole,
-    StatisticsMode,
+    Architecture, ImageShape, Moments, Network, NetworkSpec, Optimizer, OptimizerSettings,
+    ParameterRole, Recorder, StatisticsMode,
 };
-use ndarray::Array4;
+use ndarray::{Array2, Array4};
 
 /// A small generator of its own, so that these tests share nothing with the code under test.
 struct Draw(u64);
@@ -449,6 +450,94 @@ fn convolution_activations_are_before_normalisation() {
             assert!((found - sum).abs() < 1e-5, "{found} {sum}");
         })
         .unwrap();
+}
+
+/// Keeps all that a pass offers.
+#[derive(Default)]
+struct Everything {
+    inputs: BTreeMap<usize, Array2<f32>>,
+    outputs: BTreeMap<usize, Array2<f32>>,
+    moments: Vec<(usize, Moments)>,
+    last: Option<usize>,
+}
+
+impl Recorder for Everything {
+    fn input(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        self.inputs.insert(layer, values());
+        ControlFlow::Continue(())
+    }
+
+    fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        self.outputs.insert(layer, values());
+        if self.last == Some(layer) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn moments(&mut self, layer: usize, moments: Moments) {
+        self.moments.push((layer, moments));
+    }
+}
+
+#[test]
+fn a_recorder_sees_inputs_outputs_and_moments_of_one_pass() {
+    let plain = build(&spec(Architecture::Mlp, 2, false, 32));
+    let (images, labels) = batch(plain.spec(), 40);
+    let mut seen = Everything::default();
+    let scores = plain
+        .forward(images.view(), StatisticsMode::Running, &mut seen)
+        .unwrap();
+    assert_eq!(scores.as_ref(), seen.outputs.get(&3), "the last layer's");
+    assert_eq!(seen.inputs[&1], seen.outputs[&0], "the images");
+    for layer in [2, 3] {
+        let rectified = seen.outputs[&(layer - 1)].mapv(|v| v.max(0.0));
+        assert_eq!(seen.inputs[&layer], rectified, "layer {layer}");
+    }
+    assert!(seen.moments.is_empty(), "no normalisation");
+    let mut half = Everything {
+        last: Some(2),
+        ..Everything::default()
+    };
+    let ended = plain.forward(images.view(), StatisticsMode::Running, &mut half);
+    assert_eq!(ended.unwrap(), None);
+    assert!(half.outputs.keys().eq(&[0, 1, 2]));
+
+    // With normalisations: the scores and moments are those of a step of training, to the bit.
+    for architecture in [Architecture::Vgg11, Architecture::ResNetShallow] {
+        let mut network = build(&spec(architecture, 2, true, 32));
+        let before: Vec<Vec<f32>> = values(network.statistics());
+        let mut seen = Everything::default();
+        let scores = network
+            .forward(images.view(), StatisticsMode::Batch, &mut seen)
+            .unwrap();
+        assert_eq!(values(network.statistics()), before, "nothing moves");
+        network
+            .statistics_mut()
+            .into_iter()
+            .for_each(|s| s.values_mut().fill(0.0));
+        let step = network
+            .loss_and_gradients(images.view(), &labels, StatisticsMode::Batch)
+            .unwrap();
+        assert_eq!(scores, Some(step.logits));
+        let names: BTreeSet<&str> = network.statistics().iter().map(|s| s.layer()).collect();
+        assert_eq!(seen.moments.len(), names.len());
+        for (layer, moments) in &seen.moments {
+            let name = &network.layers()[*layer].name;
+            for s in network.statistics() {
+                let own = match s.role() {
+                    ParameterRole::RunningMean => &moments.mean,
+                    _ => &moments.variance,
+                };
+                let moved = own.iter().map(|b| mftma_train::network::MOMENTUM * b);
+                assert!(s.layer() != name || moved.eq(s.values().iter().copied()));
+            }
+        }
+    }
+}
+
+fn values(arrays: Vec<&mftma_train::Parameter>) -> Vec<Vec<f32>> {
+    arrays.iter().map(|a| a.values().to_vec()).collect()
 }
 
 #[test]

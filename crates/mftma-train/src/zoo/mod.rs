@@ -26,16 +26,13 @@ use ndarray::{Array2, ArrayView4};
 
 use crate::layers::{Arrays, Blueprint, Halt, Pass};
 use crate::network::{
-    ActivationSink, Architecture, ImageShape, LayerInfo, Network, NetworkError, NetworkSpec,
-    StatisticsMode, Step,
+    Architecture, BatchMoments, ImageShape, LayerInfo, MOMENTUM, Network, NetworkError,
+    NetworkSpec, Recorder, StatisticsMode, Step,
 };
 use crate::ops::{
     Features, Halve, Maps, Moments, Parameter, ParameterRole, Recording, Value, Workspace,
     collect_parameter, cross_entropy,
 };
-
-/// How far a running statistic moves towards the batch's in one step; the customary value.
-pub(crate) const MOMENTUM: f32 = 0.1;
 
 /// A network with its spatial sizes in its type.
 trait Body: Arrays + Clone + Send + Sync + 'static {
@@ -94,10 +91,13 @@ impl<B: Body> Built<B> {
         arrays
     }
 
-    fn move_statistics(&mut self, moments: &[(String, Moments)]) {
-        for array in self.arrays_mut() {
-            let Some((_, moments)) = moments.iter().find(|(layer, _)| layer == array.layer())
-            else {
+    fn move_statistics(&mut self, moments: &[(usize, Moments)]) {
+        let Self { layers, body, .. } = self;
+        let mut arrays = Vec::new();
+        body.arrays_mut(&mut arrays);
+        for array in arrays {
+            let of_array = |(layer, _): &&(usize, Moments)| layers[*layer].name == array.layer();
+            let Some((_, moments)) = moments.iter().find(of_array) else {
                 continue;
             };
             let towards = match array.role() {
@@ -167,7 +167,8 @@ impl<B: Body> Network for Built<B> {
         statistics: StatisticsMode,
     ) -> Result<Step, NetworkError> {
         let x = self.images(images)?.with_tape(OwnedTape::default());
-        let mut pass = Pass::new(statistics);
+        let mut moments = BatchMoments::default();
+        let mut pass = Pass::new(statistics, &mut moments);
         let scores = self.body.forward(x, &mut pass).map_err(failure)?;
         let outcome = cross_entropy(scores, labels)?;
         let mut gradients = outcome
@@ -180,7 +181,7 @@ impl<B: Body> Network for Built<B> {
             .map(|parameter| collect_parameter(&mut gradients, parameter))
             .collect::<Result<_, _>>()?;
         if statistics == StatisticsMode::Batch {
-            self.move_statistics(&pass.into_moments());
+            self.move_statistics(&moments.0);
         }
         Ok(Step {
             loss: outcome.mean,
@@ -189,40 +190,20 @@ impl<B: Body> Network for Built<B> {
         })
     }
 
-    fn logits(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f32>, NetworkError> {
-        let mut pass = Pass::new(StatisticsMode::Running);
-        let scores = self
-            .body
-            .forward(self.images(images)?, &mut pass)
-            .map_err(failure)?;
-        Ok(scores.to_array())
-    }
-
-    fn activations(
+    fn forward(
         &self,
         images: ArrayView4<'_, f32>,
-        layers: &[usize],
-        sink: &mut ActivationSink<'_>,
-    ) -> Result<(), NetworkError> {
-        let count = self.layers.len();
-        if let Some(index) = layers.iter().find(|index| **index >= count) {
-            return Err(NetworkError::Layer {
-                index: *index,
-                count,
-            });
-        }
-        if layers.is_empty() {
-            return Ok(());
-        }
+        statistics: StatisticsMode,
+        recorder: &mut dyn Recorder,
+    ) -> Result<Option<Array2<f32>>, NetworkError> {
         let x = self.images(images)?;
-        let mut forward =
-            |position: usize, output: ndarray::ArrayView2<'_, f32>| sink(position, output);
-        let mut pass = Pass::recording(layers, &mut forward);
+        let mut pass = Pass::new(statistics, recorder);
         let run = pass
-            .record(0, || x.to_array())
-            .and_then(|()| self.body.forward(x, &mut pass).map(|_| ()));
+            .output(0, &|| x.to_array())
+            .and_then(|()| self.body.forward(x, &mut pass));
         match run {
-            Ok(()) | Err(Halt::Finished) => Ok(()),
+            Ok(scores) => Ok(Some(scores.to_array())),
+            Err(Halt::Finished) => Ok(None),
             Err(Halt::Failed(error)) => Err(error),
         }
     }
