@@ -1,4 +1,4 @@
-//! Symmetric eigenproblems, behind one door.
+//! Symmetric eigenproblems and singular values, behind one door.
 //!
 //! faer's decompositions are generic: they are compiled anew, for about a minute, in each crate that calls them. This
 //! crate calls them for `f64`, so that editing the engine does not compile them again. Small problems are solved on the
@@ -7,6 +7,7 @@
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::{Mat, MatRef, Par};
 
 /// Eigenvalues in falling order (n), and their orthonormal eigenvectors as columns (n, n), of the symmetric matrix whose
@@ -55,9 +56,58 @@ fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Option<Vec<f
     Some((0..n).rev().map(|i| values[i]).collect())
 }
 
+/// The thin singular value decomposition A = U diag(s) Vᵀ of `a` (m, n): U (m, r) and V (n, r) with orthonormal columns and
+/// s (r) falling, r = min(m, n). `None` only if the iteration fails, which it does for matrices that are not finite.
+/// On the calling thread.
+pub fn thin_svd(a: MatRef<'_, f64>) -> Option<(Mat<f64>, Vec<f64>, Mat<f64>)> {
+    let (m, n) = a.shape();
+    let r = m.min(n);
+    let (mut u, mut v) = (Mat::zeros(m, r), Mat::zeros(n, r));
+    let mut values = Diag::<f64>::zeros(r);
+    let thin = ComputeSvdVectors::Thin;
+    let scratch = svd_scratch::<f64>(m, n, thin, thin, Par::Seq, Default::default());
+    svd(
+        a,
+        values.as_mut(),
+        Some(u.as_mut()),
+        Some(v.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .ok()?;
+    Some((u, (0..r).map(|i| values[i]).collect(), v))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn singular_vectors_rebuild_the_matrix() {
+        for (m, n) in [(5, 9), (9, 5), (6, 6), (1, 4)] {
+            let a = Mat::from_fn(m, n, |i, j| ((3 * i * j + i + 2 * j) as f64).sin());
+            let (u, s, v) = thin_svd(a.as_ref()).expect("finite");
+            let r = s.len();
+            assert_eq!(r, m.min(n));
+            assert!(s.windows(2).all(|pair| pair[0] >= pair[1]) && s[r - 1] >= 0.0);
+            let close = |x: f64, y: f64| (x - y).abs() < 1e-12;
+            for i in 0..m {
+                for j in 0..n {
+                    let rebuilt: f64 = (0..r).map(|k| u[(i, k)] * s[k] * v[(j, k)]).sum();
+                    assert!(close(rebuilt, a[(i, j)]));
+                }
+            }
+            for k in 0..r {
+                for l in 0..r {
+                    let left: f64 = (0..m).map(|i| u[(i, k)] * u[(i, l)]).sum();
+                    let right: f64 = (0..n).map(|j| v[(j, k)] * v[(j, l)]).sum();
+                    let one = f64::from(u8::from(k == l));
+                    assert!(close(left, one) && close(right, one));
+                }
+            }
+        }
+    }
 
     #[test]
     fn bytes_do_not_depend_on_the_pool() {

@@ -1,4 +1,5 @@
-//! How alike two layers represent the same points: linear CKA, SVCCA and PWCCA, from Gram matrices.
+//! How alike two layers represent the same points: linear CKA, SVCCA and PWCCA, from Gram matrices; subspace matches of
+//! single neurons in [`matching`].
 //!
 //! These are the comparative measures that manifold geometry is set against: they need no labels and say how much two
 //! representations share, not how well either separates classes.
@@ -22,6 +23,8 @@
 //! **Few points.** Two subspaces of k and l dimensions in the n − 1 that centred points span share at least
 //! k + l − (n − 1): that many canonical correlations are 1 whatever the data.
 //! [`CanonicalCorrelations::forced`] gives the number; a mean with many of them says little.
+
+pub mod matching;
 
 use std::ops::ControlFlow;
 use std::sync::OnceLock;
@@ -75,6 +78,23 @@ pub enum SimilarityError {
     Share {
         /// The share given.
         share: f64,
+    },
+    /// A side has no neurons to match.
+    #[error("the source has 0 features: a match needs at least one neuron on either side")]
+    NoNeurons,
+    /// The tolerance of a match is out of range.
+    #[error("the tolerance ε of a match is {epsilon}, but must be at least 0 and below 1")]
+    Epsilon {
+        /// The tolerance given.
+        epsilon: f64,
+    },
+    /// A neuron that a side does not have.
+    #[error("neuron {neuron} of a side of {size}: indices run from 0 to one less than the size")]
+    Neuron {
+        /// The index given.
+        neuron: usize,
+        /// Neurons of that side.
+        size: usize,
     },
     /// An eigenvalue or singular value iteration failed, as it does for values too large to square.
     #[error(
@@ -333,7 +353,7 @@ pub fn svcca(
 }
 
 /// a (m, k) · b (k, n), on the calling thread.
-fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
+pub(super) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut out = Mat::zeros(a.nrows(), b.ncols());
     matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
     out
