@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::array::Layout;
 use crate::report::Format;
 use crate::settings::Settings;
+use mftma_files::array::Layout;
 
 /// What every help text ends with.
 pub const EXIT_CODES: &str = "\

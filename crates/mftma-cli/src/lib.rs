@@ -1,13 +1,9 @@
-//! Readers, settings and reports of the `mftma` program.
+//! Settings, commands and reports of the `mftma` program.
 //!
-//! The program is glue: it reads activations ([`read`]), hands them in feature blocks to the engine crate `mftma`, and
-//! writes what comes back. It is a library only so that tests and fuzz targets reach the readers; the numbers are the
-//! engine's, and someone who writes Rust should call that instead.
+//! The program is glue: it reads activations through [`mftma_files`], hands them in feature blocks to the engine crate
+//! `mftma`, and writes what comes back. It is a library only so that the fuzz target of settings reaches them; someone who
+//! writes Rust should call those two crates instead.
 
-pub mod array;
-pub mod bytes;
-pub mod error;
-pub mod read;
 pub mod settings;
 
 #[cfg(feature = "program")]
@@ -20,5 +16,3 @@ pub mod interrupt;
 pub mod plot;
 #[cfg(feature = "program")]
 pub mod report;
-#[cfg(feature = "program")]
-pub mod source;

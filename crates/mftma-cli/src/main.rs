@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use mftma_cli::cli::{Cli, Command};
 use mftma_cli::commands::{Interrupted, LayersFailed, analyze, capacity, compare, info};
-use mftma_cli::error::InputError;
 use mftma_cli::interrupt;
 use mftma_cli::report::Exists;
 use mftma_cli::settings::SettingsError;
+use mftma_files::error::InputError;
 
 fn main() -> ExitCode {
     // clap ends the program itself for --help (0) and wrong flags (2).

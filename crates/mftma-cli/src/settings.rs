@@ -9,9 +9,9 @@ use clap::{ArgMatches, Args, FromArgMatches};
 use mftma::{Analysis, Conventions, Vectors};
 use serde::{Deserialize, Serialize};
 
-use crate::array::Layout;
+use mftma_files::array::Layout;
 #[cfg(feature = "program")]
-use crate::source::Wanted;
+use mftma_files::source::Wanted;
 
 /// Which rules to follow where the reference Python package and this engine part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]

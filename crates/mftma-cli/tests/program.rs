@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 fn fixture(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
+        .join("../mftma-files/tests/fixtures")
         .join(name)
         .display()
         .to_string()

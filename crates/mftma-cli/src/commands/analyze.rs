@@ -11,13 +11,13 @@ use serde_json::json;
 
 use super::{Interrupted, LayersFailed, common_points, layers, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
-use crate::error::{InputError, Place};
 use crate::interrupt;
 use crate::plot::{self, Panel};
-use crate::read::{Entry, labels};
 use crate::report::{self, Cell, Table};
 use crate::settings::{Settings, SettingsError};
-use crate::source::{LayerSource, Selection, input_error};
+use mftma_files::error::{InputError, Place};
+use mftma_files::read::{Entry, labels};
+use mftma_files::source::{LayerSource, Selection, input_error};
 
 /// One analysed layer.
 struct Layer {

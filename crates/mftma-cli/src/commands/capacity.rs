@@ -7,10 +7,10 @@ use serde_json::json;
 use super::{Interrupted, common_points, layers, matrix, pool, read_options};
 use crate::cli::CapacityArgs;
 use crate::interrupt;
-use crate::read::labels;
 use crate::report::{Cell, Table};
 use crate::settings::SettingsError;
-use crate::source::{LayerSource, Selection, Wanted, in_memory, input_error};
+use mftma_files::read::labels;
+use mftma_files::source::{LayerSource, Selection, Wanted, in_memory, input_error};
 
 /// Runs the command.
 pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {

@@ -2,17 +2,21 @@
 
 use anyhow::Context;
 use mftma::similarity::{Representation, SimilarityError, linear_cka, pwcca, svcca};
-use rand::seq::index;
+use rand::{SeedableRng, seq::index};
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 use super::{Interrupted, common_points, layers, matrix, pool, read_options};
-use crate::array::Matrix;
 use crate::cli::CompareArgs;
-use crate::error::{InputError, Place};
 use crate::interrupt;
 use crate::report::{Cell, Table};
 use crate::settings::SettingsError;
-use crate::source::{LayerSource, STREAM_COMPARE, input_error, stream};
+use mftma_files::array::Matrix;
+use mftma_files::error::{InputError, Place};
+use mftma_files::source::{LayerSource, input_error};
+
+/// ChaCha stream of the draw of points; 1 and 2 are those of [`mftma_files::Selection`].
+const STREAM_COMPARE: u64 = 3;
 
 /// One layer, ready to be compared.
 struct Side {
@@ -56,7 +60,8 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     }
     let mut points: Vec<usize> = (0..n).collect();
     if n > args.points {
-        let mut rng = stream(args.input.seed, STREAM_COMPARE);
+        let mut rng = ChaCha8Rng::seed_from_u64(args.input.seed);
+        rng.set_stream(STREAM_COMPARE);
         points = index::sample(&mut rng, n, args.points).into_vec();
         points.sort_unstable();
     }
@@ -68,7 +73,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let pool = pool(args.input.threads)?;
     let source =
         |matrix: &Matrix| LayerSource::new(matrix.clone(), &points, &group, &interrupt::requested);
-    let side = |entry: crate::read::Entry| -> anyhow::Result<Side> {
+    let side = |entry: mftma_files::read::Entry| -> anyhow::Result<Side> {
         let name = entry.name.clone();
         let matrix = matrix(entry, args.input.layout, options)?;
         let representation = pool

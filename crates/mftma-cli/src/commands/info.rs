@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::{common_points, layers, read_options};
-use crate::array::Layout;
 use crate::cli::InfoArgs;
-use crate::read::{self, Entry, labels};
 use crate::report::{Cell, Table};
+use mftma_files::array::Layout;
+use mftma_files::read::{self, Entry, labels};
 
 /// Runs the command.
 pub fn run(args: &InfoArgs) -> anyhow::Result<()> {

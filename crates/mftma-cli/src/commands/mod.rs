@@ -10,12 +10,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::array::{Layout, Matrix};
 use crate::cli::OutputArgs;
-use crate::error::InputError;
 use crate::interrupt;
-use crate::read::{self, Entry, ReadOptions};
 use crate::report::{self, Format, Table};
+use mftma_files::array::{Layout, Matrix};
+use mftma_files::error::InputError;
+use mftma_files::read::{self, Entry, ReadOptions};
 
 /// Stopped by Ctrl-C. What was finished has been dealt with.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ fn layers(paths: &[PathBuf], wanted: &[String]) -> Result<Vec<Entry>, InputError
         }
         entries.append(&mut of_path);
     }
-    let place = crate::error::Place::file(&paths[0]);
+    let place = mftma_files::error::Place::file(&paths[0]);
     if wanted.is_empty() {
         let (matrices, others): (Vec<Entry>, Vec<Entry>) = entries
             .into_iter()

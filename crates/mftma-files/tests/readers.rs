@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use mftma_cli::array::{Layout, Matrix};
-use mftma_cli::error::InputError;
-use mftma_cli::read::{self, Entry, ReadOptions, labels, natural_order};
+use mftma_files::array::{Layout, Matrix};
+use mftma_files::error::InputError;
+use mftma_files::read::{self, Entry, ReadOptions, labels, natural_order};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

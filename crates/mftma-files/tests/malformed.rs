@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use mftma_cli::error::InputError;
-use mftma_cli::read::{Format, exercise};
+use mftma_files::error::InputError;
+use mftma_files::read::{Format, exercise};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

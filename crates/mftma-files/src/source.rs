@@ -15,13 +15,12 @@ use crate::read::labels::Labels;
 /// Bytes of one block of features. Wide enough that a row's part of it is read from disk in one go, small against memory.
 const BLOCK_BYTES: usize = 128 << 20;
 
-/// ChaCha streams, so that no two purposes share random numbers.
+/// ChaCha streams, so that no two purposes share random numbers. A program that draws for purposes of its own takes others.
 const STREAM_CLASSES: u64 = 1;
 const STREAM_POINTS: u64 = 2;
-pub(crate) const STREAM_COMPARE: u64 = 3;
 
 /// The random numbers of one purpose.
-pub(crate) fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
+fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);
     rng

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mftma_cli::read::{Format, exercise};
+use mftma_files::read::{Format, exercise};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = exercise::arrays(Format::Npy, bytes);

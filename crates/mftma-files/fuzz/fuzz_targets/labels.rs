@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mftma_cli::read::exercise;
+use mftma_files::read::exercise;
 
 fuzz_target!(|bytes: &[u8]| {
     let [format, n_points, rest @ ..] = bytes else {
