@@ -736,18 +736,20 @@ fn says_what_is_wrong_with_the_arguments() {
     assert!(xtask(&["fetch", "cifar10"]).contains("--data-dir DIR or set MFTMA_DATA_DIR"));
 }
 
-/// A local copy of CIFAR-100 that was packed anew as tar.xz, where there is one.
+/// A local copy of CIFAR-100 that was packed anew as tar.xz.
 #[test]
+#[ignore = "needs a copy of CIFAR-100: MFTMA_SHARED"]
 fn a_repacked_cifar100_is_recognised() {
     let shared = std::env::var_os("MFTMA_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
         PathBuf::from,
     );
     let copy = shared.join("datasets/cifar-100-binary.tar.xz");
-    if !copy.is_file() {
-        eprintln!("SKIPPED: no {}", copy.display());
-        return;
-    }
+    assert!(
+        copy.is_file(),
+        "no {}: set MFTMA_SHARED to the folder above",
+        copy.display()
+    );
     let folder = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["fetch", "cifar100", "--data-dir"])

@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use common::{Archive, golden_dir};
+use common::{Archive, golden_dir, kept_golden_dir};
 use mftma::{ManifoldProblem, SolverStatus};
 use ndarray::{Array2, s};
 
@@ -23,7 +23,7 @@ struct Case {
     anchors: Array2<f64>,
 }
 
-fn load(path: &std::path::Path) -> Case {
+fn load(path: &Path) -> Case {
     let mut archive = Archive::open(path);
     let mut array = |name: &str| archive.doubles(name);
     let points = array("sD1");
@@ -44,10 +44,7 @@ fn load(path: &std::path::Path) -> Case {
     }
 }
 
-fn cases() -> Vec<Case> {
-    let Some(dir) = golden_dir() else {
-        return Vec::new();
-    };
+fn cases(dir: &Path) -> Vec<Case> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
         .expect("golden folder reads")
         .map(|entry| entry.expect("entry").path())
@@ -57,6 +54,7 @@ fn cases() -> Vec<Case> {
         })
         .collect();
     paths.sort();
+    assert!(!paths.is_empty(), "no cases in {}", dir.display());
     paths.iter().map(|path| load(path)).collect()
 }
 
@@ -68,9 +66,8 @@ fn close(what: &str, found: f64, expected: f64) {
     );
 }
 
-#[test]
-fn measures_agree_with_the_exact_solution() {
-    for case in cases() {
+fn check_measures_agree_with_the_exact_solution(dir: &Path) {
+    for case in cases(dir) {
         let problem = ManifoldProblem::from_points(case.points.view()).expect("usable points");
         let found = problem
             .measure_supplied(case.kappa, case.vectors.view())
@@ -96,9 +93,8 @@ fn measures_agree_with_the_exact_solution() {
     }
 }
 
-#[test]
-fn every_vector_agrees_with_the_exact_solution() {
-    for case in cases() {
+fn check_every_vector_agrees_with_the_exact_solution(dir: &Path) {
+    for case in cases(dir) {
         let problem = ManifoldProblem::from_points(case.points.view()).expect("usable points");
         let found = problem
             .anchors(case.kappa, case.vectors.view())
@@ -120,9 +116,8 @@ fn every_vector_agrees_with_the_exact_solution() {
 }
 
 /// The same answers from inner products alone, where drawing them from coordinates loses nothing.
-#[test]
-fn a_gram_matrix_gives_the_same_manifold() {
-    for case in cases() {
+fn check_a_gram_matrix_gives_the_same_manifold(dir: &Path) {
+    for case in cases(dir) {
         let from_points = ManifoldProblem::from_points(case.points.view()).expect("usable points");
         let gram = case.points.t().dot(&case.points);
         let from_gram = ManifoldProblem::from_gram(gram.view(), case.points.nrows())
@@ -166,4 +161,37 @@ fn a_gram_matrix_gives_the_same_manifold() {
             );
         }
     }
+}
+
+#[test]
+fn measures_agree_with_the_exact_solution() {
+    check_measures_agree_with_the_exact_solution(&kept_golden_dir());
+}
+
+#[test]
+#[ignore = "needs all golden values: MFTMA_SHARED"]
+fn measures_agree_with_the_exact_solution_on_the_whole_set() {
+    check_measures_agree_with_the_exact_solution(&golden_dir());
+}
+
+#[test]
+fn every_vector_agrees_with_the_exact_solution() {
+    check_every_vector_agrees_with_the_exact_solution(&kept_golden_dir());
+}
+
+#[test]
+#[ignore = "needs all golden values: MFTMA_SHARED"]
+fn every_vector_agrees_with_the_exact_solution_on_the_whole_set() {
+    check_every_vector_agrees_with_the_exact_solution(&golden_dir());
+}
+
+#[test]
+fn a_gram_matrix_gives_the_same_manifold() {
+    check_a_gram_matrix_gives_the_same_manifold(&kept_golden_dir());
+}
+
+#[test]
+#[ignore = "needs all golden values: MFTMA_SHARED"]
+fn a_gram_matrix_gives_the_same_manifold_on_the_whole_set() {
+    check_a_gram_matrix_gives_the_same_manifold(&golden_dir());
 }

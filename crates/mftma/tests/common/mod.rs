@@ -18,21 +18,24 @@ pub fn normal(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || StandardNormal.sample(&mut rng))
 }
 
-/// The folder of golden values, or `None` after saying aloud that the test is skipped.
-pub fn golden_dir() -> Option<PathBuf> {
+/// The golden values that are kept in the repository; `make.py` beside them says where they come from.
+pub fn kept_golden_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// The folder of all golden values, which are too large for the repository. Only for tests that are ignored unless asked for.
+pub fn golden_dir() -> PathBuf {
     let shared = std::env::var_os("MFTMA_SHARED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
     );
     let dir = shared.join("golden");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    eprintln!(
-        "SKIPPED: no golden values at {} (set MFTMA_SHARED to their parent)",
+    assert!(
+        dir.is_dir(),
+        "no golden values at {}: set MFTMA_SHARED to their parent",
         dir.display()
     );
-    None
+    dir
 }
 
 /// An `.npz` archive.
