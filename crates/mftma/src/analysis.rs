@@ -40,6 +40,13 @@ pub enum Progress {
         /// P.
         of: usize,
     },
+    /// Solving the joint problem of all manifolds for one Gaussian vector after another.
+    Vectors {
+        /// Vectors done.
+        done: usize,
+        /// Vectors asked for so far.
+        of: usize,
+    },
 }
 
 /// An analysis with checked settings. It holds no data and can be run on any number of sources.

@@ -60,6 +60,7 @@ pub mod centres;
 pub mod error;
 pub mod geometry;
 mod gram;
+pub mod joint;
 mod linalg;
 mod manifold;
 mod means;

@@ -25,24 +25,30 @@ pub(crate) struct Resampling {
 
 impl Resampling {
     pub(crate) fn new(settings: &AnalysisBuilder, manifolds: usize) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
+        Self::drawn(
+            settings.seed,
+            settings.resamples,
+            settings.interval_coverage,
+            manifolds,
+        )
+    }
+
+    pub(crate) fn drawn(seed: u64, resamples: usize, coverage: f64, manifolds: usize) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // A stream of its own: manifolds' Gaussian vectors use those from 0 upward.
         rng.set_stream(u64::MAX);
-        let draws = (0..settings.resamples)
+        let draws = (0..resamples)
             .map(|_| {
                 (0..manifolds)
                     .map(|_| rng.random_range(0..manifolds))
                     .collect()
             })
             .collect();
-        Self {
-            draws,
-            coverage: settings.interval_coverage,
-        }
+        Self { draws, coverage }
     }
 
     /// Percentile interval of a statistic of the drawn indices.
-    fn interval(&self, statistic: impl Fn(&[usize]) -> Option<f64>) -> Option<Interval> {
+    pub(crate) fn interval(&self, statistic: impl Fn(&[usize]) -> Option<f64>) -> Option<Interval> {
         let mut values: Vec<f64> = self
             .draws
             .iter()

@@ -12,7 +12,7 @@ const DEPENDENT: f64 = 1e-13;
 const REFINEMENTS: usize = 4;
 
 /// What the active set asks of the constraints: entries of G = K + 1, never the whole of it.
-pub(super) trait Constraints {
+pub(crate) trait Constraints {
     /// G_jj.
     fn diagonal(&self, j: usize) -> f64;
     /// out_i ← G_{members_i, j}.
@@ -23,20 +23,22 @@ pub(super) trait Constraints {
 
 /// How a run of the active-set method ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Optimal,
     Limit,
 }
 
 /// The active set and its inverse Gram matrix H = (G_PP)⁻¹, kept by rank-one updates.
 #[derive(Debug)]
-pub(super) struct ActiveSet {
+pub(crate) struct ActiveSet {
     arch: Arch,
-    pub(super) members: Vec<u32>,
+    pub(crate) members: Vec<u32>,
     /// Multipliers of the members, then zeros.
-    pub(super) x: Vec<f64>,
+    pub(crate) x: Vec<f64>,
     h: Vec<f64>,
     stride: usize,
+    /// Members there is memory for, at most `capacity`.
+    room: usize,
     capacity: usize,
     column: Vec<f64>,
     u: Vec<f64>,
@@ -45,14 +47,21 @@ pub(super) struct ActiveSet {
 
 impl ActiveSet {
     /// Room for `capacity` members: one more than the rank of G is never needed.
-    pub(super) fn new(arch: Arch, capacity: usize) -> Self {
-        let stride = padded(capacity + 1);
+    pub(crate) fn new(arch: Arch, capacity: usize) -> Self {
+        Self::with_room(arch, capacity, capacity)
+    }
+
+    /// As [`ActiveSet::new`], with memory for `room` members at first.
+    pub(crate) fn with_room(arch: Arch, capacity: usize, room: usize) -> Self {
+        let room = room.min(capacity);
+        let stride = padded(room + 1);
         Self {
             arch,
-            members: Vec::with_capacity(capacity),
+            members: Vec::with_capacity(room),
             x: vec![0.0; stride],
-            h: vec![0.0; stride * (capacity + 1)],
+            h: vec![0.0; stride * (room + 1)],
             stride,
+            room,
             capacity,
             column: vec![0.0; stride],
             u: vec![0.0; stride],
@@ -60,12 +69,32 @@ impl ActiveSet {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Memory for twice as many members.
+    fn grow(&mut self) {
+        let k = self.len();
+        let room = (2 * self.room.max(8)).min(self.capacity);
+        let stride = padded(room + 1);
+        let mut h = vec![0.0; stride * (room + 1)];
+        for (new, old) in h
+            .chunks_exact_mut(stride)
+            .zip(self.h.chunks_exact(self.stride))
+            .take(k)
+        {
+            new[..self.stride].copy_from_slice(old);
+        }
+        self.h = h;
+        for row in [&mut self.x, &mut self.column, &mut self.u, &mut self.ratio] {
+            row.resize(stride, 0.0);
+        }
+        (self.room, self.stride) = (room, stride);
+    }
+
+    pub(crate) fn clear(&mut self) {
         self.members.clear();
         self.x.fill(0.0);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
 
@@ -102,6 +131,9 @@ impl ActiveSet {
 
     /// Make j a member with multiplier `value`; `u` and `orthogonal` as `direction` left them.
     fn push(&mut self, j: usize, orthogonal: f64, value: f64) {
+        if self.len() == self.room && self.room < self.capacity {
+            self.grow();
+        }
         let (k, width, stride) = (self.len(), self.width(), self.stride);
         let inverse = orthogonal.recip();
         let u = &self.u;
@@ -192,7 +224,7 @@ impl ActiveSet {
     }
 
     /// Start from a guess of the active set, leaving out dependent constraints and those with negative multipliers.
-    pub(super) fn start<C: Constraints>(
+    pub(crate) fn start<C: Constraints>(
         &mut self,
         c: &mut C,
         b: &[f64],
@@ -308,7 +340,7 @@ impl ActiveSet {
     ///
     /// `g` is left holding b − Gα, with zeros at the members. Returns also the largest |residual| of a member.
     #[allow(clippy::too_many_arguments)] // one call a problem; a struct would only rename them
-    pub(super) fn run<C: Constraints>(
+    pub(crate) fn run<C: Constraints>(
         &mut self,
         c: &mut C,
         b: &[f64],
@@ -339,7 +371,7 @@ impl ActiveSet {
     }
 
     /// Σ α over the members.
-    pub(super) fn total(&self) -> f64 {
+    pub(crate) fn total(&self) -> f64 {
         self.x[..self.len()].iter().sum()
     }
 }

@@ -13,7 +13,7 @@
 //! Where there are many more points than dimensions, steps 2 and 3 see only the constraints that were violated so far
 //! (constraint generation), and nothing M × M is ever formed.
 
-mod active_set;
+pub(crate) mod active_set;
 pub(crate) mod kernels;
 
 use pulp::Arch;

@@ -1,0 +1,191 @@
+//! One pass over the features: the inner products of all points, and of all points with given vectors.
+
+use std::ops::ControlFlow;
+
+use faer::{Mat, MatRef};
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+
+use super::Centring;
+use crate::activations::{Activations, Block};
+use crate::analysis::Progress;
+use crate::error::Error;
+use crate::linalg;
+
+/// Features per product: one block of all points in double precision is all that is held beside the products.
+const WIDTH: usize = 1_024;
+
+/// Most points of all manifolds together: beyond it the products alone take more than 7 GB.
+pub(super) const MOST_POINTS: usize = 30_000;
+
+/// Inner products of a whole source; n = ΣM_i.
+pub(super) struct Products {
+    /// ⟨z_i, z_j⟩ (n, n), full.
+    pub(super) gram: Mat<f64>,
+    /// ⟨z_i, t⟩ for every given vector (n, n_t), and the vectors' lengths.
+    pub(super) given: Option<(Mat<f64>, Vec<f64>)>,
+}
+
+struct Gatherer<'a> {
+    sizes: &'a [usize],
+    /// Manifold of each point.
+    classes: &'a [u32],
+    features: usize,
+    done: usize,
+    centring: Centring,
+    vectors: Option<&'a Array2<f64>>,
+    /// (n, width) of the block at hand: one point after another.
+    scratch: Vec<f64>,
+    products: Products,
+}
+
+pub(super) fn gather<A: Activations + ?Sized>(
+    source: &A,
+    classes: &[u32],
+    centring: Centring,
+    vectors: Option<&Array2<f64>>,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<Products, Error> {
+    let (n, features) = (classes.len(), source.n_features());
+    if let Some(vectors) = vectors
+        && vectors.ncols() != features
+    {
+        return Err(Error::Shape {
+            what: "columns of the given Gaussian vectors (n_t, N)",
+            expected: features,
+            found: vectors.ncols(),
+        });
+    }
+    let mut gatherer = Gatherer {
+        sizes: source.points_per_manifold(),
+        classes,
+        features,
+        done: 0,
+        centring,
+        vectors,
+        scratch: Vec::new(),
+        products: Products {
+            gram: Mat::zeros(n, n),
+            given: vectors.map(|vectors| {
+                let length = |row: ndarray::ArrayView1<'_, f64>| row.dot(&row).sqrt();
+                let lengths = vectors.rows().into_iter().map(length).collect();
+                (Mat::zeros(n, vectors.nrows()), lengths)
+            }),
+        },
+    };
+    let mut failure = None;
+    source
+        .for_each_block(&mut |block| {
+            let outcome = match block {
+                Block::F32(view) => gatherer.absorb(view, progress),
+                Block::F64(view) => gatherer.absorb(view, progress),
+            };
+            match outcome {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })
+        .map_err(Error::Source)?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    if gatherer.done != features {
+        return Err(Error::Shape {
+            what: "features yielded by the source",
+            expected: features,
+            found: gatherer.done,
+        });
+    }
+    let mut products = gatherer.products;
+    linalg::mirror_lower(&mut products.gram);
+    Ok(products)
+}
+
+impl Gatherer<'_> {
+    fn absorb<T: Copy + Into<f64> + Send + Sync>(
+        &mut self,
+        block: ArrayView2<'_, T>,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<(), Error> {
+        if block.nrows() != self.classes.len() {
+            return Err(Error::Shape {
+                what: "rows of a block (the sum of the points per manifold)",
+                expected: self.classes.len(),
+                found: block.nrows(),
+            });
+        }
+        if self.done + block.ncols() > self.features {
+            return Err(Error::Shape {
+                what: "features yielded by the source",
+                expected: self.features,
+                found: self.done + block.ncols(),
+            });
+        }
+        for piece in block.axis_chunks_iter(Axis(1), WIDTH) {
+            self.absorb_narrow(piece)?;
+            self.done += piece.ncols();
+            let told = Progress::Features {
+                done: self.done,
+                of: self.features,
+            };
+            if progress(told).is_break() {
+                return Err(Error::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    fn absorb_narrow<T: Copy + Into<f64> + Send + Sync>(
+        &mut self,
+        block: ArrayView2<'_, T>,
+    ) -> Result<(), Error> {
+        let (n, width, first) = (block.nrows(), block.ncols(), self.done);
+        if width == 0 {
+            return Ok(());
+        }
+        self.scratch.resize(n * width, 0.0);
+        self.scratch
+            .par_chunks_exact_mut(width)
+            .enumerate()
+            .for_each(|(point, out)| {
+                for (out, &x) in out.iter_mut().zip(block.row(point)) {
+                    *out = x.into();
+                }
+            });
+        if let Some(at) = self.scratch.par_iter().position_first(|x| !x.is_finite()) {
+            let (point, j) = (at / width, at % width);
+            let manifold = self.classes[point] as usize;
+            return Err(Error::NotFinite {
+                manifold,
+                point: point - self.sizes[..manifold].iter().sum::<usize>(),
+                feature: first + j,
+                value: self.scratch[at],
+            });
+        }
+        if self.centring != Centring::None {
+            // A feature's mean is known from its block alone, so no digits are lost to a large common mean.
+            let (p, total) = (self.sizes.len() as f64, n as f64);
+            let mut mean = vec![0.0; width];
+            for (row, &class) in self.scratch.chunks_exact(width).zip(self.classes) {
+                let weight = match self.centring {
+                    Centring::ByManifold => (p * self.sizes[class as usize] as f64).recip(),
+                    _ => total.recip(),
+                };
+                mean.iter_mut().zip(row).for_each(|(m, x)| *m += weight * x);
+            }
+            self.scratch.par_chunks_exact_mut(width).for_each(|row| {
+                row.iter_mut().zip(&mean).for_each(|(x, m)| *x -= m);
+            });
+        }
+        let points = MatRef::from_column_major_slice(&self.scratch, width, n);
+        linalg::add_symmetric_product_tiled(&mut self.products.gram, points);
+        if let (Some((given, _)), Some(vectors)) = (&mut self.products.given, self.vectors) {
+            let t = Mat::from_fn(width, vectors.nrows(), |j, v| vectors[(v, first + j)]);
+            linalg::add_product(given.as_mut(), 1.0, points.transpose(), t.as_ref());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,520 @@
+//! Joint capacity and effective geometry: golden values, closed forms, invariances, an independent solver, simulation.
+
+mod common;
+
+use std::io::Read;
+use std::ops::ControlFlow;
+
+use clarabel::algebra::CscMatrix;
+use clarabel::solver::{DefaultSettings, DefaultSolver, IPSolver, NonnegativeConeT};
+use common::{golden_dir, normal};
+use mftma::joint::{
+    Centring, InactiveManifolds, JointGeometry, JointSettings, Labels, joint_geometry,
+    joint_geometry_with,
+};
+use mftma::{
+    ArrayActivations, Error, ManifoldProblem, Progress, Sampling, Simulation, simulate_capacity,
+};
+use ndarray::{Array2, ArrayView2, concatenate, s};
+
+fn measure(
+    points: ArrayView2<'_, f64>,
+    sizes: &[usize],
+    settings: &JointSettings,
+) -> JointGeometry {
+    let source = ArrayActivations::new(points, sizes).expect("sizes that fit");
+    joint_geometry(&source, settings).expect("usable points")
+}
+
+fn close(what: &str, found: f64, expected: f64, tolerance: f64) {
+    let error = (found - expected).abs() / expected.abs().max(1.0);
+    assert!(
+        error <= tolerance,
+        "{what}: {found} instead of {expected} (off by {error:e})"
+    );
+}
+
+/// P clouds of M points: centres that share one direction, and points around them along axes of falling length.
+fn clouds(p: usize, m: usize, n: usize, size: f64, seed: u64) -> Array2<f64> {
+    let shared = normal(1, n, seed);
+    let own = normal(p, n, seed + 1);
+    let mut all = normal(p * m, n, seed + 2);
+    for (i, mut row) in all.rows_mut().into_iter().enumerate() {
+        for (j, x) in row.iter_mut().enumerate() {
+            let axis = size * ((j + 1) as f64).powf(-0.3);
+            *x = axis * *x + own[[i / m, j]] + shared[[0, j]];
+        }
+    }
+    all
+}
+
+/// Values of a golden file and its shape.
+fn array(archive: &mut zip::ZipArchive<std::fs::File>, name: &str) -> (Vec<f64>, Vec<usize>) {
+    let mut bytes = Vec::new();
+    archive
+        .by_name(&format!("{name}.npy"))
+        .expect("a member")
+        .read_to_end(&mut bytes)
+        .expect("it reads");
+    let file = npyz::NpyFile::new(&bytes[..]).expect("an array");
+    assert_eq!(file.order(), npyz::Order::C, "{name}");
+    let shape = file.shape().iter().map(|&n| n as usize).collect();
+    (file.into_vec::<f64>().expect("doubles"), shape)
+}
+
+#[test]
+#[ignore = "needs all golden values: MFTMA_SHARED"]
+fn golden_values() {
+    let dir = golden_dir();
+    for name in ["points", "uncorr", "centres", "small"] {
+        let path = dir.join(format!("glue_{name}.npz"));
+        let file = std::fs::File::open(&path).expect("a golden file");
+        let mut archive = zip::ZipArchive::new(file).expect("an archive");
+        let mut read = |name: &str| array(&mut archive, name);
+        let (points, shape) = read("points");
+        let (p, m, n) = (shape[0], shape[1], shape[2]);
+        let points = Array2::from_shape_vec((p * m, n), points).expect("its shape");
+        let (labels, _) = read("dichotomies");
+        let labels: Vec<Vec<i8>> = labels
+            .chunks(p)
+            .map(|row| row.iter().map(|&y| y as i8).collect())
+            .collect();
+        let (vectors, _) = read("gaussians");
+        let vectors = Array2::from_shape_vec((labels.len(), n), vectors).expect("its shape");
+        let (anchors, _) = read("anchors");
+        for (rule, inactive) in [
+            ("zero", InactiveManifolds::Zero),
+            ("active", InactiveManifolds::Active),
+        ] {
+            let settings = JointSettings::default()
+                .given_vectors(vectors.clone())
+                .labels(Labels::Fixed(labels.clone()))
+                .inactive(inactive)
+                .keep_draws(true);
+            let found = measure(points.view(), &vec![m; p], &settings);
+            assert!(
+                found.kkt_residual < 1e-12,
+                "{name}: KKT residual {:e}",
+                found.kkt_residual
+            );
+            let mut expected = |of: &str| read(&format!("{rule}_{of}")).0;
+            let (f, b, c) = (expected("F"), expected("b"), expected("c"));
+            for (v, draw) in found.draws.iter().enumerate() {
+                let what = format!("{name}, {rule}, draw {v}");
+                close(&format!("{what}: F"), draw.f, f[v], 1e-8);
+                // Rounding is all that single points have left of b and c; theirs is not cut off.
+                let floor = |x: f64| if x.abs() < 1e-20 { 0.0 } else { x };
+                close(&format!("{what}: b"), draw.b, floor(b[v]), 1e-6);
+                close(&format!("{what}: c"), draw.c, floor(c[v]), 1e-6);
+                let mut rows = Array2::<f64>::zeros((p, n));
+                for (&i, &w) in draw.members.iter().zip(&draw.weights) {
+                    let mut row = rows.row_mut(i as usize / m);
+                    row.scaled_add(w, &points.row(i as usize));
+                }
+                for (x, y) in rows.iter().zip(&anchors[v * p * n..]) {
+                    close(&format!("{what}: anchor"), *x, *y, 1e-8);
+                }
+            }
+            let mut check = |of: &str, value: f64| {
+                close(
+                    &format!("{name}, {rule}: {of}"),
+                    value,
+                    expected(of)[0],
+                    1e-6,
+                );
+            };
+            check("alpha", found.capacity.value);
+            check("D", found.dimension.value);
+            if (name, rule) == ("points", "active") {
+                assert_eq!(found.radius.value, 0.0);
+            } else {
+                check("R", found.radius.value);
+            }
+            check("utility", found.utility.value);
+            check("rho_c", found.alignments.centres.absolute);
+            check("rho_c_cosine", found.alignments.centres.cosine);
+            check("rho_a", found.alignments.axes.absolute);
+            check("psi", found.alignments.centre_axes.absolute);
+            check("active", found.active);
+        }
+    }
+}
+
+#[test]
+fn points_in_general_position_have_capacity_2() {
+    let settings = JointSettings::default().vectors(2_000).resamples(100);
+    let found = measure(normal(20, 40, 1).view(), &[1; 20], &settings);
+    let error = found.capacity.standard_error.expect("many draws");
+    assert!(error < 0.04);
+    assert!(
+        (found.capacity.value - 2.0).abs() < 4.0 * error,
+        "{found:?}"
+    );
+    assert!((found.active - 0.5).abs() < 0.02);
+    let interval = found.capacity.interval.expect("resamples");
+    assert!(interval.lower <= found.capacity.value && found.capacity.value <= interval.upper);
+}
+
+/// α = Ψ(1 + R⁻²)/D for all manifolds and for each, and shares that add up.
+#[test]
+fn the_identity_holds_to_rounding() {
+    let points = clouds(6, 12, 30, 0.8, 3);
+    for labels in [
+        Labels::Random,
+        Labels::Balanced,
+        Labels::OneAgainstRest,
+        Labels::Pairs,
+        Labels::Fixed(vec![vec![1, -1, 1, -1, -1, 1]]),
+    ] {
+        for inactive in [InactiveManifolds::Zero, InactiveManifolds::Active] {
+            for margin in [0.0, 0.5] {
+                let settings = JointSettings::default()
+                    .vectors(64)
+                    .labels(labels.clone())
+                    .inactive(inactive)
+                    .margin(margin);
+                // Enough features for any dichotomy to have a margin.
+                let wide = clouds(6, 4, 60, 0.8, 4);
+                let found = match margin > 0.0 {
+                    true => measure(wide.view(), &[4; 6], &settings),
+                    false => measure(points.view(), &[12; 6], &settings),
+                };
+                let identity = |alpha: f64, d: f64, r: f64, utility: f64| {
+                    let other = utility * (1.0 + r.powi(-2)) / d;
+                    assert!((alpha / other - 1.0).abs() < 1e-12, "{alpha} and {other}");
+                };
+                let m = &found;
+                identity(
+                    m.capacity.value,
+                    m.dimension.value,
+                    m.radius.value,
+                    m.utility.value,
+                );
+                for m in found.manifolds.iter().filter(|m| m.radius.value > 0.0) {
+                    identity(
+                        m.capacity.value,
+                        m.dimension.value,
+                        m.radius.value,
+                        m.utility.value,
+                    );
+                }
+                if labels != Labels::Pairs {
+                    let shares = &found.manifolds;
+                    let inverse: f64 = shares.iter().map(|m| m.capacity.value.recip()).sum();
+                    close("capacity", 6.0 / inverse, found.capacity.value, 1e-12);
+                    let sum: f64 = shares.iter().map(|m| m.dimension.value).sum();
+                    close("dimension", sum / 6.0, found.dimension.value, 1e-12);
+                }
+                assert!(found.kkt_residual < 1e-12);
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_are_what_they_say() {
+    let points = clouds(7, 3, 40, 0.5, 5);
+    let draws = |labels| {
+        let settings = JointSettings::default()
+            .vectors(40)
+            .labels(labels)
+            .keep_draws(true);
+        measure(points.view(), &[3; 7], &settings).draws
+    };
+    let positive = |y: &[i8]| y.iter().filter(|&&y| y == 1).count();
+    assert!(
+        draws(Labels::Balanced)
+            .iter()
+            .all(|d| matches!(positive(&d.labels), 3 | 4))
+    );
+    assert!(
+        draws(Labels::OneAgainstRest)
+            .iter()
+            .all(|d| positive(&d.labels) == 1)
+    );
+    for draw in draws(Labels::Pairs) {
+        assert_eq!(
+            (positive(&draw.labels), draw.labels.iter().sum::<i8>()),
+            (1, 0)
+        );
+        assert!(
+            draw.members
+                .iter()
+                .all(|&i| draw.labels[i as usize / 3] != 0)
+        );
+    }
+    let random = draws(Labels::Random);
+    assert!(
+        random
+            .iter()
+            .any(|d| positive(&d.labels) != positive(&random[0].labels))
+    );
+}
+
+/// Zero features and a rotation leave the inner products alone, and so the same draws; a common scale scales the anchors.
+#[test]
+fn zero_features_rotation_and_scale_change_nothing() {
+    let points = clouds(5, 8, 24, 0.7, 6);
+    let settings = JointSettings::default().vectors(60);
+    let found = measure(points.view(), &[8; 5], &settings);
+    let wide = concatenate![ndarray::Axis(1), points, Array2::zeros((40, 9))];
+    let mut turned = points.clone();
+    for seed in 0..10 {
+        // Householder reflections.
+        let v = normal(24, 1, 100 + seed);
+        let scale = 2.0 / v.iter().map(|x| x * x).sum::<f64>();
+        turned = &turned - &(turned.dot(&v).dot(&v.t()) * scale);
+    }
+    for (what, other, scale) in [
+        ("zero features", wide, 1.0),
+        ("rotation", turned, 1.0),
+        ("scale", &points * 1024.0, 1024.0),
+        ("small scale", &points * 1e-9, 1e-9),
+    ] {
+        let other = measure(other.view(), &[8; 5], &settings);
+        let pairs = [
+            (found.capacity.value, other.capacity.value),
+            (found.dimension.value, other.dimension.value),
+            (found.radius.value, other.radius.value),
+            (found.utility.value, other.utility.value),
+            (
+                found.alignments.axes.absolute,
+                other.alignments.axes.absolute / (scale * scale),
+            ),
+            (
+                found.alignments.centre_axes.cosine,
+                other.alignments.centre_axes.cosine,
+            ),
+        ];
+        for (x, y) in pairs {
+            close(what, y, x, 1e-9);
+        }
+    }
+}
+
+#[test]
+fn the_same_bytes_on_any_number_of_threads() {
+    let points = clouds(6, 60, 90, 0.7, 7);
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().expect("a pool").install(|| {
+            let settings = JointSettings::default().vectors(40).keep_draws(true);
+            let found = measure(points.view(), &[60; 6], &settings);
+            serde_json::to_string(&found).expect("json")
+        })
+    };
+    let one = with(1);
+    assert_eq!(one, with(2));
+    assert_eq!(one, with(3));
+    let back: JointGeometry = serde_json::from_str(&one).expect("json");
+    assert_eq!(back.draws.len(), 40);
+    assert!(back.capacity.value > 0.0);
+}
+
+/// An interior-point solver on the primal, min ½‖v − t‖² subject to y⟨z, v⟩ ≥ κ.
+#[test]
+fn an_independent_solver_agrees() {
+    for (seed, (p, m, n, margin)) in [
+        (4, 15, 20, 0.0),
+        (10, 8, 15, 0.0),
+        (6, 5, 40, 0.7),
+        (3, 60, 10, 0.0),
+        (24, 1, 40, 1.3),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let points = clouds(p, m, n, 0.8, 20 + seed as u64);
+        let vectors = normal(6, n, 40 + seed as u64);
+        let settings = JointSettings::default()
+            .given_vectors(vectors.clone())
+            .margin(margin)
+            .keep_draws(true);
+        let found = measure(points.view(), &vec![m; p], &settings);
+        for (v, draw) in found.draws.iter().enumerate() {
+            // A·v + slack = −κ for A = −y z.
+            let signed = |i: usize, j: usize| -f64::from(draw.labels[i / m]) * points[[i, j]];
+            let dense: Vec<f64> = (0..n)
+                .flat_map(|j| (0..p * m).map(move |i| (i, j)))
+                .map(|(i, j)| signed(i, j))
+                .collect();
+            let a = CscMatrix::new(
+                p * m,
+                n,
+                (0..=n).map(|j| j * p * m).collect(),
+                (0..n).flat_map(|_| 0..p * m).collect(),
+                dense,
+            );
+            // The program's t has the other sign where the primal's v is subtracted from it: the projection on the cone of
+            // y z is what −t leaves of it.
+            let q: Vec<f64> = vectors.row(v).iter().copied().collect();
+            let quiet = DefaultSettings {
+                verbose: false,
+                tol_gap_abs: 1e-11,
+                tol_gap_rel: 1e-11,
+                tol_feas: 1e-11,
+                ..Default::default()
+            };
+            let mut solver = DefaultSolver::new(
+                &CscMatrix::identity(n),
+                &q,
+                &a,
+                &vec![-margin; p * m],
+                &[NonnegativeConeT(p * m)],
+                quiet,
+            )
+            .expect("a problem");
+            solver.solve();
+            let x = &solver.solution.x;
+            let expected: f64 = x.iter().zip(&q).map(|(x, q)| (x + q) * (x + q)).sum();
+            close(&format!("case {seed}, draw {v}"), draw.f, expected, 1e-6);
+        }
+    }
+}
+
+/// Manifolds in orthogonal subspaces do not see each other: then F is the sum of single manifolds' F, and the joint capacity
+/// the mean-field capacity of single manifolds.
+#[test]
+fn orthogonal_manifolds_have_the_mean_field_capacity() {
+    let (p, m, d) = (5, 12, 6);
+    let mut points = Array2::<f64>::zeros((p * m, p * (d + 1)));
+    let mut inverse = 0.0;
+    for i in 0..p {
+        let mut shape = normal(d, m, 60 + i as u64) * (0.2 + 0.2 * i as f64);
+        let mean = shape.mean_axis(ndarray::Axis(1)).expect("points");
+        shape -= &mean.insert_axis(ndarray::Axis(1));
+        for mu in 0..m {
+            points[[i * m + mu, i * (d + 1)]] = 1.0;
+            for j in 0..d {
+                points[[i * m + mu, i * (d + 1) + 1 + j]] = shape[[j, mu]];
+            }
+        }
+        let problem = ManifoldProblem::from_points(shape.view()).expect("usable points");
+        let sampling = Sampling {
+            vectors: 40_000,
+            ..Default::default()
+        };
+        let single = problem.measure(&sampling).expect("measures");
+        inverse += single.capacity.value.recip();
+    }
+    let found = measure(
+        points.view(),
+        &vec![m; p],
+        &JointSettings::default().vectors(4_000),
+    );
+    let mean_field = p as f64 / inverse;
+    let error = found.capacity.standard_error.expect("many draws");
+    assert!(error < 0.01 * mean_field);
+    assert!(
+        (found.capacity.value - mean_field).abs() < 4.0 * error,
+        "{} ± {error} and {mean_field}",
+        found.capacity.value
+    );
+}
+
+/// Few manifolds in few features with a shared direction: what mean-field theory does not cover.
+#[test]
+fn correlated_manifolds_have_the_simulated_capacity() {
+    for (p, seed) in [(30, 80), (20, 81)] {
+        let points = clouds(p, 6, 120, 0.6, seed);
+        let simulation = Simulation {
+            repetitions: 200,
+            subtract_global_mean: false,
+            ..Default::default()
+        };
+        let simulated =
+            simulate_capacity(points.view(), &vec![6; p], &simulation).expect("usable points");
+        let found = measure(
+            points.view(),
+            &vec![6; p],
+            &JointSettings::default().vectors(400),
+        );
+        let (low, high) = simulated.interval;
+        let (alpha, error) = (
+            found.capacity.value,
+            found.capacity.standard_error.expect("many draws"),
+        );
+        assert!(
+            high / low < 1.25,
+            "the interval says something: {low}..{high}"
+        );
+        assert!(
+            low - 2.0 * error < alpha && alpha < high + 2.0 * error,
+            "joint {alpha} ± {error}, simulated {low}..{high}"
+        );
+    }
+}
+
+#[test]
+fn centring_is_subtraction() {
+    let points = clouds(4, 6, 20, 0.5, 9);
+    let mean = points.mean_axis(ndarray::Axis(0)).expect("points");
+    let settings = JointSettings::default().vectors(40);
+    for centring in [Centring::ByManifold, Centring::ByPoint] {
+        let one = measure(points.view(), &[6; 4], &settings.clone().centring(centring));
+        let other = measure((&points - &mean).view(), &[6; 4], &settings);
+        close("capacity", one.capacity.value, other.capacity.value, 1e-9);
+        close("radius", one.radius.value, other.radius.value, 1e-8);
+    }
+    let raw = measure(points.view(), &[6; 4], &settings);
+    let centred = settings.centring(Centring::ByPoint);
+    let centred = measure(points.view(), &[6; 4], &centred);
+    assert!((raw.capacity.value - centred.capacity.value).abs() > 0.01);
+}
+
+#[test]
+fn sampling_stops_at_the_error_asked_for() {
+    let points = clouds(8, 5, 60, 0.5, 10);
+    let until = |error, cap| {
+        let settings = JointSettings::default().until_relative_error(error, cap);
+        measure(points.view(), &[5; 8], &settings)
+    };
+    let found = until(0.02, 20_000);
+    assert!(
+        found.vectors > 200 && found.vectors < 20_000,
+        "{}",
+        found.vectors
+    );
+    for m in [found.capacity, found.dimension, found.radius] {
+        assert!(m.standard_error.expect("many draws") <= 0.02 * m.value);
+    }
+    assert_eq!(until(1e-6, 300).vectors, 300);
+}
+
+#[test]
+fn it_can_be_cancelled_and_tells_how_far_it_is() {
+    let points = clouds(4, 5, 30, 0.5, 11);
+    let source = ArrayActivations::new(points.view(), &[5; 4]).expect("sizes that fit");
+    let stopped = joint_geometry_with(&source, &JointSettings::default(), &|told| match told {
+        Progress::Vectors { done, of } if done >= 20 => {
+            assert_eq!(of, 200);
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+}
+
+#[test]
+fn errors_name_what_is_wrong() {
+    let points = clouds(3, 4, 10, 0.5, 12);
+    let fails = |points: &Array2<f64>, settings: JointSettings| {
+        let source = ArrayActivations::new(points.view(), &[4; 3]).expect("sizes that fit");
+        joint_geometry(&source, &settings)
+            .expect_err("unusable")
+            .to_string()
+    };
+    let with = JointSettings::default;
+    assert!(fails(&points, with().margin(-1.0)).contains("`margin` is -1"));
+    assert!(fails(&points, with().vectors(0)).contains("`vectors` is 0"));
+    assert!(fails(&points, with().labels(Labels::Fixed(vec![vec![1, 2, 1]]))).contains("is 2"));
+    assert!(fails(&points, with().labels(Labels::Fixed(vec![vec![1, 1]]))).contains("found 2"));
+    assert!(fails(&points, with().given_vectors(normal(3, 9, 1))).contains("found 9"));
+    assert!(fails(&Array2::zeros((12, 10)), with()).contains("at the origin"));
+    // Twelve points in two features have no margin for most dichotomies.
+    let narrow = points.slice(s![.., ..2]).to_owned();
+    assert!(fails(&narrow, with().margin(1.0)).contains("not separable"));
+    let mut broken = points.clone();
+    broken[[7, 3]] = f64::NAN;
+    assert!(fails(&broken, with()).contains("manifold 1, point 3, feature 3 is NaN"));
+}
