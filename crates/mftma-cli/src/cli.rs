@@ -16,7 +16,7 @@ Exit codes:
   2    a flag or the --config file is wrong
   3    an input file is missing, damaged or unsuitable
   4    an output file exists and --force was not given
-  130  stopped by Ctrl-C; what was finished is said and, for analyze, written";
+  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was finished is said and, for analyze, written";
 
 /// The geometry of neural manifolds: capacity, radius, dimension and centre correlation of the classes in a layer.
 #[derive(Debug, Parser)]
@@ -56,7 +56,7 @@ pub struct OutputArgs {
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 
-    /// Write the result here instead of the terminal.
+    /// Write the result here instead of the terminal; `-` is standard output. A device or pipe is written to as it is.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -69,14 +69,15 @@ pub struct OutputArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct AnalyzeArgs {
-    /// .npy, .npz or .safetensors files, or folders with one file per layer. Every array is a layer.
+    /// .npy, .npz or .safetensors files, or folders with one file or one folder per layer. Every array is a layer;
+    /// numbered files of one layer are joined where their points add up to the labels.
     #[arg(required = true, value_name = "ACTIVATIONS")]
     pub activations: Vec<PathBuf>,
 
     /// The class of every point: .npy, .csv, .tsv or text with one label a line; FILE::NAME picks an array of an .npz or
-    /// .safetensors, or a column of a table.
-    #[arg(long, value_name = "FILE")]
-    pub labels: String,
+    /// .safetensors, or a column of a table. Not needed with a --layout that tells the classes.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["layout", "config"])]
+    pub labels: Option<String>,
 
     /// Take settings from a TOML file; flags win over it.
     #[arg(long, value_name = "FILE")]
@@ -90,8 +91,8 @@ pub struct AnalyzeArgs {
     #[arg(long, value_enum, default_value_t = Rows::Layers, help_heading = "Output")]
     pub rows: Rows,
 
-    /// Draw the measures over layers, with their 95 % intervals over classes.
-    #[arg(long, value_name = "FILE.svg", help_heading = "Output")]
+    /// Draw the measures over layers, with their 95 % intervals over classes: an SVG, or a PNG where the name ends in .png.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub plot: Option<PathBuf>,
 
     /// No progress bar.
@@ -180,8 +181,8 @@ pub struct CapacityArgs {
     pub activations: Vec<PathBuf>,
 
     /// The class of every point; see `mftma analyze --help`.
-    #[arg(long, value_name = "FILE")]
-    pub labels: String,
+    #[arg(long, value_name = "FILE", required_unless_present = "layout")]
+    pub labels: Option<String>,
 
     /// Random labellings of the classes per number of features. More make the answer steadier and the time longer.
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
@@ -194,6 +195,19 @@ pub struct CapacityArgs {
     /// Use this many classes, drawn at random.
     #[arg(long, value_name = "COUNT")]
     pub classes: Option<usize>,
+
+    /// Use these classes only, by name.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub only_classes: Vec<String>,
+
+    /// Leave these classes out, by name: such as the mark of points without a label.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAMES",
+        allow_hyphen_values = true
+    )]
+    pub leave_out: Vec<String>,
 
     /// Result format and place.
     #[command(flatten)]

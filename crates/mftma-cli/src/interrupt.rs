@@ -1,4 +1,4 @@
-//! Ctrl-C: a flag that long work looks at, and a deadline for work that does not look soon enough.
+//! Ctrl-C, SIGTERM and SIGHUP: a flag that long work looks at, and a deadline for work that does not look soon enough.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub fn install() -> Result<(), ctrlc::Error> {
     })
 }
 
-/// Whether Ctrl-C was pressed.
+/// Whether Ctrl-C was pressed, or the program asked to end.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }

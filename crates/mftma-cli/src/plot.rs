@@ -1,6 +1,49 @@
-//! Measures over layers as an SVG of small panels.
+//! Measures over layers as small panels, an SVG or a PNG.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::path::Path;
+
+use crate::settings::SettingsError;
+
+/// Dots per inch of PNGs.
+const RESOLUTION: f32 = 200.0;
+
+/// Formats of `--plot`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Vector graphics.
+    Svg,
+    /// Pixels.
+    Png,
+}
+
+impl Kind {
+    /// The format that a file's ending asks for. Devices and pipes get an SVG.
+    pub fn of_path(path: &Path) -> Result<Self, SettingsError> {
+        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        match ending.as_deref() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            None if crate::report::in_place(path) => Ok(Self::Svg),
+            _ => Err(SettingsError::Flags {
+                problem: format!(
+                    "--plot {}: the name ends in neither .svg nor .png",
+                    path.display()
+                ),
+                remedy: format!("--plot {}", path.with_extension("svg").display()),
+            }),
+        }
+    }
+
+    /// The bytes of a file of this format.
+    pub fn encode(self, svg: String) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Svg => Ok(svg.into_bytes()),
+            Self::Png => mftma_draw::to_png(&svg, RESOLUTION),
+        }
+    }
+}
 
 /// One measure over layers.
 pub struct Panel {
@@ -29,10 +72,11 @@ pub fn layers(names: &[String], panels: &[Panel], note: &str) -> String {
     let rows = panels.len().div_ceil(2).max(1);
     let (total_width, total_height) = (2.0 * WIDTH, rows as f64 * height + 22.0);
     let mut svg = String::new();
+    let names = &shortened(names);
     // Writing to a String cannot fail.
     let _ = writeln!(
         svg,
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{total_width}" height="{total_height:.0}" viewBox="0 0 {total_width} {total_height:.0}" font-family="Helvetica, Arial, sans-serif" font-size="11">
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{total_width}" height="{total_height:.0}" viewBox="0 0 {total_width} {total_height:.0}" font-family="Inter, Helvetica, Arial, sans-serif" font-size="11">
 <rect width="100%" height="100%" fill="#ffffff"/>"##
     );
     for (i, panel) in panels.iter().enumerate() {
@@ -143,18 +187,38 @@ fn draw(svg: &mut String, panel: &Panel, names: &[String]) {
     // Slanted lines of text are nearer to each other than the points they belong to.
     let size = if step * (every as f64) < 16.0 { 9 } else { 11 };
     for (i, name) in names.iter().enumerate().step_by(every) {
-        let short: String = if name.chars().count() > NAME {
-            name.chars().take(NAME - 1).chain(['…']).collect()
-        } else {
-            name.clone()
-        };
         let _ = writeln!(
             svg,
             r##"<text transform="translate({:.1} {:.1}) rotate(-45)" text-anchor="end" font-size="{size}" fill="#444444">{}</text>"##,
             x(i) + 3.0,
             HEIGHT + 14.0,
-            escape(&short)
+            escape(name)
         );
+    }
+}
+
+/// Names of at most [`NAME`] characters: the beginnings of long ones, or the ends where beginnings would be the same.
+fn shortened(names: &[String]) -> Vec<String> {
+    let short = |name: &String, ends: bool| {
+        let length = name.chars().count();
+        if length <= NAME {
+            name.clone()
+        } else if ends {
+            ['…']
+                .into_iter()
+                .chain(name.chars().skip(length + 1 - NAME))
+                .collect()
+        } else {
+            name.chars().take(NAME - 1).chain(['…']).collect()
+        }
+    };
+    let all = |ends: bool| -> Vec<String> { names.iter().map(|n| short(n, ends)).collect() };
+    let different = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
+    let (beginnings, ends) = (all(false), all(true));
+    if different(&beginnings) < different(&ends) {
+        ends
+    } else {
+        beginnings
     }
 }
 

@@ -282,24 +282,99 @@ pub struct Exists {
     pub path: PathBuf,
 }
 
-/// Refuses a path that exists unless `force`. For asking before the work begins; [`save`] asks again.
-pub fn check_free(path: &Path, force: bool) -> Result<(), Exists> {
+/// A file that cannot be written to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {problem}\n  try: {remedy}", path.display())]
+pub struct Unwritable {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub problem: String,
+    /// What to type or change.
+    pub remedy: String,
+}
+
+/// Whether a path is a device or a pipe, or stands for an open file of this process (`/dev/stdout`): written to as it is,
+/// never replaced.
+pub fn in_place(path: &Path) -> bool {
+    let special = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+    let own = |folder: &str| path.starts_with(folder);
+    special
+        || own("/dev/fd")
+        || own("/proc")
+        || ["/dev/stdout", "/dev/stderr"]
+            .map(Path::new)
+            .contains(&path)
+}
+
+/// Refuses, before the work begins, a path that exists (unless `force`), a folder, and a path whose folder is not there or
+/// not writable. [`save`] asks again.
+pub fn check_writable(path: &Path, force: bool) -> anyhow::Result<()> {
+    if in_place(path) {
+        return Ok(());
+    }
+    let refuse = |problem: String, remedy: &str| {
+        Err(Unwritable {
+            path: path.to_path_buf(),
+            problem,
+            remedy: remedy.to_owned(),
+        }
+        .into())
+    };
+    if path.is_dir() {
+        return refuse("it is a folder".into(), "the name of a file in it");
+    }
     if !force && path.symlink_metadata().is_ok() {
         return Err(Exists {
             path: path.to_path_buf(),
-        });
+        }
+        .into());
     }
-    Ok(())
+    let target = target(path);
+    let folder = folder(&target);
+    if !folder.is_dir() {
+        return refuse(
+            format!("there is no folder {}", folder.display()),
+            "make the folder first, or another name",
+        );
+    }
+    // Whether a file can be made there is found out by making one; it goes away again.
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(error) => refuse(error.to_string(), "a folder in which you may write"),
+    }
 }
 
-/// Writes a whole file or nothing: under a temporary name in the same folder, then renamed.
-pub fn save(path: &Path, content: &[u8], force: bool) -> anyhow::Result<()> {
-    use anyhow::Context;
-    let folder = match path.parent() {
+/// What a link leads to: it is replaced there, and the link stays.
+fn target(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
+    }
+}
+
+/// Writes a whole file or nothing: under a temporary name in the same folder, then renamed. Devices and pipes are written
+/// to.
+pub fn save(path: &Path, content: &[u8], force: bool) -> anyhow::Result<()> {
+    use anyhow::Context;
     let context = || format!("cannot write {}", path.display());
+    if in_place(path) {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .with_context(context)?;
+        file.write_all(content).with_context(context)?;
+        return Ok(());
+    }
+    let target = if force {
+        target(path)
+    } else {
+        path.to_path_buf()
+    };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".mftma-");
     // Temporary files are private by default; results get the permissions of any new file.
@@ -308,11 +383,11 @@ pub fn save(path: &Path, content: &[u8], force: bool) -> anyhow::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(folder).with_context(context)?;
+    let mut file = builder.tempfile_in(folder(&target)).with_context(context)?;
     file.write_all(content).with_context(context)?;
     file.as_file().sync_all().with_context(context)?;
     if force {
-        file.persist(path)
+        file.persist(&target)
             .map_err(|e| e.error)
             .with_context(context)?;
     } else if let Err(e) = file.persist_noclobber(path) {

@@ -30,7 +30,8 @@ pub enum Convention {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[command(next_help_heading = "Settings (also keys of --config, under the same names)")]
 pub struct Settings {
-    /// Which axis counts the points; all others are flattened into features.
+    /// Which axis counts the points; all others are flattened into features. The two layouts that tell the classes take
+    /// no --labels.
     #[arg(long, value_enum, default_value_t = Layout::PointsByFeatures)]
     pub layout: Layout,
 
@@ -69,6 +70,15 @@ pub struct Settings {
     /// Use these classes only, by name.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub only_classes: Vec<String>,
+
+    /// Leave these classes out, by name: such as the mark of points without a label (--leave-out -1, --leave-out NA).
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAMES",
+        allow_hyphen_values = true
+    )]
+    pub leave_out: Vec<String>,
 
     /// Seed of every random draw. The same seed gives the same output at any number of threads.
     #[arg(long, default_value_t = 0)]
@@ -118,6 +128,14 @@ pub enum SettingsError {
         /// What is wrong, and where.
         message: String,
     },
+    /// Flags that do not go together, or one that is missing.
+    #[error("{problem}\n  try: {remedy}")]
+    Flags {
+        /// What is wrong.
+        problem: String,
+        /// What to type or change.
+        remedy: String,
+    },
     /// A value is out of range.
     #[error("--{name} is {value}, but must be {requirement}")]
     Range {
@@ -149,7 +167,18 @@ impl Settings {
         };
         let given: toml::Table = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
         let mut all = toml::Table::try_from(&self).map_err(|e| bad(e.to_string()))?;
+        let known: BTreeSet<String> = Self::augment_args(clap::Command::new("config"))
+            .get_arguments()
+            .map(|argument| argument.get_id().as_str().replace('_', "-"))
+            .collect();
         for (key, value) in given {
+            if !known.contains(&key) {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                return Err(bad(format!(
+                    "{key}: no setting of that name\n  try: one of {} (flags of files and output are not settings)",
+                    known.join(", ")
+                )));
+            }
             if from_flags.contains(&key) {
                 continue;
             }
@@ -158,16 +187,24 @@ impl Settings {
                 (Some(toml::Value::Float(_)), toml::Value::Integer(n)) => {
                     toml::Value::Float(n as f64)
                 }
+                // Names that are numbers: only-classes = [1, 2].
+                (Some(toml::Value::Array(_)), toml::Value::Array(items)) => {
+                    let name = |item| match item {
+                        toml::Value::Integer(n) => toml::Value::String(n.to_string()),
+                        other => other,
+                    };
+                    toml::Value::Array(items.into_iter().map(name).collect())
+                }
                 (_, value) => value,
             };
-            all.insert(key, value);
+            all.insert(key.clone(), value);
+            // One key at a time, because the error does not say which it was.
+            if let Err(e) = all.clone().try_into::<Self>() {
+                return Err(bad(format!("{key}: {}", e.message().trim_end())));
+            }
         }
-        all.try_into().map_err(|e: toml::de::Error| {
-            bad(format!(
-                "{} (keys are the flags' names without --)",
-                e.message()
-            ))
-        })
+        all.try_into()
+            .map_err(|e: toml::de::Error| bad(e.message().to_owned()))
     }
 
     /// Settings from a TOML text alone, the rest at their defaults.
@@ -241,6 +278,7 @@ impl Settings {
             points: self.points,
             classes: self.classes,
             only_classes: &self.only_classes,
+            leave_out: &self.leave_out,
             seed: self.seed,
         }
     }

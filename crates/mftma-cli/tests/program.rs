@@ -303,7 +303,14 @@ fn nothing_is_overwritten_without_force() {
         4,
         &["exists already", "--force"],
     );
-    fails(analyze(&["--plot", name]), 4, &["exists already"]);
+    let plot = path(&folder, "out.svg");
+    std::fs::write(&plot, "precious").unwrap();
+    fails(
+        analyze(&["--plot", plot.to_str().unwrap()]),
+        4,
+        &["exists already"],
+    );
+    std::fs::remove_file(plot).unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     succeeds(analyze(&["--output", name, "--force"]));
     assert_eq!(

@@ -199,6 +199,32 @@ pub enum Layout {
     PointsByFeatures,
     /// The last axis counts points; all others are flattened into features (the reference package's habit).
     FeaturesByPoints,
+    /// The first axis counts classes, the second the points of each; all others are flattened into features.
+    ClassesByPointsByFeatures,
+    /// Each array of a file or folder holds the points of one class (points x features), all together one layer.
+    OneArrayPerClass,
+}
+
+impl Layout {
+    /// Number of points of an array of this shape; `None` where it has too few axes.
+    pub fn points(self, shape: &[usize]) -> Option<usize> {
+        match self {
+            Self::PointsByFeatures | Self::OneArrayPerClass => shape.first().copied(),
+            Self::FeaturesByPoints => shape.last().copied(),
+            Self::ClassesByPointsByFeatures => match shape {
+                [classes, points, _, ..] => classes.checked_mul(*points),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether the layout itself says the class of every point.
+    pub fn tells_classes(self) -> bool {
+        matches!(
+            self,
+            Self::ClassesByPointsByFeatures | Self::OneArrayPerClass
+        )
+    }
 }
 
 /// An array seen as points × features. Features are numbered in the order in which they lie in the file.
@@ -228,11 +254,26 @@ impl Matrix {
                 "save a two-dimensional array, or name the arrays to read with --layers",
             ));
         }
-        let point_axis = match layout {
-            Layout::PointsByFeatures => 0,
-            Layout::FeaturesByPoints => shape.len() - 1,
-        };
-        let n_points = shape[point_axis];
+        if layout == Layout::ClassesByPointsByFeatures {
+            if shape.len() < 3 {
+                return Err(InputError::content(
+                    &array.place,
+                    format!(
+                        "{} has {} axes; classes x points x features were announced",
+                        array.info.describe(),
+                        shape.len()
+                    ),
+                    "--layout points-by-features with --labels, or save an array of three axes",
+                ));
+            }
+            if array.info.fortran_order {
+                return Err(InputError::unsupported(
+                    &array.place,
+                    "classes x points x features in Fortran order",
+                    "save numpy.ascontiguousarray(x)",
+                ));
+            }
+        }
         let total: usize = shape.iter().product();
         if total == 0 {
             return Err(InputError::content(
@@ -241,9 +282,12 @@ impl Matrix {
                 "check the code that collected the activations",
             ));
         }
+        // The product of all lengths is no zero and did not overflow, so that of some is neither.
+        let n_points = layout.points(shape).unwrap_or(1);
         let n_features = total / n_points;
         // Points lie apart by everything that varies faster.
-        let points_vary_slowest = (point_axis == 0) != array.info.fortran_order;
+        let points_first = layout != Layout::FeaturesByPoints;
+        let points_vary_slowest = points_first != array.info.fortran_order;
         let (point_stride, feature_stride) = if points_vary_slowest {
             (n_features, 1)
         } else {

@@ -35,6 +35,8 @@ pub struct Wanted<'a> {
     pub classes: Option<usize>,
     /// Classes by name; empty for all.
     pub only_classes: &'a [String],
+    /// Classes that are left out, by name.
+    pub leave_out: &'a [String],
     /// Seed of the draws.
     pub seed: u64,
 }
@@ -62,17 +64,15 @@ impl Selection {
         if !wanted.only_classes.is_empty() {
             chosen.clear();
             for name in wanted.only_classes {
-                let class = labels.names.iter().position(|n| n == name).ok_or_else(|| {
-                    InputError::content(
-                        place,
-                        format!("no class {name:?}; there are {}", some(&labels.names)),
-                        "--only-classes with names from the labels",
-                    )
-                })?;
+                let class = class_named(labels, name, "--only-classes")?;
                 if !chosen.contains(&class) {
                     chosen.push(class);
                 }
             }
+        }
+        for name in wanted.leave_out {
+            let class = class_named(labels, name, "--leave-out")?;
+            chosen.retain(|&c| c != class);
         }
         if let Some(count) = wanted.classes {
             if count > chosen.len() {
@@ -128,6 +128,16 @@ impl Selection {
         }
         Ok(selection)
     }
+}
+
+fn class_named(labels: &Labels, name: &str, flag: &str) -> Result<usize, InputError> {
+    labels.names.iter().position(|n| n == name).ok_or_else(|| {
+        InputError::content(
+            &labels.place,
+            format!("no class {name:?}; there are {}", some(&labels.names)),
+            format!("{flag} with names from the labels"),
+        )
+    })
 }
 
 fn some(names: &[String]) -> String {

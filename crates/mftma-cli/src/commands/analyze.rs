@@ -2,21 +2,23 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mftma::{Analysis, ArrayActivations, Error, Geometry, MeanEstimate, Progress};
 use serde_json::json;
 
-use super::{Interrupted, LayersFailed, common_points, layers, matrix, pool, read_options};
+use super::{
+    Input, Interrupted, LayersFailed, Outcome, Request, input, matrix, pool, read_options,
+};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
 use crate::plot::{self, Panel};
 use crate::report::{self, Cell, Table};
 use crate::settings::{Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
-use mftma_files::read::{Entry, labels};
+use mftma_files::read::Entry;
 use mftma_files::source::{LayerSource, Selection, input_error};
 
 /// One analysed layer.
@@ -42,13 +44,23 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let analysis = settings.analysis()?;
     args.output.check()?;
     if let Some(path) = &args.plot {
-        report::check_free(path, args.output.force)?;
+        plot::Kind::of_path(path)?;
+        report::check_writable(path, args.output.force)?;
     }
 
     let options = read_options(settings.inflate_bytes());
-    let entries = layers(&args.activations, &settings.layers)?;
-    let n_points = common_points(&entries, settings.layout)?;
-    let labels = labels::read(&args.labels, n_points, options)?;
+    let Input {
+        entries,
+        labels,
+        notes,
+    } = input(&Request {
+        paths: &args.activations,
+        layers: &settings.layers,
+        labels: args.labels.as_deref(),
+        leave_out: &settings.leave_out,
+        layout: settings.layout,
+        options,
+    })?;
     let selection = Selection::new(&labels, &settings.wanted())?;
 
     let total = entries.len();
@@ -81,7 +93,15 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         return Err(Interrupted.into());
     }
     if !done.is_empty() {
-        write(args, &settings, &selection, &done, &failures, interrupted)?;
+        let results = Results {
+            settings: &settings,
+            selection: &selection,
+            notes: &notes,
+            done: &done,
+            failures: &failures,
+            interrupted,
+        };
+        write(args, &results)?;
     }
     if interrupted {
         return Err(Interrupted.into());
@@ -183,21 +203,34 @@ fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
     }
 }
 
-fn write(
-    args: &AnalyzeArgs,
-    settings: &Settings,
-    selection: &Selection,
-    done: &[Layer],
-    failures: &[(String, anyhow::Error)],
+/// All that is written.
+struct Results<'a> {
+    settings: &'a Settings,
+    selection: &'a Selection,
+    notes: &'a [String],
+    done: &'a [Layer],
+    failures: &'a [(String, anyhow::Error)],
     interrupted: bool,
-) -> anyhow::Result<()> {
+}
+
+fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
+    let &Results {
+        settings,
+        selection,
+        notes: of_input,
+        done,
+        failures,
+        interrupted,
+    } = results;
     let recorded = serde_json::to_value(settings)?;
     let terminal = args.output.format() == report::Format::Table;
     let mut table = Table::default();
     for layer in done {
         match args.rows {
-            Rows::Layers => table.push(layer_row(layer, selection, terminal, &recorded)),
-            Rows::Classes => class_rows(&mut table, layer, selection, terminal, &recorded),
+            Rows::Layers => table.push(layer_row(layer, selection, terminal, &recorded, of_input)),
+            Rows::Classes => {
+                class_rows(&mut table, layer, selection, terminal, &recorded, of_input);
+            }
         }
     }
     let classes: Vec<_> = selection
@@ -227,20 +260,26 @@ fn write(
         "complete": !interrupted && failures.is_empty(),
         "settings": recorded,
         "labels": args.labels,
+        "notes": notes(of_input, done),
         "classes": classes,
         "layers": layers,
         "failed": failed,
     });
-    let path = args
-        .output
-        .output
-        .clone()
-        .map(|path| if interrupted { partial(path) } else { path });
+    let path = args.output.file().map(|path| {
+        if interrupted {
+            partial(path)
+        } else {
+            path.to_path_buf()
+        }
+    });
     args.output.write_to(
         path.clone(),
-        &table,
-        &document,
-        &notes(settings, selection, done),
+        Outcome {
+            table: &table,
+            json: &document,
+            below: &below(settings, selection),
+            notes: &notes(of_input, done),
+        },
     )?;
     if let (true, Some(path)) = (interrupted, path) {
         eprintln!("finished layers are in {}", path.display());
@@ -248,14 +287,21 @@ fn write(
     if let (Some(path), false) = (&args.plot, interrupted) {
         let names: Vec<String> = done.iter().map(|l| l.name.clone()).collect();
         let svg = plot::layers(&names, &panels(done), &caption(settings));
-        report::save(path, svg.as_bytes(), args.output.force)?;
+        report::save(
+            path,
+            &plot::Kind::of_path(path)?.encode(svg)?,
+            args.output.force,
+        )?;
     }
     Ok(())
 }
 
 /// A name that shows that the result is not whole.
-fn partial(path: PathBuf) -> PathBuf {
-    let mut name = path.into_os_string();
+fn partial(path: &Path) -> PathBuf {
+    if report::in_place(path) {
+        return path.to_path_buf();
+    }
+    let mut name = path.as_os_str().to_owned();
     name.push(".partial");
     name.into()
 }
@@ -287,6 +333,7 @@ fn layer_row(
     selection: &Selection,
     terminal: bool,
     settings: &serde_json::Value,
+    notes: &[String],
 ) -> Vec<(String, Cell)> {
     let geometry = &layer.geometry;
     let mut row = vec![
@@ -327,7 +374,7 @@ fn layer_row(
         ));
     }
     if !terminal {
-        record(&mut row, settings);
+        record(&mut row, settings, layer, notes);
     }
     row
 }
@@ -338,6 +385,7 @@ fn class_rows(
     selection: &Selection,
     terminal: bool,
     settings: &serde_json::Value,
+    notes: &[String],
 ) {
     for (m, class) in layer.geometry.manifolds.iter().zip(&selection.classes) {
         let mut row = vec![
@@ -370,14 +418,19 @@ fn class_rows(
                 Cell::count(m.statuses.iteration_limit),
             ));
             row.push(pair("kkt_residual", Cell::real(m.kkt_residual)));
-            record(&mut row, settings);
+            record(&mut row, settings, layer, notes);
         }
         table.push(row);
     }
 }
 
-/// Every setting as a column, so that a table tells how it was made.
-fn record(row: &mut Vec<(String, Cell)>, settings: &serde_json::Value) {
+/// Every setting, the file and the notes as columns, so that a table tells how it was made.
+fn record(
+    row: &mut Vec<(String, Cell)>,
+    settings: &serde_json::Value,
+    layer: &Layer,
+    notes: &[String],
+) {
     for (name, value) in settings.as_object().into_iter().flatten() {
         let text = match value {
             serde_json::Value::String(text) => text.clone(),
@@ -398,10 +451,17 @@ fn record(row: &mut Vec<(String, Cell)>, settings: &serde_json::Value) {
         "program",
         Cell::Text(concat!("mftma ", env!("CARGO_PKG_VERSION")).to_owned()),
     ));
+    row.push(pair(
+        "file",
+        Cell::Text(layer.place.file.display().to_string()),
+    ));
+    let own = layer.geometry.warnings.iter().map(ToString::to_string);
+    let notes: Vec<String> = notes.iter().cloned().chain(own).collect();
+    row.push(pair("notes", Cell::Text(notes.join("; "))));
 }
 
-/// What stands below the table on a terminal: the settings that matter, and warnings.
-fn notes(settings: &Settings, selection: &Selection, done: &[Layer]) -> String {
+/// What stands below the table: the settings that matter.
+fn below(settings: &Settings, selection: &Selection) -> String {
     let (least, most) = (
         selection
             .points_per_class
@@ -421,11 +481,16 @@ fn notes(settings: &Settings, selection: &Selection, done: &[Layer]) -> String {
     } else {
         format!("{least} to {most} points each")
     };
-    let mut text = format!(
+    format!(
         "\n{} classes of {points}; {}; ± is the standard error over Gaussian vectors\n",
         selection.classes.len(),
         caption(settings)
-    );
+    )
+}
+
+/// Notes on the input, then the engine's warnings.
+fn notes(of_input: &[String], done: &[Layer]) -> Vec<String> {
+    let mut text = of_input.to_vec();
     // One line for what several layers have in common.
     let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
     for layer in done {
@@ -442,7 +507,7 @@ fn notes(settings: &Settings, selection: &Selection, done: &[Layer]) -> String {
             all if all.len() == done.len() && all.len() > 1 => format!("all {} layers", all.len()),
             some => some.join(", "),
         };
-        text.push_str(&format!("note: {of}: {warning}\n"));
+        text.push(format!("{of}: {warning}"));
     }
     text
 }

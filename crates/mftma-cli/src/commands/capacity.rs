@@ -4,12 +4,11 @@ use anyhow::Context;
 use mftma::{Simulation, simulate_capacity};
 use serde_json::json;
 
-use super::{Interrupted, common_points, layers, matrix, pool, read_options};
+use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::CapacityArgs;
 use crate::interrupt;
-use crate::report::{Cell, Table};
+use crate::report::{Cell, Format, Table};
 use crate::settings::SettingsError;
-use mftma_files::read::labels;
 use mftma_files::source::{LayerSource, Selection, Wanted, in_memory, input_error};
 
 /// Runs the command.
@@ -28,15 +27,25 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     }
     args.output.check()?;
     let options = read_options(args.input.inflate_bytes());
-    let entries = layers(&args.activations, &[])?;
-    let n_points = common_points(&entries, args.input.layout)?;
-    let labels = labels::read(&args.labels, n_points, options)?;
+    let Input {
+        entries,
+        labels,
+        notes,
+    } = input(&Request {
+        paths: &args.activations,
+        layers: &[],
+        labels: args.labels.as_deref(),
+        leave_out: &args.leave_out,
+        layout: args.input.layout,
+        options,
+    })?;
     let selection = Selection::new(
         &labels,
         &Wanted {
             points: args.points,
             classes: args.classes,
-            only_classes: &[],
+            only_classes: &args.only_classes,
+            leave_out: &args.leave_out,
             seed: args.input.seed,
         },
     )?;
@@ -71,22 +80,28 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         })?;
         let separable = found.thresholds.iter().flatten().count();
         let bound = |x: f64| Cell::Real(Some(x).filter(|x| x.is_finite()));
-        table.push(
-            [
-                ("layer", Cell::Text(name.clone())),
-                ("classes", Cell::count(selection.classes.len())),
-                ("points", Cell::count(selection.points.len())),
-                ("simulated_capacity", Cell::Real(found.capacity)),
-                ("lower", bound(found.interval.0)),
-                ("upper", bound(found.interval.1)),
-                ("dimensions", Cell::Real(found.dimensions)),
-                ("separable", Cell::count(separable)),
-                ("dichotomies", Cell::count(args.dichotomies)),
-                ("seed", Cell::Integer(args.input.seed as i64)),
-            ]
-            .map(|(name, cell)| (name.to_owned(), cell))
-            .into(),
-        );
+        let mut row: Vec<_> = [
+            ("layer", Cell::Text(name.clone())),
+            ("classes", Cell::count(selection.classes.len())),
+            ("points", Cell::count(selection.points.len())),
+            ("simulated_capacity", Cell::Real(found.capacity)),
+            ("lower", bound(found.interval.0)),
+            ("upper", bound(found.interval.1)),
+            ("dimensions", Cell::Real(found.dimensions)),
+            ("separable", Cell::count(separable)),
+            ("dichotomies", Cell::count(args.dichotomies)),
+            ("seed", Cell::Integer(args.input.seed as i64)),
+        ]
+        .map(|(name, cell)| (name.to_owned(), cell))
+        .into();
+        if args.output.format() != Format::Table {
+            row.push((
+                "file".to_owned(),
+                Cell::Text(place.file.display().to_string()),
+            ));
+            row.push(("notes".to_owned(), Cell::Text(notes.join("; "))));
+        }
+        table.push(row);
         interrupt::finished(&name);
     }
     let document = json!({
@@ -98,15 +113,23 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
             "dichotomies": args.dichotomies,
             "points": args.points,
             "classes": args.classes,
+            "only-classes": args.only_classes,
+            "leave-out": args.leave_out,
             "seed": args.input.seed,
             "confidence": simulation.confidence,
         },
+        "notes": notes,
         "layers": table.rows.iter().map(|row| table.object(row)).collect::<Vec<_>>(),
     });
-    let notes = format!(
+    let below = format!(
         "\nclasses / dimensions at which half of the random labellings are separable; lower and upper: {:.0} % interval;\n\
          separable: labellings that all features separate\n",
         100.0 * simulation.confidence
     );
-    args.output.write(&table, &document, &notes)
+    args.output.write(Outcome {
+        table: &table,
+        json: &document,
+        below: &below,
+        notes: &notes,
+    })
 }

@@ -6,7 +6,7 @@ use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::{Interrupted, common_points, layers, matrix, pool, read_options};
+use super::{Interrupted, Outcome, common_points, layers, matrix, pool, read_options};
 use crate::cli::CompareArgs;
 use crate::interrupt;
 use crate::report::{Cell, Table};
@@ -135,12 +135,17 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         },
         "comparisons": rows,
     });
-    let notes = format!(
+    let below = format!(
         "\n{} of {n} points; SVCCA and PWCCA keep {} of the variance; forced: correlations that are 1 for want of points\n",
         points.len(),
         args.variance
     );
-    args.output.write(&table, &document, &notes)
+    args.output.write(Outcome {
+        table: &table,
+        json: &document,
+        below: &below,
+        notes: &[],
+    })
 }
 
 /// Errors of reading say themselves what to do.

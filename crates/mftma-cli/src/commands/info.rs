@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use super::{common_points, layers, read_options};
+use super::{Input, Request, input, read_options};
 use crate::cli::InfoArgs;
 use crate::report::{Cell, Table};
 use mftma_files::array::Layout;
@@ -25,12 +25,23 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
         }
     }
     if let Some(reference) = &args.labels {
-        let entries = layers(std::slice::from_ref(&args.file), &[])?;
-        let n_points = common_points(&entries, args.input.layout)?;
-        let options = read_options(args.input.inflate_bytes());
-        let labels = labels::read(reference, n_points, options)?;
+        let Input {
+            entries,
+            labels,
+            notes,
+        } = input(&Request {
+            paths: std::slice::from_ref(&args.file),
+            layers: &[],
+            labels: Some(reference),
+            leave_out: &[],
+            layout: args.input.layout,
+            options: read_options(args.input.inflate_bytes()),
+        })?;
         describe_classes(&mut text, &labels)?;
-        describe_cost(&mut text, &entries, &labels, n_points)?;
+        describe_cost(&mut text, &entries, &labels, labels.classes.len())?;
+        for note in notes {
+            writeln!(text, "note: {note}")?;
+        }
     } else {
         writeln!(
             text,
@@ -47,13 +58,10 @@ fn row(entry: &Entry, layout: Layout) -> Vec<(String, Cell)> {
     let mut row = vec![("array".to_owned(), Cell::Text(entry.name.clone()))];
     let (description, size, sides, storage) = match &entry.info {
         Ok(info) => {
-            let points = match layout {
-                Layout::PointsByFeatures => info.shape.first(),
-                Layout::FeaturesByPoints => info.shape.last(),
-            };
+            let points = layout.points(&info.shape);
             let total = info.data_len().unwrap_or(usize::MAX) / info.element.size();
             let sides = match (info.shape.len(), points) {
-                (2.., Some(&points)) => Some((points, total.checked_div(points).unwrap_or(0))),
+                (2.., Some(points)) => Some((points, total.checked_div(points).unwrap_or(0))),
                 _ => None,
             };
             let storage = if entry.is_compressed() {

@@ -6,15 +6,17 @@ pub mod compare;
 pub mod info;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::cli::OutputArgs;
 use crate::interrupt;
 use crate::report::{self, Format, Table};
+use crate::settings::SettingsError;
 use mftma_files::array::{Layout, Matrix};
-use mftma_files::error::InputError;
+use mftma_files::error::{InputError, Place};
+use mftma_files::read::labels::{self, Labels};
 use mftma_files::read::{self, Entry, ReadOptions};
 
 /// Stopped by Ctrl-C. What was finished has been dealt with.
@@ -57,7 +59,8 @@ fn layers(paths: &[PathBuf], wanted: &[String]) -> Result<Vec<Entry>, InputError
         }
         entries.append(&mut of_path);
     }
-    let place = mftma_files::error::Place::file(&paths[0]);
+    read::make_distinct(&mut entries);
+    let place = Place::file(&paths[0]);
     if wanted.is_empty() {
         let (matrices, others): (Vec<Entry>, Vec<Entry>) = entries
             .into_iter()
@@ -78,6 +81,16 @@ fn layers(paths: &[PathBuf], wanted: &[String]) -> Result<Vec<Entry>, InputError
         }
         return Ok(matrices);
     }
+    choose(entries, wanted, &paths[0])
+}
+
+/// The entries named, in that order.
+fn choose(
+    mut entries: Vec<Entry>,
+    wanted: &[String],
+    path: &Path,
+) -> Result<Vec<Entry>, InputError> {
+    let place = Place::file(path);
     let mut chosen = Vec::new();
     for name in wanted {
         let Some(at) = entries.iter().position(|e| &e.name == name) else {
@@ -98,17 +111,13 @@ fn layers(paths: &[PathBuf], wanted: &[String]) -> Result<Vec<Entry>, InputError
 
 /// Number of points that every layer must have, from the first whose shape is known.
 fn common_points(entries: &[Entry], layout: Layout) -> Result<usize, InputError> {
-    let points = |shape: &[usize]| match layout {
-        Layout::PointsByFeatures => shape.first().copied(),
-        Layout::FeaturesByPoints => shape.last().copied(),
-    };
     let mut common: Option<(usize, &Entry)> = None;
     for entry in entries {
         let Some(n) = entry
             .info
             .as_ref()
             .ok()
-            .and_then(|info| points(&info.shape))
+            .and_then(|info| layout.points(&info.shape))
         else {
             continue;
         };
@@ -125,6 +134,190 @@ fn common_points(entries: &[Entry], layout: Layout) -> Result<usize, InputError>
         }
     }
     Ok(common.map_or(0, |(n, _)| n))
+}
+
+/// Layers and the class of every point.
+struct Input {
+    entries: Vec<Entry>,
+    labels: Labels,
+    /// What a user should know about them.
+    notes: Vec<String>,
+}
+
+/// What to read.
+struct Request<'a> {
+    paths: &'a [PathBuf],
+    /// Layers by name; empty for all.
+    layers: &'a [String],
+    labels: Option<&'a str>,
+    /// Classes that will be left out.
+    leave_out: &'a [String],
+    layout: Layout,
+    options: ReadOptions<'a>,
+}
+
+/// Lists layers and reads labels, as the layout says.
+fn input(request: &Request<'_>) -> anyhow::Result<Input> {
+    let layout = request.layout;
+    let (entries, labels) = match (layout.tells_classes(), request.labels) {
+        (false, Some(reference)) => labelled(request, reference)?,
+        (true, None) => classes_by_layout(request)?,
+        (false, None) => {
+            return Err(SettingsError::Flags {
+                problem: "--labels is missing".into(),
+                remedy: "--labels FILE with the class of every point, or a --layout that tells the classes".into(),
+            }
+            .into());
+        }
+        (true, Some(reference)) => {
+            return Err(SettingsError::Flags {
+                problem: format!(
+                    "--labels {reference}, but the layout tells the class of every point"
+                ),
+                remedy: "leave out --labels or --layout".into(),
+            }
+            .into());
+        }
+    };
+    let mut notes = labels.notes(request.leave_out);
+    for entry in &entries {
+        let Ok(info) = &entry.info else { continue };
+        if let (false, &[rows, columns]) = (layout.tells_classes(), info.shape.as_slice())
+            && rows == columns
+        {
+            let (taken, other) = match layout {
+                Layout::FeaturesByPoints => ("columns", "points-by-features takes the rows"),
+                _ => ("rows", "features-by-points takes the columns"),
+            };
+            notes.push(format!(
+                "{}: {rows} x {columns}, as many points as features; the {taken} were taken for the points (--layout {other})",
+                entry.name
+            ));
+        }
+    }
+    Ok(Input {
+        entries,
+        labels,
+        notes,
+    })
+}
+
+/// Layers beside a file of labels.
+fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry>, Labels)> {
+    let mut entries = layers(request.paths, request.layers)?;
+    if request.layers.is_empty() {
+        entries = without_labels(entries, reference);
+    }
+    let read = |n| labels::read(reference, n, request.options);
+    let first = common_points(&entries, request.layout).and_then(|n| Ok((n, read(n)?)));
+    let error = match first {
+        Ok((_, labels)) => return Ok((entries, labels)),
+        Err(error) => error,
+    };
+    // Numbered pieces of layers, if their points add up to the labels; else what was wrong in the first place. A file of
+    // labels is told its number of points because of the heading it may have; a piece's sum is tried for it.
+    if request.layout == Layout::PointsByFeatures {
+        let total = |folder: Option<&Path>| -> usize {
+            entries
+                .iter()
+                .filter(|e| e.place.file.parent() == folder)
+                .filter_map(|e| e.info.as_ref().ok()?.shape.first().copied())
+                .fold(0, usize::saturating_add)
+        };
+        let folder = entries.first().and_then(|e| e.place.file.parent());
+        let n = total(folder);
+        if let Ok(labels) = read(n)
+            && let Ok(joined) = read::join_numbered(entries, n)
+        {
+            return Ok((joined, labels));
+        }
+    }
+    Err(error.into())
+}
+
+/// An array that is given as labels is no layer.
+fn without_labels(entries: Vec<Entry>, reference: &str) -> Vec<Entry> {
+    let (file, array) = labels::split_reference(reference);
+    let Ok(file) = file.canonicalize() else {
+        return entries;
+    };
+    let is_labels = |entry: &Entry| {
+        let same_array = match (&entry.place.array, array) {
+            (Some(own), Some(array)) => own == array,
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        same_array && entry.place.file.canonicalize().is_ok_and(|f| f == file)
+    };
+    let (others, labels): (Vec<_>, Vec<_>) = entries.into_iter().partition(|e| !is_labels(e));
+    // Nothing else was given: let the user be told what is wrong with it.
+    if others.is_empty() { labels } else { others }
+}
+
+/// Layers whose layout says the class of every point.
+fn classes_by_layout(request: &Request<'_>) -> anyhow::Result<(Vec<Entry>, Labels)> {
+    if request.layout == Layout::ClassesByPointsByFeatures {
+        let entries = layers(request.paths, request.layers)?;
+        common_points(&entries, request.layout)?;
+        let mut found: Option<Labels> = None;
+        for entry in &entries {
+            let Ok(&[classes, points, _, ..]) = entry.info.as_ref().map(|i| i.shape.as_slice())
+            else {
+                continue;
+            };
+            let labels = Labels {
+                place: entry.place.clone(),
+                names: (0..classes).map(|c| c.to_string()).collect(),
+                classes: (0..classes)
+                    .flat_map(|c| std::iter::repeat_n(c, points))
+                    .collect(),
+            };
+            same_classes(found.get_or_insert_with(|| labels.clone()), &labels)?;
+        }
+        let labels = found.ok_or_else(|| {
+            InputError::content(
+                &Place::file(&request.paths[0]),
+                "no array of classes x points x features",
+                "save an array of three axes or more, or choose another --layout",
+            )
+        })?;
+        return Ok((entries, labels));
+    }
+    let mut entries = Vec::new();
+    let mut found: Option<Labels> = None;
+    for path in request.paths {
+        let (entry, labels) = read::one_array_per_class(path, read::open(path)?)?;
+        same_classes(found.get_or_insert_with(|| labels.clone()), &labels)?;
+        entries.push(entry);
+    }
+    read::make_distinct(&mut entries);
+    let entries = if request.layers.is_empty() {
+        entries
+    } else {
+        choose(entries, request.layers, &request.paths[0])?
+    };
+    let labels = found.ok_or_else(|| {
+        InputError::content(
+            &Place::file(&request.paths[0]),
+            "holds no class",
+            "give a file or folder with one array per class",
+        )
+    })?;
+    Ok((entries, labels))
+}
+
+fn same_classes(first: &Labels, other: &Labels) -> Result<(), InputError> {
+    if first.names == other.names && first.classes == other.classes {
+        return Ok(());
+    }
+    Err(InputError::content(
+        &other.place,
+        format!(
+            "other classes, or other numbers of points, than {}",
+            first.place
+        ),
+        "all layers must hold the same points of the same classes",
+    ))
 }
 
 fn matrix(entry: Entry, layout: Layout, options: ReadOptions<'_>) -> Result<Matrix, InputError> {
@@ -148,40 +341,51 @@ impl OutputArgs {
     /// Refuses, before any work, what could not be written after it.
     fn check(&self) -> anyhow::Result<()> {
         #[cfg(feature = "parquet")]
-        if self.format() == Format::Parquet && self.output.is_none() {
+        if self.format() == Format::Parquet && self.file().is_none() {
             anyhow::bail!("Parquet is not for the terminal\n  try: --output results.parquet");
         }
-        if let Some(path) = &self.output {
-            report::check_free(path, self.force)?;
+        if let Some(path) = self.file() {
+            report::check_writable(path, self.force)?;
         }
         Ok(())
     }
 
-    /// Writes a table, or `json` where that is the format.
-    fn write(&self, table: &Table, json: &serde_json::Value, notes: &str) -> anyhow::Result<()> {
-        self.write_to(self.output.clone(), table, json, notes)
+    /// The file of `--output`; `-` is standard output.
+    fn file(&self) -> Option<&Path> {
+        self.output
+            .as_deref()
+            .filter(|path| *path != Path::new("-"))
     }
 
-    fn write_to(
-        &self,
-        path: Option<PathBuf>,
-        table: &Table,
-        json: &serde_json::Value,
-        notes: &str,
-    ) -> anyhow::Result<()> {
+    /// Writes a table, or `json` where that is the format.
+    fn write(&self, result: Outcome<'_>) -> anyhow::Result<()> {
+        self.write_to(self.file().map(Path::to_path_buf), result)
+    }
+
+    /// Notes go to standard error too unless they stand below the table on the terminal.
+    fn write_to(&self, path: Option<PathBuf>, result: Outcome<'_>) -> anyhow::Result<()> {
+        let notes: String = result
+            .notes
+            .iter()
+            .map(|note| format!("note: {note}\n"))
+            .collect();
         let mut out = Vec::new();
         match self.format() {
             Format::Table => {
-                table.write_text(&mut out)?;
+                result.table.write_text(&mut out)?;
+                out.extend_from_slice(result.below.as_bytes());
                 out.extend_from_slice(notes.as_bytes());
             }
-            Format::Csv => table.write_csv(&mut out)?,
+            Format::Csv => result.table.write_csv(&mut out)?,
             Format::Json => {
-                serde_json::to_writer_pretty(&mut out, json)?;
+                serde_json::to_writer_pretty(&mut out, result.json)?;
                 out.push(b'\n');
             }
             #[cfg(feature = "parquet")]
-            Format::Parquet => table.write_parquet(&mut out)?,
+            Format::Parquet => result.table.write_parquet(&mut out)?,
+        }
+        if self.format() != Format::Table || path.is_some() {
+            eprint!("{notes}");
         }
         match path {
             Some(path) => report::save(&path, &out, self.force),
@@ -192,4 +396,14 @@ impl OutputArgs {
             }
         }
     }
+}
+
+/// A result in all its forms.
+struct Outcome<'a> {
+    table: &'a Table,
+    json: &'a serde_json::Value,
+    /// What stands below the table.
+    below: &'a str,
+    /// What a user should know, each in a sentence.
+    notes: &'a [String],
 }

@@ -30,6 +30,32 @@ impl Labels {
         counts
     }
 
+    /// What is unusual about these labels, each in a sentence: classes of one point throughout, and names that stand for
+    /// "no label" in many files, unless they are `left_out`.
+    pub fn notes(&self, left_out: &[String]) -> Vec<String> {
+        let mut notes = Vec::new();
+        let counts = self.counts();
+        if counts.len() > 1 && counts.iter().all(|&n| n == 1) {
+            notes.push(format!(
+                "{}: each of the {} points is a class of its own, so that capacity 2, radius 0 and dimension 0 say nothing; \
+                 are these class labels?",
+                self.place,
+                counts.len()
+            ));
+        }
+        for (name, count) in self.names.iter().zip(&counts) {
+            if stands_for_none(name) && !left_out.contains(name) {
+                notes.push(format!(
+                    "{}: class {name:?} ({count} points) looks like a mark for points without a label; --leave-out {} leaves \
+                     them out",
+                    self.place,
+                    shell_word(name)
+                ));
+            }
+        }
+        notes
+    }
+
     fn from_strings(place: Place, labels: Vec<String>) -> Self {
         let mut names: Vec<String> = labels.clone();
         names.sort_by(|a, b| natural_order(a, b).then_with(|| a.cmp(b)));
@@ -45,6 +71,33 @@ impl Labels {
             names,
             classes,
         }
+    }
+}
+
+/// Names that stand for "no label".
+fn stands_for_none(name: &str) -> bool {
+    let marks = ["na", "n/a", "nan", "none", "null", "<na>", "?"];
+    let negative = name.starts_with('-') && name.parse::<f64>().is_ok_and(|x| x < 0.0);
+    negative || marks.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// A word that a shell takes as it is.
+fn shell_word(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("'{name}'")
+    }
+}
+
+/// An error of reading numbers, with the remedy for labels where it is another.
+fn for_labels(error: InputError) -> InputError {
+    match error {
+        InputError::Unsupported { place, problem, .. } if problem == npy::OBJECTS => {
+            InputError::unsupported(&place, problem, "numpy.save(file, y.astype(str))")
+        }
+        other => other,
     }
 }
 
@@ -108,7 +161,7 @@ fn from_npy(
     bytes: Arc<Bytes>,
     options: ReadOptions<'_>,
 ) -> Result<Vec<String>, InputError> {
-    let header = npy::parse_header(place, &bytes)?;
+    let header = npy::parse_header(place, &bytes).map_err(for_labels)?;
     match header.content {
         npy::Content::Numbers(_) => {
             let mut entries = open_bytes(place, Format::Npy, bytes)?;
@@ -196,7 +249,12 @@ fn from_archive(
             ));
         }
     };
-    numbers(&entries.swap_remove(index).load(options)?)
+    numbers(
+        &entries
+            .swap_remove(index)
+            .load(options)
+            .map_err(for_labels)?,
+    )
 }
 
 /// Labels lie along one axis; further axes of length 1 do no harm.
@@ -267,7 +325,7 @@ fn from_table(
     let remedy = "one row per point, as written by pandas.DataFrame.to_csv(index=False)";
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
-        .delimiter(delimiter)
+        .delimiter(delimiter_of(bytes, delimiter))
         .trim(csv::Trim::All)
         .from_reader(without_mark(bytes));
     let mut rows = Vec::new();
@@ -301,7 +359,10 @@ fn from_table(
         None => {
             return Err(InputError::content(
                 place,
-                format!("{columns} columns; which holds the labels?"),
+                format!(
+                    "{columns} columns; which holds the labels? The first line is {:?}",
+                    rows[0].iter().collect::<Vec<_>>().join(",")
+                ),
                 format!("--labels {file}::COLUMN with a name from the first line"),
             ));
         }
@@ -319,6 +380,26 @@ fn from_table(
         ));
     }
     Ok(labels)
+}
+
+/// The character between columns: the one that the file's ending stands for, unless only another one occurs equally often
+/// in every line. Spreadsheets write semicolons where the comma is the decimal mark.
+fn delimiter_of(bytes: &[u8], by_name: u8) -> u8 {
+    const LINES: usize = 100;
+    let lines: Vec<&[u8]> = without_mark(bytes)
+        .split(|&b| b == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .take(LINES)
+        .collect();
+    let count = |line: &[u8], d: u8| line.iter().filter(|&&b| b == d).count();
+    let regular = |d: u8| {
+        let first = lines.first().map_or(0, |line| count(line, d));
+        first > 0 && lines.iter().all(|line| count(line, d) == first)
+    };
+    [by_name, b';', b'\t', b',']
+        .into_iter()
+        .find(|&d| regular(d))
+        .unwrap_or(by_name)
 }
 
 fn from_lines(place: &Place, bytes: &[u8], n_points: usize) -> Result<Vec<String>, InputError> {

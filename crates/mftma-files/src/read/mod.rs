@@ -5,13 +5,17 @@
 //! that are there before anything is allocated for it.
 
 pub mod exercise;
+mod join;
 pub mod labels;
 pub mod npy;
 pub mod npz;
 pub mod safetensors;
 
+pub use join::{join_numbered, one_array_per_class};
+
 use std::cmp::Ordering;
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::array::{Array, ArrayInfo};
@@ -57,10 +61,24 @@ impl Format {
                 "safetensors.torch.save_file({'conv1': x, ...}, 'acts.safetensors') or \
                  numpy.save('acts.npy', x.numpy())",
             )),
-            _ => Err(InputError::unsupported(
+            other => Err(InputError::unsupported(
                 place,
                 "the file's ending is none of .npy, .npz, .safetensors",
-                "rename the file, or save it with numpy.save or safetensors",
+                match other {
+                    "csv" => "numpy.save('acts.npy', numpy.loadtxt('acts.csv', delimiter=','))",
+                    "tsv" | "txt" => "numpy.save('acts.npy', numpy.loadtxt('acts.tsv'))",
+                    "h5" | "hdf5" => "numpy.save('acts.npy', h5py.File('acts.h5')['NAME'][()])",
+                    "mat" => {
+                        "numpy.save('acts.npy', scipy.io.loadmat('acts.mat')['NAME']), or for version 7.3 \
+                         numpy.save('acts.npy', h5py.File('acts.mat')['NAME'][()].T)"
+                    }
+                    "parquet" => {
+                        "numpy.save('acts.npy', pandas.read_parquet('acts.parquet').to_numpy())"
+                    }
+                    _ => {
+                        "save the array with numpy.save or safetensors; a file of these under another name: rename it"
+                    }
+                },
             )),
         }
     }
@@ -84,6 +102,8 @@ pub(crate) enum Storage {
     Plain { bytes: Arc<Bytes>, start: usize },
     /// A compressed member of a zip archive.
     Packed(npz::Packed),
+    /// Arrays whose values follow each other.
+    Joined(Vec<Entry>),
 }
 
 impl Entry {
@@ -98,6 +118,7 @@ impl Entry {
         let (bytes, start) = match self.storage {
             Storage::Plain { bytes, start } => (bytes, start),
             Storage::Packed(packed) => packed.unpack(&self.place, &info, options)?,
+            Storage::Joined(parts) => (join::load(&self.place, parts, options)?, 0),
         };
         Array::new(self.place, info, bytes, start)
     }
@@ -105,29 +126,71 @@ impl Entry {
 
 /// Lists the arrays of a file, or of every file in a folder (sorted so that `layer2` comes before `layer10`).
 ///
-/// Arrays of an `.npz` keep the archive's order. The `.safetensors` format does not keep the order in which tensors were
-/// given, so they are sorted by name like files.
+/// A folder that holds folders only is read one level down, as with one folder per module (the package thingsvision writes
+/// such). Hidden files are passed over. Arrays of an `.npz` keep the archive's order. The `.safetensors` format does not
+/// keep the order in which tensors were given, so they are sorted by name like files.
 pub fn open(path: &Path) -> Result<Vec<Entry>, InputError> {
     let place = Place::file(path);
     let metadata = std::fs::metadata(path).map_err(|e| InputError::io(&place, e))?;
     if !metadata.is_dir() {
         return open_file(&place);
     }
-    let mut files = Vec::new();
-    for item in std::fs::read_dir(path).map_err(|e| InputError::io(&place, e))? {
-        let file = item.map_err(|e| InputError::io(&place, e))?.path();
-        if file.is_file() && Format::of(&Place::file(&file)).is_ok() {
-            files.push(file);
-        }
+    let (files, folders) = list(path)?;
+    if !files.is_empty() {
+        return open_files(files);
     }
-    files.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
-    if files.is_empty() {
+    let mut entries = Vec::new();
+    for folder in folders {
+        let (files, _) = list(&folder)?;
+        let mut of_folder = open_files(files)?;
+        let name = folder
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        match of_folder.as_mut_slice() {
+            [entry] => entry.name = name,
+            several => {
+                for entry in several {
+                    entry.name = format!("{name}/{}", entry.name);
+                }
+            }
+        }
+        entries.append(&mut of_folder);
+    }
+    if entries.is_empty() {
         return Err(InputError::content(
             &place,
-            "the folder holds no .npy, .npz or .safetensors file",
-            "give the folder with one file per layer, or a file",
+            "neither the folder nor a folder in it holds an .npy, .npz or .safetensors file",
+            "give the folder with one file or one folder per layer, or a file",
         ));
     }
+    Ok(entries)
+}
+
+/// The files that hold arrays and the folders in a folder, each in natural order.
+fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), InputError> {
+    let place = Place::file(folder);
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    for item in std::fs::read_dir(folder).map_err(|e| InputError::io(&place, e))? {
+        let item = item.map_err(|e| InputError::io(&place, e))?;
+        // macOS leaves `._layer1.npy` beside `layer1.npy` on foreign disks; it holds no array.
+        if item.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let path = item.path();
+        if path.is_dir() {
+            folders.push(path);
+        } else if path.is_file() && Format::of(&Place::file(&path)).is_ok() {
+            files.push(path);
+        }
+    }
+    for paths in [&mut files, &mut folders] {
+        paths.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
+    }
+    Ok((files, folders))
+}
+
+fn open_files(files: Vec<PathBuf>) -> Result<Vec<Entry>, InputError> {
     let mut entries = Vec::new();
     for file in files {
         let stem = stem(&file);
@@ -142,6 +205,40 @@ pub fn open(path: &Path) -> Result<Vec<Entry>, InputError> {
         entries.append(&mut of_file);
     }
     Ok(entries)
+}
+
+/// Puts the names of files and folders in front of names that occur more than once, as many as it takes.
+pub fn make_distinct(entries: &mut [Entry]) {
+    let outer: Vec<Vec<String>> = entries.iter().map(|e| outer_names(&e.place)).collect();
+    let most = outer.iter().map(Vec::len).max().unwrap_or(0);
+    for depth in 0..most {
+        let mut count: HashMap<String, usize> = HashMap::new();
+        for entry in entries.iter() {
+            *count.entry(entry.name.clone()).or_default() += 1;
+        }
+        if count.values().all(|&n| n == 1) {
+            return;
+        }
+        for (entry, outer) in entries.iter_mut().zip(&outer) {
+            if let (Some(2..), Some(outer)) = (count.get(&entry.name), outer.get(depth)) {
+                entry.name = format!("{outer}/{}", entry.name);
+            }
+        }
+    }
+}
+
+/// The file's stem where there is an array in it, then its folders, inner ones first.
+fn outer_names(place: &Place) -> Vec<String> {
+    let mut names = Vec::new();
+    if place.array.is_some() {
+        names.push(stem(&place.file));
+    }
+    let folders = place.file.parent().into_iter().flat_map(Path::components);
+    names.extend(folders.rev().filter_map(|c| match c {
+        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    }));
+    names
 }
 
 fn open_file(place: &Place) -> Result<Vec<Entry>, InputError> {

@@ -43,6 +43,9 @@ pub struct Header {
 }
 
 const REWRITE: &str = "write the file again with numpy.save";
+/// What is said of object arrays; readers of labels know a better remedy than that for activations.
+pub(super) const OBJECTS: &str =
+    "an object array (pickled Python objects): reading it would run code from the file";
 
 /// Reads the header at the start of `bytes`; further bytes are ignored.
 pub fn parse_header(place: &Place, bytes: &[u8]) -> Result<Header, InputError> {
@@ -205,7 +208,7 @@ fn content(
         "f8" => Element::F64,
         "O" => {
             return unsupported(
-                "an object array (pickled Python objects): reading it would run code from the file",
+                OBJECTS,
                 "save a plain array: numpy.save(file, numpy.stack(list(x)).astype('float32'))",
             );
         }

@@ -1,0 +1,490 @@
+//! Inputs and outputs of every habit, by the real program on small files made here.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const CLASSES: usize = 4;
+const PER_CLASS: usize = 6;
+const POINTS: usize = CLASSES * PER_CLASS;
+const FEATURES: usize = 10;
+
+struct Case(TempDir);
+
+impl Case {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// The points of a layer, as NumPy writes them.
+    fn npy(&self, name: &str, shape: &[usize], values: &[f32]) {
+        let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n");
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend((header.len() as u16).to_le_bytes());
+        file.extend(header.bytes());
+        file.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+        self.write(name, file);
+    }
+
+    /// A layer and its labels under the names that most tests use.
+    fn layer(&self) {
+        self.npy("x.npy", &[POINTS, FEATURES], &values(1));
+        self.write("y.txt", lines());
+    }
+
+    fn run(&self, args: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_mftma"))
+            .args(args.split_whitespace())
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn succeeds(&self, args: &str) -> (String, String) {
+        let output = self.run(args);
+        let (out, err) = texts(&output);
+        assert!(output.status.success(), "{args}: {err}");
+        (out, err)
+    }
+
+    #[track_caller]
+    fn fails(&self, args: &str, code: i32, words: &[&str]) {
+        let output = self.run(args);
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(code), "{args}: {err}");
+        for word in words {
+            assert!(err.contains(word), "{args}: {word:?} is not in: {err}");
+        }
+        assert!(!err.contains("panicked"), "{err}");
+    }
+
+    /// The JSON of an analysis, and standard error.
+    #[track_caller]
+    fn analyze(&self, args: &str) -> (serde_json::Value, String) {
+        let (out, err) = self.succeeds(&format!("analyze {args} --n-t 20 --format json"));
+        (serde_json::from_str(&out).unwrap(), err)
+    }
+
+    #[track_caller]
+    fn layers(&self, args: &str) -> Vec<String> {
+        names(&self.analyze(args).0)
+    }
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn names(value: &serde_json::Value) -> Vec<String> {
+    let layers = value["layers"].as_array().unwrap();
+    let name = |layer: &serde_json::Value| layer["layer"].as_str().unwrap().to_owned();
+    layers.iter().map(name).collect()
+}
+
+fn notes(value: &serde_json::Value) -> String {
+    value["notes"].to_string()
+}
+
+fn measures(value: &serde_json::Value) -> &serde_json::Value {
+    &value["layers"][0]["geometry"]["manifolds"]
+}
+
+/// Clouds about one centre per class.
+fn values(seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let mut draw = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let centres: Vec<f32> = (0..CLASSES * FEATURES).map(|_| 2.0 * draw()).collect();
+    (0..POINTS * FEATURES)
+        .map(|i| centres[i / FEATURES / PER_CLASS * FEATURES + i % FEATURES] + draw())
+        .collect()
+}
+
+fn labels() -> impl Iterator<Item = usize> {
+    (0..POINTS).map(|i| i / PER_CLASS)
+}
+
+fn lines() -> String {
+    labels().map(|c| format!("{c}\n")).collect()
+}
+
+#[test]
+fn semicolons_part_columns() {
+    let case = Case::new();
+    case.layer();
+    let rows: String = labels().map(|c| format!("im.png;{c}\n")).collect();
+    case.write("y.csv", format!("file;label\n{rows}"));
+    case.fails(
+        "analyze x.npy --labels y.csv",
+        3,
+        &["2 columns", "file,label", "--labels y.csv::COLUMN"],
+    );
+    let (by_column, _) = case.analyze("x.npy --labels y.csv::label");
+    let (by_lines, _) = case.analyze("x.npy --labels y.txt");
+    assert_eq!(measures(&by_column), measures(&by_lines));
+}
+
+#[test]
+fn marks_of_no_label_are_noted_and_can_be_left_out() {
+    for mark in ["-1", "NA"] {
+        let case = Case::new();
+        case.layer();
+        let rows: String = labels()
+            .map(|c| {
+                if c == 2 {
+                    format!("{mark}\n")
+                } else {
+                    format!("{c}\n")
+                }
+            })
+            .collect();
+        case.write("y.csv", format!("label\n{rows}"));
+        let (value, err) = case.analyze("x.npy --labels y.csv");
+        let remedy = format!("--leave-out {mark}");
+        assert!(notes(&value).contains(&remedy), "{value}");
+        assert!(err.contains(&remedy), "{err}");
+        let (table, _) = case.succeeds("analyze x.npy --labels y.csv --n-t 20");
+        assert!(table.contains(&remedy), "{table}");
+        let (csv, err) = case.succeeds("analyze x.npy --labels y.csv --n-t 20 --format csv");
+        assert!(
+            csv.contains(&remedy) && err.contains(&remedy),
+            "{csv} {err}"
+        );
+        // The remedy works.
+        let (value, err) = case.analyze(&format!("x.npy --labels y.csv {remedy}"));
+        assert_eq!(value["classes"].as_array().unwrap().len(), CLASSES - 1);
+        assert_eq!(value["classes"][0]["name"], "0");
+        assert!(!err.contains("--leave-out"), "{err}");
+        let (out, _) = case.succeeds(&format!(
+            "capacity --simulate x.npy --labels y.csv {remedy} --dichotomies 5 --format json"
+        ));
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(value["layers"][0]["classes"], CLASSES - 1);
+    }
+    let case = Case::new();
+    case.layer();
+    case.fails(
+        "analyze x.npy --labels y.txt --leave-out cat",
+        3,
+        &["no class \"cat\"", "--leave-out"],
+    );
+}
+
+#[test]
+fn one_class_per_point_is_noted() {
+    let case = Case::new();
+    case.layer();
+    let targets: String = (0..POINTS).map(|i| format!("0.{i:03}7\n")).collect();
+    case.write("t.txt", targets);
+    let output = case.run("analyze x.npy --labels t.txt --n-t 10 --format json");
+    let (_, err) = texts(&output);
+    assert!(err.contains("a class of its own"), "{err}");
+    // Not of labels that are right.
+    let (value, _) = case.analyze("x.npy --labels y.txt");
+    assert_eq!(notes(&value).matches("class of its own").count(), 0);
+}
+
+#[test]
+fn object_labels_get_a_remedy_for_labels() {
+    let case = Case::new();
+    case.layer();
+    let header = format!("{{'descr': '|O', 'fortran_order': False, 'shape': ({POINTS},), }}\n");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.bytes());
+    file.extend(b"\x80\x04.");
+    case.write("y.npy", file);
+    case.fails(
+        "analyze x.npy --labels y.npy",
+        3,
+        &["object", ".astype(str)"],
+    );
+}
+
+#[test]
+fn labels_inside_the_archive_are_no_layer() {
+    let case = Case::new();
+    let (x, y) = (POINTS * FEATURES * 4, POINTS * 8);
+    let json = format!(
+        "{{\"l1\":{{\"dtype\":\"F32\",\"shape\":[{POINTS},{FEATURES}],\"data_offsets\":[0,{x}]}},\
+         \"labels\":{{\"dtype\":\"I64\",\"shape\":[{POINTS},1],\"data_offsets\":[{x},{}]}}}}",
+        x + y
+    );
+    let mut file = (json.len() as u64).to_le_bytes().to_vec();
+    file.extend(json.bytes());
+    file.extend(values(1).iter().flat_map(|x| x.to_le_bytes()));
+    file.extend(labels().flat_map(|c| (c as i64).to_le_bytes()));
+    case.write("all.safetensors", file);
+    assert_eq!(
+        case.layers("all.safetensors --labels all.safetensors::labels"),
+        ["l1"]
+    );
+}
+
+#[test]
+fn hidden_files_are_passed_over() {
+    let case = Case::new();
+    case.layer();
+    case.npy("layers/layer1.npy", &[POINTS, FEATURES], &values(1));
+    case.write("layers/._layer1.npy", "Mac OS X");
+    assert_eq!(case.layers("layers --labels y.txt"), ["layer1"]);
+}
+
+#[test]
+fn a_folder_per_module_is_read_one_level_down() {
+    let case = Case::new();
+    case.layer();
+    for (seed, module) in ["fc2", "conv1"].into_iter().enumerate() {
+        let name = format!("things/{module}/features.npy");
+        case.npy(&name, &[POINTS, FEATURES], &values(seed as u32));
+        case.write(&format!("things/{module}/file_names.txt"), "a.png\n");
+    }
+    assert_eq!(case.layers("things --labels y.txt"), ["conv1", "fc2"]);
+    let (value, _) = case.analyze("things/fc2 things/conv1 --labels y.txt");
+    assert_eq!(names(&value), ["fc2/features", "conv1/features"]);
+    let (csv, _) = case.succeeds("analyze things --labels y.txt --n-t 20 --format csv");
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let file = reader.headers().unwrap().iter().position(|h| h == "file");
+    let row = reader.records().next().unwrap().unwrap();
+    assert!(Path::new(&row[file.unwrap()]).ends_with("conv1/features.npy"));
+}
+
+#[test]
+fn numbered_files_are_joined_where_the_counts_add_up() {
+    let case = Case::new();
+    case.layer();
+    let all = values(1);
+    let cuts = [0, 5, 16, POINTS];
+    for (i, cut) in cuts.windows(2).enumerate() {
+        let part = &all[cut[0] * FEATURES..cut[1] * FEATURES];
+        let name = format!("chunks/features_{}.npy", i + 1);
+        case.npy(&name, &[cut[1] - cut[0], FEATURES], part);
+    }
+    let (joined, _) = case.analyze("chunks --labels y.txt");
+    assert_eq!(names(&joined), ["features"]);
+    let (whole, _) = case.analyze("x.npy --labels y.txt");
+    assert_eq!(measures(&joined), measures(&whole));
+    // Labels for another number of points do not fit.
+    case.write("short.txt", "0\n1\n");
+    case.fails("analyze chunks --labels short.txt", 3, &["points"]);
+    // Whole layers with numbers in their names stay layers.
+    for layer in ["conv1", "conv2"] {
+        case.npy(&format!("layers/{layer}.npy"), &[POINTS, FEATURES], &all);
+    }
+    assert_eq!(case.layers("layers --labels y.txt"), ["conv1", "conv2"]);
+}
+
+#[test]
+fn layouts_that_tell_the_classes() {
+    let case = Case::new();
+    case.layer();
+    let all = values(1);
+    let (expected, _) = case.analyze("x.npy --labels y.txt");
+    case.npy("pmn.npy", &[CLASSES, PER_CLASS, FEATURES], &all);
+    let (value, _) = case.analyze("pmn.npy --layout classes-by-points-by-features");
+    assert_eq!(measures(&value), measures(&expected));
+    for (class, part) in all.chunks(PER_CLASS * FEATURES).enumerate() {
+        let name = format!("classes/class{class}.npy");
+        case.npy(&name, &[PER_CLASS, FEATURES], part);
+    }
+    let (value, _) = case.analyze("classes --layout one-array-per-class");
+    assert_eq!(measures(&value), measures(&expected));
+    assert_eq!(names(&value), ["classes"]);
+    assert_eq!(value["classes"][3]["name"], "class3");
+
+    let pmn = "pmn.npy --layout classes-by-points-by-features";
+    case.fails(
+        &format!("analyze {pmn} --labels y.txt"),
+        2,
+        &["leave out --labels"],
+    );
+    case.fails(
+        "analyze x.npy --layout classes-by-points-by-features",
+        3,
+        &["x.npy", "three axes"],
+    );
+    case.fails(
+        "analyze x.npy --layout points-by-features",
+        2,
+        &["--labels"],
+    );
+    case.npy("classes/class9.npy", &[PER_CLASS, 3], &[0.5; PER_CLASS * 3]);
+    case.fails(
+        "analyze classes --layout one-array-per-class",
+        3,
+        &["class9", "does not go with"],
+    );
+}
+
+#[test]
+fn square_matrices_say_which_axis_was_taken() {
+    let case = Case::new();
+    case.layer();
+    let square: Vec<f32> = (0..3).flat_map(values).take(POINTS * POINTS).collect();
+    case.npy("square.npy", &[POINTS, POINTS], &square);
+    let (value, err) = case.analyze("square.npy --labels y.txt");
+    for text in [notes(&value), err] {
+        assert!(
+            text.contains("rows") && text.contains("features-by-points"),
+            "{text}"
+        );
+    }
+    let (value, _) = case.analyze("square.npy --labels y.txt --layout features-by-points");
+    assert!(notes(&value).contains("columns"), "{value}");
+}
+
+#[test]
+fn errors_of_settings_name_the_key() {
+    let case = Case::new();
+    case.layer();
+    for (text, words) in [
+        ("labels = 3\n", ["labels", "no setting"]),
+        ("kappa = 0.0\nn-t = \"50\"\n", ["n-t", "invalid type"]),
+        ("only-classes = [[1]]\n", ["only-classes", "invalid type"]),
+    ] {
+        case.write("s.toml", text);
+        case.fails("analyze x.npy --labels y.txt --config s.toml", 2, &words);
+    }
+    case.write("s.toml", "only-classes = [1, 2, 3]\n");
+    let (value, _) = case.analyze("x.npy --labels y.txt --config s.toml");
+    assert_eq!(value["classes"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn results_go_where_they_were_asked_to() {
+    let case = Case::new();
+    case.layer();
+    let analyze = "analyze x.npy --labels y.txt --n-t 20";
+    // Found out before the work, so that it is not lost.
+    case.fails(
+        &format!("{analyze} -o nowhere/r.csv"),
+        1,
+        &["nowhere", "no folder"],
+    );
+    case.fails(
+        &format!("{analyze} --plot nowhere/p.svg"),
+        1,
+        &["no folder"],
+    );
+    case.fails(&format!("{analyze} -o ."), 1, &["folder"]);
+    let (plain, _) = case.succeeds(&format!("{analyze} --format csv"));
+    let (dash, _) = case.succeeds(&format!("{analyze} --format csv -o -"));
+    assert_eq!(dash, plain);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let (device, _) = case.succeeds(&format!("{analyze} --format csv -o /dev/stdout --force"));
+        assert_eq!(device, plain);
+        // A pipe stays a pipe.
+        let pipe = case.path("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read_to_string(pipe).unwrap()
+        });
+        case.succeeds(&format!("{analyze} --format csv -o pipe --force"));
+        assert_eq!(reader.join().unwrap(), plain);
+        assert!(pipe.metadata().unwrap().file_type().is_fifo());
+        // A link stays a link, and what it leads to is replaced.
+        case.write("real.csv", "old");
+        std::os::unix::fs::symlink("real.csv", case.path("link.csv")).unwrap();
+        case.fails(&format!("{analyze} -o link.csv"), 4, &["--force"]);
+        case.succeeds(&format!("{analyze} -o link.csv --force"));
+        assert!(
+            case.path("link.csv")
+                .symlink_metadata()
+                .unwrap()
+                .is_symlink()
+        );
+        assert_eq!(
+            std::fs::read_to_string(case.path("real.csv")).unwrap(),
+            plain
+        );
+    }
+}
+
+#[test]
+fn plots_are_what_their_names_say() {
+    let case = Case::new();
+    let names = ["layer_0.out_proj", "layer_1.out_proj"];
+    for name in names {
+        let file = format!("long/features.module.encoder.{name}.npy");
+        case.npy(&file, &[POINTS, FEATURES], &values(1));
+    }
+    case.write("y.txt", lines());
+    let analyze = "analyze long --labels y.txt --n-t 20";
+    case.succeeds(&format!("{analyze} --plot p.svg"));
+    let svg = std::fs::read_to_string(case.path("p.svg")).unwrap();
+    for name in names {
+        assert!(
+            svg.contains(&format!("…{name}")[..]) || svg.contains(name),
+            "{svg}"
+        );
+    }
+    case.succeeds(&format!("{analyze} --plot p.png"));
+    let png = std::fs::read(case.path("p.png")).unwrap();
+    assert!(png.starts_with(b"\x89PNG\r\n"));
+    case.fails(
+        &format!("{analyze} --plot p.pdf"),
+        2,
+        &["p.pdf", "--plot p.svg"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn asked_to_end_is_as_ctrl_c() {
+    use std::time::{Duration, Instant};
+    for signal in ["-TERM", "-HUP"] {
+        let case = Case::new();
+        case.layer();
+        // Enough classes and layers for work that would take hours.
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mftma"))
+            .args(
+                "analyze x.npy --labels y.txt --target-error 1e-7 --max-n-t 2000000000".split(' '),
+            )
+            .current_dir(case.0.path())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        let asked = Instant::now();
+        let status = child.wait().unwrap();
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        assert_eq!(status.code(), Some(130), "{signal}");
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
+        assert!(
+            text.contains("interrupted: none of 1 finished"),
+            "{signal}: {text}"
+        );
+    }
+}
