@@ -13,7 +13,7 @@ use mftma_data::{ExampleGroup, ManifoldIndices, Split};
 use ndarray::{Array2, ArrayView2, s};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use crate::evaluate::images_view;
+use crate::batches::{check_indices, images_view};
 use crate::files::AtomicFile;
 use crate::{Network, TrainError, TrainingData};
 
@@ -293,16 +293,4 @@ pub(crate) fn find_layer(network: &dyn Network, name: &str) -> Result<usize, Tra
                 .collect::<Vec<_>>()
                 .join(", "),
         })
-}
-
-pub(crate) fn check_indices(split: &Split, indices: &[usize]) -> Result<(), TrainError> {
-    match indices.iter().find(|&&i| i >= split.len()) {
-        None => Ok(()),
-        Some(i) => Err(TrainError::Shape {
-            what: "index of an example".into(),
-            expected: format!("below {}", split.len()),
-            found: i.to_string(),
-            remedy: "list examples of the group's own split",
-        }),
-    }
 }

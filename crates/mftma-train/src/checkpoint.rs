@@ -1,7 +1,7 @@
 //! Checkpoints: a network and where it came from, in one safetensors file.
 //!
 //! The file's tensors are all `F32`: `parameter/<name>`, `statistic/<name>` (running statistics of normalisations) and, in a resume
-//! file, `optimizer/<slot>/<name>`. The header's metadata has one entry, `mftma`, the JSON of a [`Header`]. (One entry, because the format does
+//! file and (alone) in an optimiser's file, `optimizer/<slot>/<name>`. The header's metadata has one entry, `mftma`, the JSON of a [`Header`]. (One entry, because the format does
 //! not order several, and equal runs must give equal bytes.)
 
 use std::collections::BTreeMap;
@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::DataIdentity;
 use crate::files::write_atomically;
+use crate::metrics::{EpochMetrics, StopReason};
 use crate::optim::Optimizer;
 use crate::settings::{SettingsHash, TrainSettings};
-use crate::trainer::{EpochMetrics, StopReason};
 use crate::{Network, NetworkSpec, Parameter, TrainError};
 
 /// Version of the layout; a file of another version is refused.
@@ -32,6 +32,8 @@ const OTHER_RUN: &str = "use the settings and data it was made with, or another 
 pub enum CheckpointKind {
     /// Kept for analysis: parameters and statistics, and the metrics of its own epoch.
     Kept,
+    /// Beside a kept epoch: the optimiser's state, from which training can be repeated to further epochs.
+    Optimizer,
     /// The one file from which a run goes on: optimiser state and the whole history too.
     Resume,
 }
@@ -58,7 +60,8 @@ pub struct Header {
     pub epoch: usize,
     /// Optimiser steps behind this state.
     pub steps: u64,
-    /// The run's settings.
+    /// The run's settings without its checkpoint policy, which changes no state: [`TrainSettings::identity`]. (Files of version 0.1.0
+    /// hold the policy too.)
     pub settings: TrainSettings,
     /// Their hash.
     pub settings_hash: SettingsHash,
@@ -111,13 +114,15 @@ pub(crate) struct State<'a> {
 /// Writes a checkpoint atomically and returns its size in bytes. Equal states give equal bytes.
 pub(crate) fn write(path: &Path, state: &State<'_>) -> Result<u64, TrainError> {
     let mut tensors: BTreeMap<String, (Vec<usize>, &[f32])> = BTreeMap::new();
-    for p in state.network.parameters() {
-        tensors.insert(parameter_key(p), (p.shape().to_vec(), p.values()));
+    if state.kind != CheckpointKind::Optimizer {
+        for p in state.network.parameters() {
+            tensors.insert(parameter_key(p), (p.shape().to_vec(), p.values()));
+        }
+        for s in state.network.statistics() {
+            tensors.insert(statistic_key(s), (s.shape().to_vec(), s.values()));
+        }
     }
-    for s in state.network.statistics() {
-        tensors.insert(statistic_key(s), (s.shape().to_vec(), s.values()));
-    }
-    if state.kind == CheckpointKind::Resume {
+    if state.kind != CheckpointKind::Kept {
         for (slot, name, buffer) in state.optimizer.state() {
             tensors.insert(
                 format!("optimizer/{slot}/{name}"),
@@ -273,7 +278,7 @@ impl Header {
         }
         let header: Header = serde_json::from_str(json)
             .map_err(|e| foreign(path, format!("its metadata is not understood: {e}")))?;
-        let hash = header.settings.hash();
+        let hash = header.settings.hash_as_written();
         if hash != header.settings_hash {
             return Err(foreign(
                 path,
@@ -462,7 +467,7 @@ impl Checkpoint {
         }
     }
 
-    /// Refuses a checkpoint of other settings or other data.
+    /// Refuses a checkpoint of other settings or other data. The checkpoint policy is no part of a run and may differ.
     ///
     /// # Errors
     /// [`TrainError::Mismatch`] with the first setting or checksum that differs.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use mftma_data::{ExampleGroup, Split};
-use ndarray::{ArrayView2, ArrayView4};
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use crate::activations::check_indices;
+use crate::batches::{check_classes, check_indices, images_view};
 use crate::{Network, TrainError, TrainingData};
 
 /// Examples in one forward pass of an evaluation. No result depends on it: running statistics treat examples one by one.
@@ -148,20 +148,6 @@ pub fn evaluate_examples(
     Ok(tally.score())
 }
 
-/// The data may have fewer classes than the network, not more.
-pub(crate) fn check_classes(network: &dyn Network, data: &TrainingData) -> Result<(), TrainError> {
-    let (classes, needed) = (network.spec().classes, data.dataset().classes());
-    if classes < needed {
-        return Err(TrainError::Shape {
-            what: "classes of the network".into(),
-            expected: format!("at least the {needed} of {}", data.dataset().name()),
-            found: classes.to_string(),
-            remedy: "set `network.classes` to the data set's number of classes",
-        });
-    }
-    Ok(())
-}
-
 /// Passes `indices` of `split` through the network in fixed batches and hands each example's class scores on, in order.
 fn for_each_score(
     network: &dyn Network,
@@ -182,13 +168,6 @@ fn for_each_score(
         }
     }
     Ok(())
-}
-
-/// A batch of `n` images of `split`'s shape over a buffer filled for it.
-pub(crate) fn images_view<'a>(split: &Split, n: usize, buffer: &'a [f32]) -> ArrayView4<'a, f32> {
-    let [channels, height, width] = split.image_shape();
-    ArrayView4::from_shape((n, channels, height, width), buffer)
-        .expect("the buffer was sized for this batch")
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 //! threads. Every random draw comes from a stream named by a seed and a purpose.
 
 pub mod activations;
+mod batches;
 pub mod checkpoint;
 mod data;
 mod error;
@@ -22,6 +23,7 @@ mod files;
 mod init;
 mod kernels;
 pub mod layers;
+mod metrics;
 pub mod network;
 pub mod ops;
 mod optim;
@@ -40,6 +42,7 @@ pub use data::{DataIdentity, TrainingData};
 pub use error::TrainError;
 pub use evaluate::{GroupScore, GroupScores, evaluate, evaluate_examples};
 pub use init::{Initialization, InitializationScheme};
+pub use metrics::{EpochMetrics, StopReason};
 pub use network::{
     Architecture, BatchMoments, ImageShape, LayerInfo, LayerKind, Network, NetworkError,
     NetworkSpec, Recorder, StatisticsMode, Step,
@@ -49,10 +52,10 @@ pub use optim::{Optimizer, OptimizerSettings};
 pub use profile::{PermutationSettings, Profile};
 pub use rewind::{RewoundStatistics, reestimate_statistics, rewind, rewindable_layers};
 pub use rng::epoch_order;
-pub use run::{BEST_FILE, METRICS_FILE, RESUME_FILE, Run, kept_file};
+pub use run::{BEST_FILE, METRICS_FILE, RESUME_FILE, Run, kept_file, optimizer_file};
 pub use schedule::{Decay, Schedule};
 pub use settings::{CheckpointPolicy, SettingsHash, StopConditions, TrainSettings};
-pub use trainer::{EpochMetrics, Progress, StopReason, Trained, Trainer};
+pub use trainer::{Progress, Trained, Trainer};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
 //! Rewinding: the parameters of some layers from an earlier epoch, the rest from the end.
 
+use crate::batches::{check_classes, images_view};
 use crate::checkpoint::Checkpoint;
-use crate::evaluate::{check_classes, images_view};
 use crate::network::{BatchMoments, MOMENTUM};
 use crate::rng::epoch_order;
 use crate::{Network, ParameterRole, StatisticsMode, TrainError, TrainingData};

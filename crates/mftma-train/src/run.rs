@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::TrainError;
 use crate::checkpoint::{Checkpoint, Header};
-use crate::trainer::EpochMetrics;
+use crate::metrics::EpochMetrics;
 
 /// The file from which a run goes on; see [`crate::checkpoint::CheckpointKind::Resume`].
 pub const RESUME_FILE: &str = "resume.safetensors";
@@ -18,6 +18,11 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 /// The file of a kept epoch: `epoch-00012.safetensors`.
 pub fn kept_file(epoch: usize) -> String {
     format!("epoch-{epoch:05}.safetensors")
+}
+
+/// The optimiser's state of a kept epoch, from which training can be repeated: `optimizer-00012.safetensors`.
+pub fn optimizer_file(epoch: usize) -> String {
+    format!("optimizer-{epoch:05}.safetensors")
 }
 
 /// The files of one training run, to read.

@@ -68,6 +68,9 @@ mod defaults {
     pub(super) fn yes() -> bool {
         true
     }
+    pub(super) fn is_yes(value: &bool) -> bool {
+        *value
+    }
 }
 
 /// When training ends; the first condition met counts.
@@ -99,9 +102,11 @@ impl Default for StopConditions {
 
 /// Which epochs are kept on disk, beside the one file from which the run resumes.
 ///
-/// Epoch 0 is the initialization. Kept epochs hold parameters and normalisation statistics only (f32); the optimiser's state is in
-/// the resume file alone, which each epoch replaces. So the disk holds at most
-/// `kept epochs × network + resume file`, which [`crate::Trainer::disk_budget`] states before training begins.
+/// The policy is no part of what a run is ([`TrainSettings::identity`]): a run's folder may be opened again with another one.
+///
+/// Epoch 0 is the initialization. Kept epochs hold parameters and normalisation statistics only (f32); the optimiser's state lies beside
+/// them in files of its own ([`CheckpointPolicy::replay`]), and in the resume file, which each epoch replaces. So the disk holds at
+/// most `kept epochs × (network + optimiser's state) + resume file`, which [`crate::Trainer::disk_budget`] states before training begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointPolicy {
@@ -117,6 +122,12 @@ pub struct CheckpointPolicy {
     /// Keeps the last epoch; true by default.
     #[serde(default = "defaults::yes")]
     pub at_stop: bool,
+    /// Leaves the optimiser's state beside each kept epoch, so that a later policy can ask for further epochs at the cost of training
+    /// again from the nearest kept one; without it, from the initialization. Takes as much disk as the kept network again (twice as
+    /// much for Adam). True by default.
+    // Left out of JSON where true, so that files written before this field existed keep their hashes.
+    #[serde(default = "defaults::yes", skip_serializing_if = "defaults::is_yes")]
+    pub replay: bool,
     /// Refuses to start if the files can come to more than this many bytes. None: no limit.
     #[serde(default)]
     pub limit_bytes: Option<u64>,
@@ -130,6 +141,7 @@ impl Default for CheckpointPolicy {
             epochs: BTreeSet::new(),
             best: false,
             at_stop: true,
+            replay: true,
             limit_bytes: None,
         }
     }
@@ -141,7 +153,7 @@ impl CheckpointPolicy {
         self.epochs.contains(&epoch) || self.every.is_some_and(|n| epoch.is_multiple_of(n))
     }
 
-    /// Files that a run of at most `max_epochs` epochs can keep, the resume file not counted.
+    /// Networks that a run of at most `max_epochs` epochs can keep, the resume file and optimiser's states not counted.
     pub fn files_at_most(&self, max_epochs: usize) -> u64 {
         let scheduled = (0..=max_epochs).filter(|&e| self.keeps(e)).count();
         let last = usize::from(self.at_stop && !self.keeps(max_epochs));
@@ -164,6 +176,12 @@ impl TrainSettings {
             augmentation: mftma_data::Augmentation::default(),
             checkpoints: CheckpointPolicy::default(),
         }
+    }
+
+    /// Whether a kept epoch leaves the optimiser's state beside it. The initialization needs none, nor does the end.
+    pub(crate) fn leaves_optimizer(&self, epoch: usize, is_last: bool) -> bool {
+        let policy = &self.checkpoints;
+        policy.replay && policy.keeps(epoch) && epoch > 0 && !is_last
     }
 
     /// Checks every setting.
@@ -215,8 +233,21 @@ impl TrainSettings {
         faults.into_iter().flatten().next().map_or(Ok(()), fault)
     }
 
-    /// The hash of all settings: BLAKE3 of their JSON, fields in declared order.
+    /// The settings that decide what is computed: all but which epochs are kept. The checkpoint policy is at its default.
+    pub fn identity(&self) -> Self {
+        TrainSettings {
+            checkpoints: CheckpointPolicy::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The hash of [`TrainSettings::identity`]: BLAKE3 of its JSON, fields in declared order.
     pub fn hash(&self) -> SettingsHash {
+        self.identity().hash_as_written()
+    }
+
+    /// The hash of these settings as they stand, the policy included.
+    pub(crate) fn hash_as_written(&self) -> SettingsHash {
         SettingsHash(blake3::hash(self.to_json().as_bytes()).to_hex().to_string())
     }
 
@@ -226,9 +257,9 @@ impl TrainSettings {
         serde_json::to_string(self).expect("settings are plain data")
     }
 
-    /// The first setting in which `other` differs, as `(name, here, there)`.
+    /// The first setting of the identity in which `other` differs, as `(name, here, there)`.
     pub(crate) fn first_difference(&self, other: &Self) -> Option<(String, String, String)> {
-        let json = |s: &Self| serde_json::to_value(s).unwrap_or_default();
+        let json = |s: &Self| serde_json::to_value(s.identity()).unwrap_or_default();
         difference(String::new(), &json(self), &json(other))
     }
 }

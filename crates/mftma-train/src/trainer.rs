@@ -1,49 +1,24 @@
 //! The training loop.
 
+mod replay;
+
 use std::fs::{self, File, TryLockError};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use mftma_data::ExampleGroup;
-use serde::{Deserialize, Serialize};
 
+use crate::batches::{check_classes, images_view};
 use crate::checkpoint::{self, Checkpoint, CheckpointKind, State};
 use crate::data::{DataIdentity, TrainingData};
-use crate::evaluate::{GroupScores, check_classes, evaluate, images_view};
+use crate::evaluate::evaluate;
 use crate::files::{remove_partial, write_atomically};
+use crate::metrics::{EpochMetrics, StopReason};
 use crate::optim::Optimizer;
 use crate::rng::epoch_order;
-use crate::run::{BEST_FILE, METRICS_FILE, RESUME_FILE, kept_file};
+use crate::run::{BEST_FILE, METRICS_FILE, RESUME_FILE, kept_file, optimizer_file};
 use crate::settings::TrainSettings;
 use crate::{Network, StatisticsMode, TrainError};
-
-/// What one epoch gave. Epoch 0 is the initialization.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochMetrics {
-    /// Epochs of training behind these numbers.
-    pub epoch: usize,
-    /// Optimiser steps behind them.
-    pub steps: u64,
-    /// Learning rate of the epoch's last step; 0 for epoch 0.
-    pub learning_rate: f64,
-    /// Mean cross-entropy of the epoch's batches as they were trained on (each before its own update, with batch statistics), in nats.
-    /// None for epoch 0.
-    pub batch_loss: Option<f64>,
-    /// Share of the training examples that are given the label they are trained on, in evaluation mode: the stop condition's number.
-    pub training_accuracy: f64,
-    /// The four example groups after the epoch, in evaluation mode. A group without examples is left out.
-    pub groups: GroupScores,
-}
-
-/// Why training ended. A status, not an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StopReason {
-    /// The training accuracy rose above its threshold.
-    TrainingAccuracy,
-    /// The epoch limit was reached.
-    EpochLimit,
-}
 
 /// What the callback of [`Trainer::run`] is told.
 #[non_exhaustive]
@@ -109,11 +84,41 @@ pub struct Trainer<'a> {
     settings: TrainSettings,
     data: &'a TrainingData,
     identity: DataIdentity,
-    network: Box<dyn Network>,
-    optimizer: Optimizer,
+    learner: Learner,
     history: Vec<EpochMetrics>,
     stopped: Option<StopReason>,
     folder: Option<Folder>,
+}
+
+/// What training changes.
+struct Learner {
+    network: Box<dyn Network>,
+    optimizer: Optimizer,
+}
+
+impl Learner {
+    /// The state before the first step.
+    fn initial(settings: &TrainSettings) -> Result<Self, TrainError> {
+        let initialization = &settings.initialization;
+        let network = settings
+            .network
+            .build(&mut |parameter| initialization.fill(settings.seed, parameter))?;
+        let parameters = network.parameters();
+        let optimizer = Optimizer::new(
+            settings.optimizer.clone(),
+            parameters.iter().map(|p| (p.name(), p.len())),
+        );
+        drop(parameters);
+        Ok(Learner { network, optimizer })
+    }
+
+    /// A copy.
+    fn again(&self) -> Self {
+        Learner {
+            network: self.network.duplicate(),
+            optimizer: self.optimizer.clone(),
+        }
+    }
 }
 
 /// The folder of a run and the lock on it, which the system lets go when the process ends.
@@ -130,13 +135,10 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Shape`] where network and data do not fit.
     pub fn new(settings: TrainSettings, data: &'a TrainingData) -> Result<Self, TrainError> {
         settings.check()?;
-        let (seed, initialization) = (settings.seed, settings.initialization.clone());
-        let network = settings
-            .network
-            .build(&mut |parameter| initialization.fill(seed, parameter))?;
-        check_classes(&*network, data)?;
+        let learner = Learner::initial(&settings)?;
+        check_classes(&*learner.network, data)?;
         let [channels, height, width] = data.dataset().image_shape();
-        let input = network.spec().input;
+        let input = learner.network.spec().input;
         if [input.channels, input.height, input.width] != [channels, height, width] {
             return Err(TrainError::Shape {
                 what: "images".into(),
@@ -145,17 +147,11 @@ impl<'a> Trainer<'a> {
                 remedy: "set `network.input` to the shape of the data set's images",
             });
         }
-        let parameters = network.parameters();
-        let optimizer = Optimizer::new(
-            settings.optimizer.clone(),
-            parameters.iter().map(|p| (p.name(), p.len())),
-        );
         Ok(Trainer {
             identity: data.identity(),
             settings,
             data,
-            network,
-            optimizer,
+            learner,
             history: Vec::new(),
             stopped: None,
             folder: None,
@@ -163,6 +159,10 @@ impl<'a> Trainer<'a> {
     }
 
     /// A run in `folder`, which is made if it is not there: a new one, or the one that was begun there with the same settings and data.
+    ///
+    /// The checkpoint policy may be another than before. Past epochs that it asks for and the folder lacks are made by [`Trainer::run`],
+    /// with the bytes they would have had: training is repeated from the nearest epoch before that left the optimiser's state (see
+    /// [`crate::CheckpointPolicy::replay`]), else from the initialization. Files that the policy no longer asks for stay.
     ///
     /// # Errors
     /// As [`Trainer::new`]; [`TrainError::Mismatch`] where the folder holds a run of other settings or data;
@@ -205,8 +205,8 @@ impl<'a> Trainer<'a> {
                     remedy: "delete it to train from the start",
                 });
             }
-            saved.load_into(&mut *trainer.network)?;
-            saved.load_optimizer(&mut trainer.optimizer)?;
+            saved.load_into(&mut *trainer.learner.network)?;
+            saved.load_optimizer(&mut trainer.learner.optimizer)?;
             trainer.history = saved.header().history.clone();
             trainer.stopped = saved.header().stopped;
         }
@@ -229,7 +229,12 @@ impl<'a> Trainer<'a> {
 
     /// The network as it stands.
     pub fn network(&self) -> &dyn Network {
-        &*self.network
+        &*self.learner.network
+    }
+
+    /// Puts another state in the place of the present one, which it gives back.
+    fn exchange(&mut self, learner: Learner) -> Learner {
+        std::mem::replace(&mut self.learner, learner)
     }
 
     /// The metrics so far; empty before [`Trainer::run`] has measured the initialization.
@@ -242,28 +247,33 @@ impl<'a> Trainer<'a> {
         let len = |parameters: Vec<&crate::Parameter>| {
             parameters.iter().map(|p| p.len() as u64).sum::<u64>()
         };
-        let (parameters, statistics) = (
-            len(self.network.parameters()),
-            len(self.network.statistics()),
-        );
-        let tensors = (self.network.parameters().len() + self.network.statistics().len()) as u64;
+        let network = &*self.learner.network;
+        let (parameters, statistics) = (len(network.parameters()), len(network.statistics()));
+        let tensors = (network.parameters().len() + network.statistics().len()) as u64;
         let slots = self.settings.optimizer.slots().len() as u64;
         let epochs = self.settings.stop.max_epochs as u64;
         // A tensor's entry in a header takes at most some 200 bytes, an epoch's metrics some 700, settings and data some 4,000.
         let kept = 4 * (parameters + statistics) + 200 * tensors + 4_700;
-        let resume = kept + slots * (4 * parameters + 200 * tensors) + 700 * epochs;
+        let state = slots * (4 * parameters + 200 * tensors);
+        let resume = kept + state + 700 * epochs;
+        let last = self.settings.stop.max_epochs;
+        let states = (0..=last)
+            .filter(|&epoch| self.settings.leaves_optimizer(epoch, epoch == last))
+            .count() as u64;
         let metrics = 700 * epochs;
         // While a file is replaced, the old and the new stand side by side: once more the larger kind.
         self.settings
             .checkpoints
             .files_at_most(self.settings.stop.max_epochs)
             * kept
+            + states * (state + 4_700)
             + 2 * resume
             + metrics
     }
 
     /// Trains to a stop condition, telling `progress` of every step; it cancels by `ControlFlow::Break`. A run that had already
-    /// ended returns at once.
+    /// ended returns at once, unless the policy now asks for epochs that were not kept ([`Trainer::in_folder`]): these are trained
+    /// again first, and `progress` is told of their steps too. Where it cancels then, the state given back is that of the last epoch.
     ///
     /// Work is spread over the current rayon pool; its size changes no byte. A narrow network's step hands over dozens of jobs of
     /// microseconds: from a thread outside the pool each is a change of threads, which took a third of the time of a two-layer
@@ -276,18 +286,19 @@ impl<'a> Trainer<'a> {
         mut self,
         progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Trained, TrainError> {
-        let mut flow = ControlFlow::Continue(());
-        if self.history.is_empty() {
-            flow = self.finish_epoch(None, progress)?;
-        }
+        let mut flow = if self.history.is_empty() {
+            self.finish_epoch(None, progress)?
+        } else {
+            self.make_missing(progress)?
+        };
         while flow.is_continue() && self.stopped.is_none() {
-            flow = match self.train_epoch(progress)? {
+            flow = match self.train_epoch(self.history.len(), progress)? {
                 ControlFlow::Continue(epoch) => self.finish_epoch(Some(epoch), progress)?,
                 ControlFlow::Break(()) => ControlFlow::Break(()),
             };
         }
         Ok(Trained {
-            network: self.network,
+            network: self.learner.network,
             history: self.history,
             stopped: self.stopped,
         })
@@ -296,9 +307,9 @@ impl<'a> Trainer<'a> {
     /// One pass over the training examples: the mean loss of its batches and the last learning rate.
     fn train_epoch(
         &mut self,
+        epoch: usize,
         progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<(), PassedEpoch>, TrainError> {
-        let epoch = self.history.len();
         let train = self.data.dataset().train();
         let order = epoch_order(self.settings.seed, epoch, train.len());
         let labels = self.data.permutation().assigned_labels();
@@ -306,7 +317,7 @@ impl<'a> Trainer<'a> {
         if progress(Progress::EpochStarted {
             epoch,
             steps,
-            network: &*self.network,
+            network: &*self.learner.network,
         })
         .is_break()
         {
@@ -326,7 +337,7 @@ impl<'a> Trainer<'a> {
             }
             batch_labels.clear();
             batch_labels.extend(batch.iter().map(|&i| labels[i]));
-            let result = self.network.loss_and_gradients(
+            let result = self.learner.network.loss_and_gradients(
                 images_view(train, batch.len(), &images),
                 &batch_labels,
                 StatisticsMode::Batch,
@@ -334,13 +345,13 @@ impl<'a> Trainer<'a> {
             if result.loss.is_nan() || result.loss > self.settings.stop.max_loss {
                 return Err(self.diverged(epoch, step, "the loss".into(), result.loss, rate));
             }
-            self.optimizer.begin_step();
-            let parameters = self.network.parameters_mut();
+            let Learner { network, optimizer } = &mut self.learner;
+            optimizer.begin_step();
+            let parameters = network.parameters_mut();
             for (index, (parameter, gradient)) in
                 parameters.into_iter().zip(&result.gradients).enumerate()
             {
-                self.optimizer
-                    .update(index, rate as f32, parameter.values_mut(), gradient);
+                optimizer.update(index, rate as f32, parameter.values_mut(), gradient);
             }
             sum += result.loss * batch.len() as f64;
             let event = Progress::Step {
@@ -348,17 +359,18 @@ impl<'a> Trainer<'a> {
                 step,
                 steps,
                 loss: result.loss,
-                network: &*self.network,
+                network: &*self.learner.network,
             };
             if progress(event).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         for p in self
+            .learner
             .network
             .parameters()
             .into_iter()
-            .chain(self.network.statistics())
+            .chain(self.learner.network.statistics())
         {
             if let Some(value) = p.values().iter().find(|v| !v.is_finite()) {
                 return Err(self.diverged(
@@ -383,7 +395,7 @@ impl<'a> Trainer<'a> {
         progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, TrainError> {
         let epoch = self.history.len();
-        let groups = evaluate(&*self.network, self.data, &ExampleGroup::ALL)?;
+        let groups = evaluate(&*self.learner.network, self.data, &ExampleGroup::ALL)?;
         let learning_rate = passed.as_ref().map_or(0.0, |p| p.learning_rate);
         if let Some((group, score)) = groups.iter().find(|(_, score)| !score.loss.is_finite()) {
             return Err(self.diverged(
@@ -402,7 +414,7 @@ impl<'a> Trainer<'a> {
             .sum();
         let metrics = EpochMetrics {
             epoch,
-            steps: self.optimizer.steps(),
+            steps: self.learner.optimizer.steps(),
             learning_rate,
             batch_loss: passed.map(|p| p.batch_loss),
             training_accuracy: correct as f64 / self.data.dataset().train().len() as f64,
@@ -421,63 +433,85 @@ impl<'a> Trainer<'a> {
         let metrics = &self.history[epoch];
         let mut flow = progress(Progress::EpochFinished {
             metrics,
-            network: &*self.network,
+            network: &*self.learner.network,
         });
-        if let Some(saved) = self.save()? {
-            for (path, bytes) in &saved.files {
-                let event = Progress::Saved {
-                    path,
-                    bytes: *bytes,
-                    total_bytes: saved.total_bytes,
-                };
-                if progress(event).is_break() {
-                    flow = ControlFlow::Break(());
-                }
-            }
+        // The resume file comes after those kept, and is what makes the epoch count: killed before it, the run repeats the epoch and
+        // writes the same files again.
+        let mut files = self.files_of(epoch);
+        files.push((RESUME_FILE.to_string(), CheckpointKind::Resume));
+        if self.write_files(epoch, &files, progress)?.is_break() {
+            flow = ControlFlow::Break(());
         }
         Ok(flow)
     }
 
-    /// Writes the files of the last epoch in the history. The resume file comes after those kept, and is what makes the epoch
-    /// count: killed before it, the run repeats the epoch and writes the same files again.
-    fn save(&self) -> Result<Option<Saved>, TrainError> {
-        let Some(folder) = &self.folder else {
-            return Ok(None);
-        };
-        let epoch = self.history.len() - 1;
+    /// The files that the policy keeps of an epoch of the history.
+    fn files_of(&self, epoch: usize) -> Vec<(String, CheckpointKind)> {
         let policy = &self.settings.checkpoints;
-        let mut names = Vec::new();
-        if policy.keeps(epoch) || (policy.at_stop && self.stopped.is_some()) {
-            names.push((kept_file(epoch), CheckpointKind::Kept));
+        let is_last = self.stopped.is_some() && epoch + 1 == self.history.len();
+        let mut files = Vec::new();
+        if policy.keeps(epoch) || (policy.at_stop && is_last) {
+            files.push((kept_file(epoch), CheckpointKind::Kept));
+        }
+        if self.settings.leaves_optimizer(epoch, is_last) {
+            files.push((optimizer_file(epoch), CheckpointKind::Optimizer));
         }
         if policy.best && self.best_epoch() == epoch {
-            names.push((BEST_FILE.to_string(), CheckpointKind::Kept));
+            files.push((BEST_FILE.to_string(), CheckpointKind::Kept));
         }
-        names.push((RESUME_FILE.to_string(), CheckpointKind::Resume));
-        let mut files = Vec::new();
-        for (name, kind) in names {
+        files
+    }
+
+    /// Writes files of the present state, which is that after `epoch`.
+    fn write_files(
+        &self,
+        epoch: usize,
+        files: &[(String, CheckpointKind)],
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, TrainError> {
+        let Some(folder) = &self.folder else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        if files.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let is_last = epoch + 1 == self.history.len();
+        let settings = self.settings.identity();
+        let mut written = Vec::new();
+        for (name, kind) in files {
             let state = State {
-                kind,
+                kind: *kind,
                 epoch,
-                settings: &self.settings,
+                settings: &settings,
                 data: &self.identity,
                 history: match kind {
                     CheckpointKind::Resume => &self.history,
-                    CheckpointKind::Kept => &self.history[epoch..],
+                    _ => &self.history[epoch..=epoch],
                 },
-                stopped: self.stopped,
-                network: &*self.network,
-                optimizer: &self.optimizer,
+                stopped: self.stopped.filter(|_| is_last),
+                network: &*self.learner.network,
+                optimizer: &self.learner.optimizer,
             };
             let path = folder.path.join(name);
             let bytes = checkpoint::write(&path, &state)?;
-            files.push((path, bytes));
+            written.push((path, bytes));
         }
-        self.write_metrics()?;
-        Ok(Some(Saved {
-            files,
-            total_bytes: crate::run::disk_use(&folder.path)?,
-        }))
+        if is_last {
+            self.write_metrics()?;
+        }
+        let total_bytes = crate::run::disk_use(&folder.path)?;
+        let mut flow = ControlFlow::Continue(());
+        for (path, bytes) in &written {
+            let event = Progress::Saved {
+                path,
+                bytes: *bytes,
+                total_bytes,
+            };
+            if progress(event).is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        Ok(flow)
     }
 
     /// The epoch of the highest test accuracy, the first of equals.
@@ -538,11 +572,6 @@ impl<'a> Trainer<'a> {
 struct PassedEpoch {
     batch_loss: f64,
     learning_rate: f64,
-}
-
-struct Saved {
-    files: Vec<(PathBuf, u64)>,
-    total_bytes: u64,
 }
 
 /// The examples of a step in the epoch's order: `n` examples over `steps` steps whose sizes differ by at most one.

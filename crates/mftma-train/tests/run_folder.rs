@@ -10,7 +10,7 @@ use common::{assert_same_files, data, files, run, settings, with_threads};
 use mftma_train::checkpoint::Header;
 use mftma_train::{
     Architecture, Checkpoint, Decay, OptimizerSettings, Progress, RESUME_FILE, Run, StopReason,
-    TrainError, TrainSettings, Trainer, kept_file,
+    TrainError, TrainSettings, Trainer, kept_file, optimizer_file,
 };
 use proptest::prelude::*;
 
@@ -73,6 +73,106 @@ fn cancelled_and_resumed_on_other_threads_gives_the_same_bytes() {
     }
 }
 
+/// Opens a folder and trains; gives the epochs whose training began.
+fn epochs_trained(settings: &TrainSettings, folder: &Path, stop_after: usize) -> Vec<usize> {
+    let data = data(settings.network.input.height, 20, 1);
+    let trainer = Trainer::in_folder(settings.clone(), &data, folder).expect("starts");
+    let (mut epochs, mut steps) = (Vec::new(), 0);
+    trainer
+        .run(&mut |progress| {
+            match progress {
+                Progress::EpochStarted { epoch, .. } => epochs.push(epoch),
+                Progress::Step { .. } => steps += 1,
+                _ => {}
+            }
+            if steps == stop_after {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .expect("trains");
+    epochs
+}
+
+#[test]
+fn a_later_policy_gets_its_epochs_by_a_replay_to_the_same_bytes() {
+    let [vgg, mlp] = vgg_or_mlp();
+    let with = |settings: &TrainSettings, epochs: &[usize], best: bool| {
+        let mut settings = settings.clone();
+        settings.checkpoints.every = None;
+        settings.checkpoints.epochs = epochs.iter().copied().collect();
+        settings.checkpoints.best = best;
+        settings
+    };
+    let always = usize::MAX;
+    let cases = [
+        // Two moments of Adam, and normalisations: from epoch 1 to 2, which is not the end.
+        (
+            {
+                let mut longer = vgg.clone();
+                longer.stop.max_epochs = 3;
+                longer
+            },
+            (&[1][..], &[1, 2][..], false),
+            vec![2],
+        ),
+        // From the nearest kept epoch before, never from the one after; 0 and the end cost nothing.
+        (mlp.clone(), (&[1, 3], &[0, 1, 3, 5, 6], false), vec![4, 5]),
+        (mlp.clone(), (&[1, 4], &[1, 3, 4, 5], false), vec![2, 3, 5]),
+        (mlp.clone(), (&[], &[2], false), vec![1, 2]),
+    ];
+    for (settings, (before, after, best), again) in cases {
+        let home = tempfile::tempdir().expect("a folder");
+        let (late, asked) = (home.path().join("late"), home.path().join("asked"));
+        let (before, after) = (with(&settings, before, false), with(&settings, after, best));
+        epochs_trained(&before, &late, always);
+        epochs_trained(&after, &asked, always);
+        assert_eq!(before.hash(), after.hash(), "the policy is no identity");
+        assert_eq!(epochs_trained(&after, &late, always), again);
+        assert_same_files(&late, &asked);
+        assert!(epochs_trained(&after, &late, always).is_empty(), "all made");
+    }
+
+    // The best epoch; cancelled in the middle of the replay and taken up again.
+    let home = tempfile::tempdir().expect("a folder");
+    let (late, asked) = (home.path().join("late"), home.path().join("asked"));
+    let (before, after) = (with(&mlp, &[2], false), with(&mlp, &[2, 4], true));
+    epochs_trained(&before, &late, always);
+    epochs_trained(&after, &asked, always);
+    let cut = epochs_trained(&after, &late, 10);
+    assert!(cut.len() < 4, "{cut:?}");
+    assert!(!late.join(kept_file(4)).exists());
+    epochs_trained(&after, &late, always);
+    assert_same_files(&late, &asked);
+
+    // Without optimiser's states the way leads from the initialization, to the same networks.
+    let home = tempfile::tempdir().expect("a folder");
+    let mut bare = with(&mlp, &[3], false);
+    bare.checkpoints.replay = false;
+    epochs_trained(&bare, home.path(), always);
+    assert!(!home.path().join(optimizer_file(3)).exists());
+    bare.checkpoints.epochs.insert(4);
+    assert_eq!(epochs_trained(&bare, home.path(), always), [1, 2, 3, 4]);
+    let read = |folder: &Path| fs::read(folder.join(kept_file(4))).expect("reads");
+    assert_eq!(read(home.path()), read(&asked));
+
+    // Another epoch's state under the name is seen.
+    fs::copy(late.join(optimizer_file(4)), late.join(optimizer_file(2))).expect("copies");
+    let data = data(32, 20, 1);
+    let three = with(&mlp, &[2, 3, 4], true);
+    let error = Trainer::in_folder(three, &data, &late)
+        .expect("starts")
+        .run(&mut |_| ControlFlow::Continue(()))
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(
+        error.contains(&optimizer_file(2)) && error.contains("epoch 4"),
+        "{error}"
+    );
+}
+
 #[test]
 fn the_policy_says_which_files_there_are_and_how_large_they_can_get() {
     for settings in vgg_or_mlp() {
@@ -87,6 +187,8 @@ fn the_policy_says_which_files_there_are_and_how_large_they_can_get() {
             .filter(|&e| policy.keeps(e) || e == last)
             .map(kept_file)
             .collect();
+        let between = 1..last;
+        expected.extend(between.filter(|&e| policy.keeps(e)).map(optimizer_file));
         expected.extend(["lock", "metrics.jsonl", RESUME_FILE].map(String::from));
         expected.extend(policy.best.then(|| "best.safetensors".to_string()));
         expected.sort();
