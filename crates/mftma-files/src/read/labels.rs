@@ -336,6 +336,10 @@ fn from_table(
         rows.push(record);
     }
     let columns = rows.first().map_or(0, csv::StringRecord::len);
+    let first_line: String = rows
+        .first()
+        .map(|row| row.iter().collect::<Vec<_>>().join(","))
+        .unwrap_or_default();
     let file = place.file.display();
     let (column, heading) = match name {
         Some(name) => {
@@ -343,13 +347,9 @@ fn from_table(
                 .first()
                 .and_then(|row| row.iter().position(|c| c == name));
             let Some(column) = found else {
-                let first: Vec<&str> = rows.first().map(|r| r.iter().collect()).unwrap_or_default();
                 return Err(InputError::content(
                     place,
-                    format!(
-                        "no column {name:?}; the first line is {:?}",
-                        first.join(",")
-                    ),
+                    format!("no column {name:?}; the first line is {first_line:?}"),
                     format!("--labels {file}::COLUMN with a name from the first line"),
                 ));
             };
@@ -360,8 +360,7 @@ fn from_table(
             return Err(InputError::content(
                 place,
                 format!(
-                    "{columns} columns; which holds the labels? The first line is {:?}",
-                    rows[0].iter().collect::<Vec<_>>().join(",")
+                    "{columns} columns; which holds the labels? The first line is {first_line:?}"
                 ),
                 format!("--labels {file}::COLUMN with a name from the first line"),
             ));
