@@ -140,6 +140,76 @@ fn golden_values() {
     }
 }
 
+/// b, c and the alignments of two manifolds from their definitions, with anchors in the features and explicit 2 × 2 inverses.
+#[test]
+fn two_manifolds_agree_with_the_definitions() {
+    let (m, n, draws) = (10, 12, 50);
+    let points = clouds(2, m, n, 0.7, 13);
+    let vectors = normal(draws, n, 14);
+    let settings = JointSettings::default()
+        .given_vectors(vectors.clone())
+        .keep_draws(true);
+    let found = measure(points.view(), &[m; 2], &settings);
+    let anchors: Vec<Array2<f64>> = found
+        .draws
+        .iter()
+        .map(|draw| {
+            let mut rows = Array2::zeros((2, n));
+            for (&i, &w) in draw.members.iter().zip(&draw.weights) {
+                let mut row = rows.row_mut(i as usize / m);
+                row.scaled_add(w, &points.row(i as usize));
+            }
+            rows
+        })
+        .collect();
+    let mean = anchors.iter().fold(Array2::zeros((2, n)), |sum, s| sum + s) / draws as f64;
+    let quadratic = |a: &Array2<f64>, v: &ndarray::Array1<f64>| {
+        let determinant = a[[0, 0]] * a[[1, 1]] - a[[0, 1]] * a[[1, 0]];
+        (v[0] * v[0] * a[[1, 1]] - 2.0 * v[0] * v[1] * a[[0, 1]] + v[1] * v[1] * a[[0, 0]])
+            / determinant
+    };
+    let (mut b, mut c, mut axes, mut across) = (0.0, 0.0, 0.0, 0.0);
+    for (v, (draw, anchor)) in found.draws.iter().zip(&anchors).enumerate() {
+        let deviation = anchor - &mean;
+        let along = deviation.dot(&vectors.row(v));
+        let own = deviation.dot(&deviation.t());
+        let both = &own + &mean.dot(&mean.t());
+        close("b", draw.b, quadratic(&own, &along), 1e-9);
+        close("c", draw.c, quadratic(&both, &along), 1e-9);
+        (b, c) = (b + draw.b, c + draw.c);
+        axes += own[[0, 1]].abs();
+        let mixed = mean.dot(&deviation.t());
+        across += 0.5 * (mixed[[0, 1]].abs() + mixed[[1, 0]].abs());
+    }
+    let f: f64 = found.draws.iter().map(|draw| draw.f).sum();
+    let n_t = draws as f64;
+    close("capacity", found.capacity.value, 2.0 * n_t / f, 1e-12);
+    close("dimension", found.dimension.value, b / n_t / 2.0, 1e-12);
+    close("radius", found.radius.value, (c / (b - c)).sqrt(), 1e-12);
+    close("utility", found.utility.value, c / f, 1e-12);
+    close("axes", found.alignments.axes.absolute, axes / n_t, 1e-9);
+    close(
+        "centre-axes",
+        found.alignments.centre_axes.absolute,
+        across / n_t,
+        1e-9,
+    );
+    let between = mean.row(0).dot(&mean.row(1));
+    close(
+        "centres",
+        found.alignments.centres.absolute,
+        between.abs(),
+        1e-9,
+    );
+    let lengths = (mean.row(0).dot(&mean.row(0)) * mean.row(1).dot(&mean.row(1))).sqrt();
+    close(
+        "cosine",
+        found.alignments.centres.cosine,
+        between / lengths,
+        1e-9,
+    );
+}
+
 #[test]
 fn points_in_general_position_have_capacity_2() {
     let settings = JointSettings::default().vectors(2_000).resamples(100);
