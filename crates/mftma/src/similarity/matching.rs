@@ -5,14 +5,14 @@
 //! of neurons of two layers and 0 ≤ ε < 1:
 //!
 //! - (X, Y) is an **ε-approximate match** if dist(z_x, span z_Y) ≤ ε ‖z_x‖ for every x ∈ X, and likewise for every
-//!   y ∈ Y with span z_X (their definition 1). At ε = 0, an exact match, the two spans are equal.
+//!   y ∈ Y with span z_X. At ε = 0, an exact match, the two spans are equal.
 //! - The union of two matches is a match, for spans only grow: so there is one largest match in two given sets, the **maximum
-//!   match** (X*, Y*), and (|X*| + |Y*|) / (|X| + |Y|) is the **maximum match similarity** (definitions 2 and 3).
+//!   match** (X*, Y*), and (|X*| + |Y*|) / (|X| + |Y|) is the **maximum match similarity**.
 //! - A match is **v-minimum** if it holds the neuron v and no match strictly inside it does; it is a **simple match** if it is
-//!   v-minimum for some v. Every match is a union of simple ones (definitions 4 and 5 and their decomposition theorem):
+//!   v-minimum for some v. Every match is a union of simple ones (their decomposition theorem):
 //!   the maximum match says how much two layers share, simple matches in how small pieces.
 //!
-//! **Algorithms** (their algorithms 1 and 2). The maximum match: drop from X each neuron that is too far from span z_Y, then from Y each
+//! **Algorithms** (theirs). The maximum match: drop from X each neuron that is too far from span z_Y, then from Y each
 //! that is too far from what is left of X, until nothing is dropped. Whatever is dropped was too far from a span that holds that of
 //! every match, so it is in none. That is the certificate: [`MaximumMatch::removed`] lists each neuron with its round and distance,
 //! and [`MaximumMatch::verify`] replays it. A v-minimum match: from the maximum match, leave out one
@@ -413,7 +413,7 @@ pub fn is_match(
     Ok(pair.holds(&sets))
 }
 
-/// The maximum ε-approximate match of two layers (Wang et al. 2018, algorithm 1). It grows with ε, and depends neither on
+/// The maximum ε-approximate match of two layers (Wang et al. 2018). It grows with ε, and depends neither on
 /// the order of neurons or points nor on the scale of a neuron.
 ///
 /// # Errors
@@ -446,7 +446,7 @@ pub fn maximum_match(
     })
 }
 
-/// A v-minimum ε-approximate match for the neuron `neuron` of `side` (Wang et al. 2018, algorithm 2), or `None` if no match holds
+/// A v-minimum ε-approximate match for the neuron `neuron` of `side` (Wang et al. 2018), or `None` if no match holds
 /// it. There may be several; this one comes of leaving out neurons in the order of their indices, first layer first.
 ///
 /// # Errors
