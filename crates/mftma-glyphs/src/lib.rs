@@ -7,9 +7,9 @@
 //!    file must hold the wording of that licence.
 //! 2. A face must draw all 94 characters (none missing, blank or the `.notdef` box), tell upper from lower case, be large
 //!    enough in the frame, and look like ASCII to a nearest-mean classifier built from all other faces.
-//! 3. Faces closer than [`DUPLICATE`] are the same design: one stays.
+//! 3. Faces closer than `DUPLICATE` are the same design: one stays.
 //! 4. Whole families (with their superfamily: `DejaVu Sans`, `DejaVu Serif`) are drawn for the test split; training faces
-//!    closer than [`RELATED`] to a test face are dropped.
+//!    closer than `RELATED` to a test face are dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -9,7 +9,7 @@
 //! | [`layers`] | unbalanced layers; weights aligned with the data | the same; Lampinen & Ganguli 2018, arXiv 1809.10374 |
 //! | [`errors`] | training and test error over time, optimal stopping | Lampinen & Ganguli 2018 |
 //! | [`spiked`] | singular values and vectors of signal plus noise | Benaych-Georges & Nadakuditi 2012, DOI 10.1016/j.jmva.2012.04.019 |
-//! | [`correlation`] | input–output correlations of examples, whitening, edges under permuted labels | Wachter 1980; Silverstein & Choi 1995 |
+//! | [`mod@correlation`] | input–output correlations of examples, whitening, edges under permuted labels | Wachter 1980; Silverstein & Choi 1995 |
 //!
 //! **Assumptions.** Full-batch gradient flow on the squared error; white inputs; weights aligned with the modes and balanced (small random weights
 //! approach this); random-matrix statements in the limit of large matrices.

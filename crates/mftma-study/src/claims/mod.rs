@@ -2,7 +2,7 @@
 //!
 //! A claim is split into *parts*, each a statistic with an interval, a side on which it should lie, and a threshold that
 //! stands in the code with its reason, fixed before any run of record was looked at. The rule that turns parts into a
-//! verdict is the same for all ([`Finding::of`]): a claim may fail as well as hold, and says so.
+//! verdict is the same for all (`Finding::of`): a claim may fail as well as hold, and says so.
 
 mod claim1;
 mod claim2;
