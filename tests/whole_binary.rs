@@ -343,6 +343,36 @@ fn finished_work_is_not_done_twice() {
     assert_eq!(place.results(), before);
 }
 
+/// What `claims.json` says of each claim: why nothing could be said, where that is so.
+fn reasons(place: &Place) -> Vec<Option<String>> {
+    let text = fs::read_to_string(place.path("out/claims.json")).unwrap();
+    let claims: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let claims = claims["claims"].as_array().unwrap();
+    let reason = |claim: &serde_json::Value| claim["reason"].as_str().map(str::to_owned);
+    claims.iter().map(reason).collect()
+}
+
+#[test]
+fn a_claim_is_judged_once_the_stages_that_it_names_are_finished() {
+    let place = Place::with_profile(&tiny_with("data", "classes", 6));
+    for (figure, judged) in [("fig3", &[1, 2, 3][..]), ("fig5", &[1, 2, 3, 4, 7])] {
+        place.succeed(&[figure]);
+        for (index, reason) in reasons(&place).into_iter().enumerate() {
+            let (claim, reason) = (index + 1, reason.unwrap_or_default());
+            let waits = reason.contains("stages are not finished");
+            assert_eq!(
+                waits,
+                !judged.contains(&claim),
+                "{figure}, claim {claim}: {reason}"
+            );
+            assert!(
+                !reason.contains("lacks"),
+                "{figure}, claim {claim}: {reason}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_status_tells_finished_running_and_missing_work() {
     let place = Place::new();

@@ -37,5 +37,6 @@ pub mod reproduce;
 pub mod results;
 pub mod stages;
 pub mod status;
+pub mod study;
 pub mod table;
 pub mod umap;

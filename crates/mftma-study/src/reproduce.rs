@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cache::{Cache, Status, key};
-use crate::claims::{self, Inputs};
+use crate::claims;
 use crate::compare;
 use crate::estimate::{Rates, Total};
 use crate::experiment::Experiments;
@@ -21,7 +21,7 @@ use crate::record::{self, Origin, PROVENANCE, Provenance, TIMINGS, Timing, Timin
 use crate::report::{self, Report, Shown};
 use crate::results::{CLAIMS, Claims, REPORT};
 use crate::status;
-use crate::table::{Row, from_csv, to_csv};
+use crate::table::{from_csv, to_csv};
 use mftma_draw::to_png;
 
 /// Resolution of the PNGs: what journals ask for.
@@ -166,25 +166,9 @@ fn list(study: &Study<'_>, figures: &[Selection], force: bool, to: &mut dyn Writ
 fn compute(study: &Study<'_>, figures: &[Selection], force: bool) -> Result<()> {
     let mut done = HashSet::new();
     for figure in figures {
-        // What is needed may depend on what is finished, so the list is made anew after each stage.
-        while let Some(stage) = figure
-            .stages(study)?
-            .into_iter()
-            .find(|stage| !done.contains(&key(stage.as_ref())))
-        {
-            study
-                .cache
-                .ensure::<serde_json::Value>(stage.as_ref(), force)?;
-            done.insert(key(stage.as_ref()));
-        }
+        study.finish(|| figure.stages(study), force, &mut done)?;
     }
     Ok(())
-}
-
-/// A figure with its table.
-struct Made {
-    table: Vec<Row>,
-    shown: Shown,
 }
 
 /// Draws the figures, checks the claims, and writes everything that the results folder holds.
@@ -214,17 +198,12 @@ fn write(
         }
         let origin = Origin::new(&settings, &provenance.code, &files);
         provenance.figures.insert(figure.stem(), origin);
-        made.insert(figure.stem(), Made::new(study, figure, table, svg));
+        made.insert(figure.stem(), shown_as(study, figure, svg));
     }
     let kept = keep_earlier(study, out, &settings, &mut provenance, &mut made)?;
     let timings = timings(study, figures)?
         .with_earlier(record::read(out, TIMINGS).unwrap_or_default(), &kept);
-    let table = |name: &str| {
-        made.get(name)
-            .map(|made| made.table.as_slice())
-            .ok_or_else(|| format!("{} was not made with these settings", report::label(name)))
-    };
-    let findings = claims::check(&Inputs::of(study, table));
+    let findings = claims::check(study);
     let claims = Claims {
         profile: study.profile_name.to_owned(),
         rule: claims::RULE.to_owned(),
@@ -236,7 +215,7 @@ fn write(
     let (mut shown, mut missing) = (Vec::new(), Vec::new());
     for figure in crate::figures::all() {
         match made.remove(figure.name()) {
-            Some(made) => shown.push(made.shown),
+            Some(figure) => shown.push(figure),
             None => missing.push(figure.name().to_owned()),
         }
     }
@@ -257,15 +236,13 @@ fn write(
     Ok(written)
 }
 
-impl Made {
-    fn new(study: &Study<'_>, selection: &Selection, table: Vec<Row>, svg: String) -> Self {
-        let shown = Shown {
-            name: selection.stem(),
-            title: selection.figure.title().to_owned(),
-            caption: selection.figure.caption(study),
-            svg,
-        };
-        Self { table, shown }
+/// A figure as the report shows it.
+fn shown_as(study: &Study<'_>, selection: &Selection, svg: String) -> Shown {
+    Shown {
+        name: selection.stem(),
+        title: selection.figure.title().to_owned(),
+        caption: selection.figure.caption(study),
+        svg,
     }
 }
 
@@ -276,7 +253,7 @@ fn keep_earlier(
     out: &Path,
     settings: &str,
     provenance: &mut Provenance,
-    made: &mut BTreeMap<String, Made>,
+    made: &mut BTreeMap<String, Shown>,
 ) -> Result<BTreeSet<String>> {
     let mut kept = BTreeSet::new();
     let Some(earlier) = record::read::<Provenance>(out, PROVENANCE) else {
@@ -293,9 +270,9 @@ fn keep_earlier(
         let whole = select(std::slice::from_ref(&stem), None)
             .ok()
             .and_then(|mut found| found.pop());
-        if let (Some(selection), Ok(table)) = (whole, from_csv(&csv)) {
+        if let (Some(selection), Ok(_)) = (whole, from_csv(&csv)) {
             let svg = String::from_utf8_lossy(&svg).into_owned();
-            made.insert(stem.clone(), Made::new(study, &selection, table, svg));
+            made.insert(stem.clone(), shown_as(study, &selection, svg));
         }
         kept.insert(stem.clone());
         provenance.figures.insert(stem, origin);

@@ -7,9 +7,10 @@
 
 use mftma_data::ExampleGroup;
 
-use super::inputs::{Accuracy, ClassValue, capacity, early_epochs, log_changes};
+use super::inputs::{self, Accuracy, ClassValue, Stages, capacity, early_epochs, log_changes};
 use super::statistics::{End, over_classes};
-use super::{Part, Side};
+use super::{Claim, Gap, Part, Side};
+use crate::study::Study;
 
 /// A ratio above this is a rise, one below it is none \[D\].
 const RISE: f64 = 1.1;
@@ -18,15 +19,48 @@ const REASON: &str = "a tenth: less would not be called a rise in the figure, an
 rising and not rising";
 const PARTS: usize = 2;
 
+/// The groups whose geometry is needed.
+const GROUPS: [ExampleGroup; 3] = [
+    ExampleGroup::Unpermuted,
+    ExampleGroup::Permuted,
+    ExampleGroup::Restored,
+];
+
+/// The claim.
+pub struct SharedFeaturesFirst;
+
+impl Claim for SharedFeaturesFirst {
+    fn number(&self) -> usize {
+        1
+    }
+
+    fn title(&self) -> &'static str {
+        "Shared features first"
+    }
+
+    fn statement(&self) -> &'static str {
+        "In every layer and early epochs, the capacity of unpermuted and restored manifolds rises; that of permuted manifolds \
+         does not."
+    }
+
+    fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages> {
+        inputs::trained_and_measured(study, &GROUPS)
+    }
+
+    fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
+        parts(&inputs::accuracy(study)?, &inputs::classes(study, &GROUPS)?)
+    }
+}
+
 /// The parts of the claim.
-pub fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, String> {
+fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, Gap> {
     let epochs = early_epochs(accuracy, classes)?;
     let changes = |group| log_changes(classes, group, capacity, &epochs);
     let mut learned = changes(ExampleGroup::Unpermuted)?;
     learned.extend(changes(ExampleGroup::Restored)?);
     let permuted = changes(ExampleGroup::Permuted)?;
     let until = epochs.describe();
-    Ok(vec![
+    epochs.granted(vec![
         Part::new(
             format!("Least rise of capacity over layers, unpermuted and restored ({until}; ratio)"),
             over_classes(&learned, End::Least, PARTS)?.map(f64::exp),
@@ -89,7 +123,9 @@ mod tests {
         for row in &mut rising {
             row.value = row.epoch as f64 / 100.0;
         }
-        let error = parts(&rising, &classes(&law(1.0, None, 0.1))).unwrap_err();
+        let error = parts(&rising, &classes(&law(1.0, None, 0.1)))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("last measured epoch"), "{error}");
     }
 }

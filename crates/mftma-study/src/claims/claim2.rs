@@ -7,10 +7,12 @@
 use mftma_data::ExampleGroup;
 
 use super::inputs::{
-    Accuracy, ClassValue, capacity, contrasts, last_epochs, log_changes, mean_of_final,
+    self, Accuracy, ClassValue, Stages, capacity, contrasts, last_epochs, log_changes,
+    mean_of_final,
 };
 use super::statistics::{End, over_classes};
-use super::{Part, Side};
+use super::{Claim, Gap, Part, Side};
+use crate::study::Study;
 
 /// A ratio above this is a rise \[D\].
 const RISE: f64 = 1.1;
@@ -18,13 +20,41 @@ const RISE: f64 = 1.1;
 pub const SHARE: f64 = 0.25;
 const PARTS: usize = 2;
 
+/// The groups whose geometry is needed.
+const GROUPS: [ExampleGroup; 1] = [ExampleGroup::Permuted];
+
+/// The claim.
+pub struct LateMemorization;
+
+impl Claim for LateMemorization {
+    fn number(&self) -> usize {
+        2
+    }
+
+    fn title(&self) -> &'static str {
+        "Memorization is late in depth"
+    }
+
+    fn statement(&self) -> &'static str {
+        "The capacity of permuted manifolds rises in the final layers only."
+    }
+
+    fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages> {
+        inputs::trained_and_measured(study, &GROUPS)
+    }
+
+    fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
+        parts(&inputs::accuracy(study)?, &inputs::classes(study, &GROUPS)?)
+    }
+}
+
 /// The parts of the claim.
-pub fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, String> {
+fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, Gap> {
     let epochs = last_epochs(accuracy, classes)?;
     let rises = log_changes(classes, ExampleGroup::Permuted, capacity, &epochs)?;
     let last = mean_of_final(&rises);
     let until = epochs.describe();
-    Ok(vec![
+    epochs.granted(vec![
         Part::new(
             format!("Rise of capacity in the final layers, permuted ({until}; ratio)"),
             over_classes(std::slice::from_ref(&last), End::Least, PARTS)?.map(f64::exp),
@@ -77,7 +107,9 @@ mod tests {
     fn it_is_open_where_classes_differ_too_much_or_nothing_was_memorized() {
         let found = parts(&accuracy(), &classes(&law(1.02, 1.3, 1.5)));
         assert_eq!(verdict(found), Verdict::Undecided);
-        let error = parts(&without_memorization(), &classes(&law(1.0, 3.0, 0.1))).unwrap_err();
+        let error = parts(&without_memorization(), &classes(&law(1.0, 3.0, 0.1)))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("permuted labels"), "{error}");
     }
 }

@@ -8,17 +8,47 @@ use mftma_data::ExampleGroup;
 
 use super::claim2::SHARE;
 use super::inputs::{
-    Accuracy, ClassValue, contrasts, dimension, last_epochs, log_changes, mean_of_final, radius,
+    self, Accuracy, ClassValue, Stages, contrasts, dimension, last_epochs, log_changes,
+    mean_of_final, radius,
 };
 use super::statistics::{End, over_classes};
-use super::{Part, Side};
+use super::{Claim, Gap, Part, Side};
+use crate::study::Study;
 
 /// A ratio above this is a fall \[D\].
 const FALL: f64 = 1.05;
 const PARTS: usize = 4;
 
+/// The groups whose geometry is needed.
+const GROUPS: [ExampleGroup; 1] = [ExampleGroup::Permuted];
+
+/// The claim.
+pub struct RadiusAndDimension;
+
+impl Claim for RadiusAndDimension {
+    fn number(&self) -> usize {
+        3
+    }
+
+    fn title(&self) -> &'static str {
+        "Memorization works through radius and dimension"
+    }
+
+    fn statement(&self) -> &'static str {
+        "In the final layers the radius and the dimension of permuted manifolds fall over epochs; early layers change little."
+    }
+
+    fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages> {
+        inputs::trained_and_measured(study, &GROUPS)
+    }
+
+    fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
+        parts(&inputs::accuracy(study)?, &inputs::classes(study, &GROUPS)?)
+    }
+}
+
 /// The parts of the claim.
-pub fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, String> {
+fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, Gap> {
     let epochs = last_epochs(accuracy, classes)?;
     let until = epochs.describe();
     let mut parts = Vec::with_capacity(PARTS);
@@ -53,7 +83,7 @@ pub fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>,
             "`little` is read as: less than a quarter of the final layers' fall, as in claim 2",
         ));
     }
-    Ok(parts)
+    epochs.granted(parts)
 }
 
 #[cfg(test)]

@@ -7,28 +7,57 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::inputs::{GradientValue, early, final_layers};
+use mftma_gradients::GradientGroup;
+
+use super::inputs::{self, GradientMeasure, GradientValue, Stages, early, final_layers};
 use super::statistics::{End, mean, over_runs};
-use super::{Part, Side};
+use super::{Claim, Gap, Part, Side};
+use crate::stages::GradientInputs;
+use crate::study::Study;
 
 /// A ratio below this is small \[D\].
 const SMALL: f64 = 0.1;
 const PARTS: usize = 2;
 
+/// The claim.
+pub struct NoVanishingGradients;
+
+impl Claim for NoVanishingGradients {
+    fn number(&self) -> usize {
+        4
+    }
+
+    fn title(&self) -> &'static str {
+        "Not vanishing gradients"
+    }
+
+    fn statement(&self) -> &'static str {
+        "The gradients of early layers are not small against those of late layers while this structure forms."
+    }
+
+    fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages> {
+        inputs::gradients_measured(study)
+    }
+
+    fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
+        parts(&inputs::gradients(study)?)
+    }
+}
+
 /// The parts of the claim.
-pub fn parts(gradients: &[GradientValue]) -> Result<Vec<Part>, String> {
+fn parts(gradients: &[GradientValue]) -> Result<Vec<Part>, Gap> {
     let raw: Vec<&GradientValue> = gradients
         .iter()
-        .filter(|value| value.condition == "raw" && value.group == "all")
+        .filter(|value| value.inputs == GradientInputs::RAW && value.group == GradientGroup::All)
         .collect();
     let parameters: BTreeMap<usize, f64> = raw
         .iter()
-        .filter(|value| value.measure == "parameters")
+        .filter(|value| value.measure == GradientMeasure::Parameters)
         .map(|value| (value.layer_index, value.value))
         .collect();
     [
-        ("mean_norm", "of the mean gradient"),
-        ("example_norm", "of single examples' gradients"),
+        (GradientMeasure::MeanNorm, "of the mean gradient"),
+        (GradientMeasure::ExampleNorm, "of single examples' gradients"),
     ]
     .into_iter()
     .map(|(measure, words)| {
@@ -46,7 +75,7 @@ pub fn parts(gradients: &[GradientValue]) -> Result<Vec<Part>, String> {
 /// For each step: one logarithm per run.
 fn log_ratios(
     raw: &[&GradientValue],
-    measure: &str,
+    measure: GradientMeasure,
     parameters: &BTreeMap<usize, f64>,
 ) -> Result<Vec<Vec<f64>>, String> {
     let norms: BTreeMap<(usize, u64, usize), f64> = raw
@@ -59,7 +88,7 @@ fn log_ratios(
     let layers: Vec<usize> = parameters.keys().copied().collect();
     if layers.len() < 4 || steps.is_empty() {
         return Err(format!(
-            "figure 5 holds {measure} of {} layers at {} steps; at least 4 layers and 1 step are needed",
+            "the gradients hold {measure} of {} layers at {} steps; at least 4 layers and 1 step are needed",
             layers.len(),
             steps.len()
         ));
@@ -68,7 +97,7 @@ fn log_ratios(
         let norm = norms
             .get(&(step, seed, layer))
             .filter(|norm| **norm > 0.0)
-            .ok_or_else(|| format!("figure 5 holds no {measure} above 0 of layer {layer} at step {step} of run {seed}"))?;
+            .ok_or_else(|| format!("the gradients hold no {measure} above 0 of layer {layer} at step {step} of run {seed}"))?;
         Ok((norm / parameters[&layer].sqrt()).ln())
     };
     steps
@@ -120,7 +149,9 @@ mod tests {
     fn it_is_open_where_runs_differ_or_are_too_few() {
         let found = parts(&gradients(3, 4.0, |_, _, _, _| 1.0));
         assert_eq!(verdict(found), Verdict::Undecided);
-        let error = parts(&gradients(1, 0.05, |_, _, _, _| 1.0)).unwrap_err();
+        let error = parts(&gradients(1, 0.05, |_, _, _, _| 1.0))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("1 run"), "{error}");
     }
 }

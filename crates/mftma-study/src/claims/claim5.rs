@@ -10,9 +10,15 @@
 
 use std::collections::BTreeMap;
 
-use super::inputs::{Accuracy, Rewinding, Rewound, early, epoch_of_highest_test_accuracy};
+use mftma_data::ExampleGroup;
+
+use super::inputs::{
+    self, Accuracy, RewoundAccuracy, Stages, early, epoch_of_highest_test_accuracy,
+};
 use super::statistics::{End, Estimate, mean, over_runs, with_errors};
-use super::{Part, Side};
+use super::{Claim, Gap, Part, Side};
+use crate::stages::Rewound;
+use crate::study::Study;
 
 /// A gain above this is one, a gain below is none \[D\].
 const GAIN: f64 = 0.01;
@@ -28,28 +34,54 @@ const PARTS: usize = 2;
 /// Accuracy and its standard error.
 type Scored = (f64, f64);
 
+/// The claim.
+pub struct RewindingRestores;
+
+impl Claim for RewindingRestores {
+    fn number(&self) -> usize {
+        5
+    }
+
+    fn title(&self) -> &'static str {
+        "Rewinding restores generalization"
+    }
+
+    fn statement(&self) -> &'static str {
+        "Rewinding the last layers to an epoch before memorization raises test accuracy; rewinding early layers does not."
+    }
+
+    fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages> {
+        inputs::trained_and_rewound(study)
+    }
+
+    fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
+        parts(&inputs::accuracy(study)?, &inputs::rewound(study)?)
+    }
+}
+
 /// The parts of the claim.
-pub fn parts(accuracy: &[Accuracy], rewound: &[Rewound]) -> Result<Vec<Part>, String> {
-    let mut runs: BTreeMap<u64, Vec<&Rewound>> = BTreeMap::new();
+fn parts(accuracy: &[Accuracy], rewound: &[RewoundAccuracy]) -> Result<Vec<Part>, Gap> {
+    let mut runs: BTreeMap<u64, Vec<&RewoundAccuracy>> = BTreeMap::new();
     for row in rewound {
         runs.entry(row.seed).or_default().push(row);
     }
     if runs.is_empty() {
-        return Err("figure 4 holds no rewound networks".into());
+        return Err("no networks were rewound".to_owned().into());
     }
     let mut last_gains = Vec::new();
     let mut early_gains = Vec::new();
-    let (mut epochs, mut count) = (Vec::new(), 0);
+    let (mut epochs, mut count, mut objection) = (Vec::new(), 0, None);
     for (&seed, rows) in &runs {
         let gains = gains(seed, accuracy, rows)?;
         last_gains.push(vec![gains.last]);
         early_gains.push(gains.early);
         epochs.push(gains.epoch.to_string());
         count = gains.last_layers;
+        objection = objection.or(gains.objection);
     }
     epochs.dedup();
     let epochs = epochs.join(", ");
-    Ok(vec![
+    let parts = vec![
         Part::new(
             format!(
                 "Gain of test accuracy by rewinding the last {count} layers to epoch {epochs} (fraction of test images)"
@@ -68,10 +100,13 @@ pub fn parts(accuracy: &[Accuracy], rewound: &[Rewound]) -> Result<Vec<Part>, St
             GAIN,
             REASON,
         ),
-    ])
+    ];
+    objection.map_or(Ok(parts), |why| Err(Gap::Premise(why)))
 }
 
 struct Gains {
+    /// Why the claim makes no sense for the run, where that is so.
+    objection: Option<String>,
     epoch: usize,
     last_layers: usize,
     last: Scored,
@@ -79,40 +114,40 @@ struct Gains {
 }
 
 /// The gains of one run.
-fn gains(seed: u64, accuracy: &[Accuracy], rows: &[&Rewound]) -> Result<Gains, String> {
-    let score = |group: &str, what: &Rewinding, epoch: Option<usize>| {
+fn gains(seed: u64, accuracy: &[Accuracy], rows: &[&RewoundAccuracy]) -> Result<Gains, String> {
+    let score = |group: ExampleGroup, what: Rewound, epoch: Option<usize>| {
         rows.iter()
             .find(|row| {
-                row.group == group && row.what == *what && epoch.is_none_or(|e| e == row.epoch)
+                row.group == group && row.what == what && epoch.is_none_or(|e| e == row.epoch)
             })
             .map(|row| (row.accuracy, row.standard_error))
-            .ok_or_else(|| format!("figure 4 lacks {group} accuracy with {what} of run {seed}"))
+            .ok_or_else(|| format!("there is no {group} accuracy with {what} of run {seed}"))
     };
-    let (memorized, _) = score("permuted", &Rewinding::None, None)?;
-    if memorized < MEMORIZED {
-        return Err(format!(
+    let (memorized, _) = score(ExampleGroup::Permuted, Rewound::None, None)?;
+    let objection = (memorized < MEMORIZED).then(|| {
+        format!(
             "run {seed} ended with {:.0} % accuracy on permuted labels: nothing was memorized that rewinding could undo",
             100.0 * memorized
-        ));
-    }
-    let trained = score("test", &Rewinding::None, None)?;
+        )
+    });
+    let trained = score(ExampleGroup::Test, Rewound::None, None)?;
     let mut layers: Vec<usize> = Vec::new();
     let (mut epochs, mut depths) = (Vec::new(), Vec::new());
     for row in rows {
         match row.what {
-            Rewinding::Layer(index) => layers.push(index),
-            Rewinding::Last(k) => {
+            Rewound::Layer(index) => layers.push(index),
+            Rewound::Last(k) => {
                 depths.push(k);
                 epochs.push(row.epoch);
             }
-            Rewinding::None => {}
+            Rewound::None => {}
         }
     }
     layers.sort_unstable();
     layers.dedup();
     if layers.len() < 4 {
         return Err(format!(
-            "figure 4 rewinds {} single layers of run {seed}; at least 4 are needed to tell early from late",
+            "{} single layers were rewound of run {seed}; at least 4 are needed to tell early from late",
             layers.len()
         ));
     }
@@ -121,19 +156,20 @@ fn gains(seed: u64, accuracy: &[Accuracy], rows: &[&Rewound]) -> Result<Gains, S
     let last_layers = depths
         .into_iter()
         .min_by_key(|&k| (k.abs_diff(quarter), k))
-        .ok_or_else(|| format!("figure 4 rewinds no last layers of run {seed}"))?;
+        .ok_or_else(|| format!("no last layers of run {seed} were rewound"))?;
     let epoch = epoch_of_highest_test_accuracy(accuracy, seed, &epochs)?;
-    let gain = |what: &Rewinding| {
-        let (value, error) = score("test", what, Some(epoch))?;
+    let gain = |what| {
+        let (value, error) = score(ExampleGroup::Test, what, Some(epoch))?;
         Ok::<_, String>((value - trained.0, error.hypot(trained.1)))
     };
     Ok(Gains {
+        objection,
         epoch,
         last_layers,
-        last: gain(&Rewinding::Last(last_layers))?,
+        last: gain(Rewound::Last(last_layers))?,
         early: early(&layers)
             .iter()
-            .map(|&layer| gain(&Rewinding::Layer(layer)))
+            .map(|&layer| gain(Rewound::Layer(layer)))
             .collect::<Result<_, _>>()?,
     })
 }
@@ -142,7 +178,7 @@ fn gains(seed: u64, accuracy: &[Accuracy], rows: &[&Rewound]) -> Result<Gains, S
 fn estimate(runs: &[Vec<Scored>], end: End) -> Result<Estimate, String> {
     let numbers = runs[0].len();
     if runs.iter().any(|run| run.len() != numbers) {
-        return Err("the runs of figure 4 rewind different layers".into());
+        return Err("different layers were rewound in different runs".into());
     }
     let column = |index: usize| -> Vec<Scored> { runs.iter().map(|run| run[index]).collect() };
     if runs.len() >= RUNS {
@@ -169,35 +205,40 @@ mod tests {
     use crate::claims::synthetic::{accuracy, noise, verdict};
 
     /// Eight layers rewound to epochs 5 and 20; what rewinding the last two, or an early one, to epoch 5 adds.
-    fn table(runs: u64, last: f64, early: f64, spread: f64, error: f64) -> Vec<Rewound> {
+    fn table(runs: u64, last: f64, early: f64, spread: f64, error: f64) -> Vec<RewoundAccuracy> {
         let mut rows = Vec::new();
         let mut random = noise(spread);
         for seed in 1..=runs {
-            let mut push = |group: &str, what: Rewinding, epoch, accuracy: f64| {
-                rows.push(Rewound {
+            let mut push = |group, what, epoch, accuracy: f64| {
+                rows.push(RewoundAccuracy {
                     seed,
                     what,
                     epoch,
-                    group: group.into(),
+                    group,
                     accuracy,
                     standard_error: error,
                 });
             };
-            push("permuted", Rewinding::None, 60, 0.97);
-            push("test", Rewinding::None, 60, 0.5);
+            push(ExampleGroup::Permuted, Rewound::None, 60, 0.97);
+            push(ExampleGroup::Test, Rewound::None, 60, 0.5);
             for epoch in [5, 20] {
                 for layer in 0..8 {
                     let gain = if layer < 4 { early } else { last };
                     push(
-                        "test",
-                        Rewinding::Layer(layer),
+                        ExampleGroup::Test,
+                        Rewound::Layer(layer),
                         epoch,
                         0.5 + gain + random(),
                     );
                 }
                 for k in 1..8 {
                     let gain = if epoch == 5 { last } else { 0.0 };
-                    push("test", Rewinding::Last(k), epoch, 0.5 + gain + random());
+                    push(
+                        ExampleGroup::Test,
+                        Rewound::Last(k),
+                        epoch,
+                        0.5 + gain + random(),
+                    );
                 }
             }
         }
@@ -228,7 +269,7 @@ mod tests {
         assert_eq!(verdict(found), Verdict::Undecided);
         let mut rows = table(1, 0.15, 0.0, 0.0, 0.01);
         rows[0].accuracy = 0.1;
-        let error = parts(&accuracy(), &rows).unwrap_err();
+        let error = parts(&accuracy(), &rows).unwrap_err().to_string();
         assert!(error.contains("nothing was memorized"), "{error}");
     }
 

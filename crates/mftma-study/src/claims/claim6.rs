@@ -8,9 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::inputs::WidthValue;
+use super::inputs::{self, NetworkOfWidth, Stages};
 use super::statistics::{End, mean, over_runs};
-use super::{Part, Side};
+use super::{Claim, Gap, Part, Side};
+use crate::study::Study;
 
 /// A difference of test error above this is a fall or a rise \[D\].
 const STEP: f64 = 0.01;
@@ -25,10 +26,35 @@ const PARTS: usize = 7;
 /// One run: a value per width.
 type Curve = Vec<f64>;
 
+/// The claim.
+pub struct DoubleDescent;
+
+impl Claim for DoubleDescent {
+    fn number(&self) -> usize {
+        6
+    }
+
+    fn title(&self) -> &'static str {
+        "Double descent"
+    }
+
+    fn statement(&self) -> &'static str {
+        "Over width, test error falls, rises and falls again; dimension peaks with it; radius and centre correlation are monotonic."
+    }
+
+    fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages> {
+        inputs::widths_measured(study)
+    }
+
+    fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
+        parts(&inputs::networks_of_widths(study)?)
+    }
+}
+
 /// The parts of the claim.
-pub fn parts(widths: &[WidthValue]) -> Result<Vec<Part>, String> {
-    let error = curves(widths, "error")?;
-    let dimension = logarithms(curves(widths, "dimension")?)?;
+fn parts(networks: &[NetworkOfWidth]) -> Result<Vec<Part>, Gap> {
+    let error = curves(networks, |network| network.error)?;
+    let dimension = logarithms(curves(networks, |network| network.dimension)?)?;
     let mut falls = Vec::new();
     let mut rises = Vec::new();
     let mut falls_again = Vec::new();
@@ -89,11 +115,12 @@ pub fn parts(widths: &[WidthValue]) -> Result<Vec<Part>, String> {
             "a twentieth, as in claim 3; `peaks with it` is read as: is higher where error peaks than on either side",
         ));
     }
+    let radius: fn(&NetworkOfWidth) -> f64 = |network| network.radius;
     for (name, measure) in [
-        ("radius", "radius"),
-        ("centre correlation", "centre_correlation"),
+        ("radius", radius),
+        ("centre correlation", |network| network.centre_correlation),
     ] {
-        let curves = curves(widths, measure)?;
+        let curves = curves(networks, measure)?;
         let values = (0..curves.len())
             .map(|left_out| {
                 let others = mean_without(&curves, left_out);
@@ -111,29 +138,28 @@ pub fn parts(widths: &[WidthValue]) -> Result<Vec<Part>, String> {
     Ok(parts)
 }
 
-/// One curve per run, over the widths at which every run has every measure.
-fn curves(widths: &[WidthValue], measure: &str) -> Result<Vec<Curve>, String> {
-    const NEEDED: [&str; 4] = ["error", "dimension", "radius", "centre_correlation"];
-    let values: BTreeMap<(u64, usize, &str), f64> = widths
+/// One curve per run, over the widths that every run has.
+fn curves(
+    networks: &[NetworkOfWidth],
+    measure: fn(&NetworkOfWidth) -> f64,
+) -> Result<Vec<Curve>, String> {
+    let values: BTreeMap<(u64, usize), f64> = networks
         .iter()
-        .map(|row| ((row.seed, row.width, row.measure.as_str()), row.value))
+        .map(|network| ((network.seed, network.width), measure(network)))
         .collect();
-    let seeds: BTreeSet<u64> = widths.iter().map(|row| row.seed).collect();
-    let all: BTreeSet<usize> = widths.iter().map(|row| row.width).collect();
+    let seeds: BTreeSet<u64> = networks.iter().map(|network| network.seed).collect();
+    let all: BTreeSet<usize> = networks.iter().map(|network| network.width).collect();
     let complete: Vec<usize> = all
         .into_iter()
         .filter(|&width| {
-            seeds.iter().all(|&seed| {
-                NEEDED
-                    .iter()
-                    .all(|needed| values.contains_key(&(seed, width, needed)))
-            })
+            seeds
+                .iter()
+                .all(|&seed| values.contains_key(&(seed, width)))
         })
         .collect();
     if complete.len() < 4 || seeds.len() < RUNS {
         return Err(format!(
-            "figure 4 holds {} widths with error, dimension, radius and centre correlation of all {} runs; at least 4 widths and \
-             {RUNS} runs are needed",
+            "{} widths have error and geometry of all {} runs; at least 4 widths and {RUNS} runs are needed",
             complete.len(),
             seeds.len()
         ));
@@ -141,7 +167,7 @@ fn curves(widths: &[WidthValue], measure: &str) -> Result<Vec<Curve>, String> {
     Ok(seeds
         .into_iter()
         .map(|seed| {
-            let at = |&width: &usize| values[&(seed, width, measure)];
+            let at = |&width: &usize| values[&(seed, width)];
             complete.iter().map(at).collect()
         })
         .collect())
@@ -149,7 +175,7 @@ fn curves(widths: &[WidthValue], measure: &str) -> Result<Vec<Curve>, String> {
 
 fn logarithms(curves: Vec<Curve>) -> Result<Vec<Curve>, String> {
     if curves.iter().flatten().any(|&value| value <= 0.0) {
-        return Err("a dimension of figure 4 is not above 0".into());
+        return Err("the dimension of a network is not above 0".into());
     }
     let logarithm = |curve: Curve| curve.into_iter().map(f64::ln).collect();
     Ok(curves.into_iter().map(logarithm).collect())
@@ -245,24 +271,20 @@ mod tests {
         dimension: [f64; 6],
         radius: [f64; 6],
         spread: f64,
-    ) -> Vec<WidthValue> {
+    ) -> Vec<NetworkOfWidth> {
         let mut random = noise(spread);
         let mut rows = Vec::new();
         for seed in 1..=runs {
             for (index, width) in [1, 2, 4, 8, 16, 32].into_iter().enumerate() {
-                for (measure, values) in [
-                    ("error", error),
-                    ("dimension", dimension),
-                    ("radius", radius),
-                    ("centre_correlation", FALLING),
-                ] {
-                    rows.push(WidthValue {
-                        seed,
-                        width,
-                        measure: measure.into(),
-                        value: values[index] * (1.0 + random()),
-                    });
-                }
+                let mut value = |values: [f64; 6]| values[index] * (1.0 + random());
+                rows.push(NetworkOfWidth {
+                    seed,
+                    width,
+                    error: value(error),
+                    dimension: value(dimension),
+                    radius: value(radius),
+                    centre_correlation: value(FALLING),
+                });
             }
         }
         rows
@@ -297,7 +319,9 @@ mod tests {
     fn it_is_open_where_runs_differ_or_are_too_few() {
         let found = parts(&table(3, BENT, PEAKED, FALLING, 0.2));
         assert_eq!(verdict(found), Verdict::Undecided);
-        let error = parts(&table(2, BENT, PEAKED, FALLING, 0.0)).unwrap_err();
+        let error = parts(&table(2, BENT, PEAKED, FALLING, 0.0))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("2 runs"), "{error}");
     }
 
@@ -309,8 +333,8 @@ mod tests {
         for seed in 0..40 {
             let mut rows = table(5, flat, [10.0; 6], FALLING, 0.0);
             let mut random = crate::claims::synthetic::noise_of(seed, 0.05);
-            for row in rows.iter_mut().filter(|row| row.measure == "error") {
-                row.value += random();
+            for row in &mut rows {
+                row.error += random();
             }
             let found = parts(&rows).unwrap();
             let bend = &found[..3];

@@ -13,9 +13,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::inputs::GradientValue;
+use mftma_gradients::{GradientGroup, InputAblation};
+
+use super::inputs::{self, GradientMeasure, GradientValue, Stages};
 use super::statistics::{End, mean, over_runs};
-use super::{Part, Side};
+use super::{Claim, Gap, Part, Side};
+use crate::stages::GradientInputs;
+use crate::study::Study;
 
 /// A ratio below this is much smaller \[D\].
 const MUCH_SMALLER: f64 = 0.5;
@@ -25,21 +29,47 @@ const PARTS: usize = 3;
 
 /// Why much smaller is a half.
 const REASON: &str = "a half: the weakest reading of `much smaller`; two groups of equal size that differ in nothing give 1";
-/// What was done to images and network, as the table of figure 5 names it.
-const UNIFORM: &str = "raw, uniform softmax";
-const WITHOUT_MEANS: &str = "class means removed, uniform softmax";
+/// What was done to images and network.
+const UNIFORM: GradientInputs = GradientInputs::uniform(InputAblation::Raw);
+const WITHOUT_MEANS: GradientInputs = GradientInputs::uniform(InputAblation::CentredClasses);
+
+/// The claim.
+pub struct SmallPermutedGradients;
+
+impl Claim for SmallPermutedGradients {
+    fn number(&self) -> usize {
+        7
+    }
+
+    fn title(&self) -> &'static str {
+        "Gradients of permuted examples start small"
+    }
+
+    fn statement(&self) -> &'static str {
+        "Near initialization the gradient of permuted examples is much smaller per example than that of unpermuted ones, because \
+         the class means of permuted examples coincide."
+    }
+
+    fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages> {
+        inputs::gradients_measured(study)
+    }
+
+    fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
+        parts(&inputs::gradients(study)?)
+    }
+}
 
 /// The parts of the claim.
-pub fn parts(gradients: &[GradientValue]) -> Result<Vec<Part>, String> {
-    let ratio = |condition, first_epoch| {
-        let logs = log_ratios(gradients, condition, first_epoch)?;
+fn parts(gradients: &[GradientValue]) -> Result<Vec<Part>, Gap> {
+    let ratio = |inputs, first_epoch| {
+        let logs = log_ratios(gradients, inputs, first_epoch)?;
         Ok::<_, String>(over_runs(&[logs], End::Least, PARTS)?.map(f64::exp))
     };
     Ok(vec![
         Part::new(
             "Norm of the mean gradient of permuted over that of unpermuted examples, first epoch after its first step (ratio, mean over \
              layers)",
-            ratio("raw", true)?,
+            ratio(GradientInputs::RAW, true)?,
             Side::Below,
             MUCH_SMALLER,
             REASON,
@@ -64,14 +94,14 @@ pub fn parts(gradients: &[GradientValue]) -> Result<Vec<Part>, String> {
 /// For each run: the logarithm of the ratio, averaged over layers, and over the steps of the first epoch or at the first step.
 fn log_ratios(
     gradients: &[GradientValue],
-    condition: &str,
+    inputs: GradientInputs,
     first_epoch: bool,
 ) -> Result<Vec<f64>, String> {
     let rows: Vec<&GradientValue> = gradients
         .iter()
         .filter(|row| {
-            row.condition == condition
-                && row.measure == "mean_norm"
+            row.inputs == inputs
+                && row.measure == GradientMeasure::MeanNorm
                 && row.epoch == 0
                 && (row.step > 0) == first_epoch
         })
@@ -79,7 +109,7 @@ fn log_ratios(
     let steps: BTreeSet<usize> = rows.iter().map(|row| row.step).collect();
     if steps.is_empty() {
         return Err(format!(
-            "figure 5 holds no gradients {} with the condition `{condition}`",
+            "there are no gradients {} on inputs `{inputs}`",
             if first_epoch {
                 "of the first epoch"
             } else {
@@ -87,10 +117,10 @@ fn log_ratios(
             }
         ));
     }
-    let norms: BTreeMap<(u64, usize, usize, &str), f64> = rows
+    let norms: BTreeMap<(u64, usize, usize, GradientGroup), f64> = rows
         .iter()
         .map(|row| {
-            let key = (row.seed, row.step, row.layer_index, row.group.as_str());
+            let key = (row.seed, row.step, row.layer_index, row.group);
             (key, row.value)
         })
         .collect();
@@ -103,20 +133,21 @@ fn log_ratios(
     seeds
         .into_iter()
         .map(|seed| {
-            let norm = |step, layer, group| {
+            let norm = |step, layer, group: GradientGroup| {
                 norms
                     .get(&(seed, step, layer, group))
                     .filter(|norm| **norm > 0.0)
                     .ok_or_else(|| {
                         format!(
-                            "figure 5 holds no gradient above 0 of {group} examples in layer {layer} at step {step} of run {seed}"
+                            "there is no gradient above 0 of {} examples in layer {layer} at step {step} of run {seed}",
+                            group.name()
                         )
                     })
             };
             let logs: Result<Vec<f64>, String> = places
                 .iter()
                 .map(|&(step, layer)| {
-                    Ok((norm(step, layer, "permuted")? / norm(step, layer, "unpermuted")?).ln())
+                    Ok((norm(step, layer, GradientGroup::Permuted)? / norm(step, layer, GradientGroup::Unpermuted)?).ln())
                 })
                 .collect();
             Ok(mean(&logs?))
@@ -133,11 +164,11 @@ mod tests {
     /// Gradients of permuted examples relative to unpermuted ones: in the first epoch, with a uniform softmax, and there without
     /// class means.
     fn table(runs: u64, [raw, uniform, removed]: [f64; 3], spread: f64) -> Vec<GradientValue> {
-        gradients(runs, spread, move |step, _, group, condition| {
-            match (group, condition, step) {
-                ("permuted", "raw", 10) => raw,
-                ("permuted", UNIFORM, 0) => uniform,
-                ("permuted", WITHOUT_MEANS, 0) => removed,
+        gradients(runs, spread, move |step, _, group, inputs| {
+            match (group, inputs, step) {
+                (GradientGroup::Permuted, GradientInputs::RAW, 10) => raw,
+                (GradientGroup::Permuted, UNIFORM, 0) => uniform,
+                (GradientGroup::Permuted, WITHOUT_MEANS, 0) => removed,
                 _ => 1.0,
             }
         })

@@ -1,26 +1,22 @@
-//! What the claims are checked on: small typed lists, taken from the figures' tables and the geometry of single classes.
+//! What the claims are checked on: small typed lists, taken from the outputs of stages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use anyhow::{Context, Result};
 use mftma_data::ExampleGroup;
+use mftma_gradients::{GradientGroup, Row as GradientRow};
 
-use crate::figures::{Study, geometry_stages};
-use crate::stages::LayerGeometry;
-use crate::table::Row;
+use super::{Gap, Part};
+use crate::cache::Stage;
+use crate::stages::{
+    GradientInputs, GradientStage, LayerGeometry, REWOUND_GROUPS, Rewindings, Rewound, TrainStage,
+    TrainingRecord,
+};
+use crate::study::Study;
 
-/// What each claim needs, or why it is not there.
-pub struct Inputs {
-    /// Accuracies over training (figure 2).
-    pub accuracy: Result<Vec<Accuracy>, String>,
-    /// Geometry of single classes (figure 3).
-    pub classes: Result<Vec<ClassValue>, String>,
-    /// Networks with rewound layers (figure 4).
-    pub rewinding: Result<Vec<Rewound>, String>,
-    /// Networks of several widths (figure 4).
-    pub widths: Result<Vec<WidthValue>, String>,
-    /// Gradients by layer (figure 5).
-    pub gradients: Result<Vec<GradientValue>, String>,
-}
+/// Stages, each after those it builds on.
+pub type Stages = Vec<Box<dyn Stage>>;
 
 /// Accuracy of one example group after some epochs.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +26,7 @@ pub struct Accuracy {
     /// Epochs of training.
     pub epoch: usize,
     /// Example group.
-    pub group: String,
+    pub group: ExampleGroup,
     /// Fraction of examples.
     pub value: f64,
 }
@@ -58,55 +54,59 @@ pub struct ClassValue {
     pub dimension: f64,
 }
 
-/// Which layers were put back to an earlier epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rewinding {
-    /// None: the trained network.
-    None,
-    /// One layer, by its place.
-    Layer(usize),
-    /// The last so many layers.
-    Last(usize),
-}
-
-impl std::fmt::Display for Rewinding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::None => f.write_str("nothing rewound"),
-            Self::Layer(index) => write!(f, "layer {index} rewound"),
-            Self::Last(count) => write!(f, "the last {count} layers rewound"),
-        }
-    }
-}
-
 /// Accuracy of a network with rewound layers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rewound {
+pub struct RewoundAccuracy {
     /// Seed of the run.
     pub seed: u64,
     /// What was rewound.
-    pub what: Rewinding,
+    pub what: Rewound,
     /// To which epoch.
     pub epoch: usize,
     /// Example group.
-    pub group: String,
+    pub group: ExampleGroup,
     /// Fraction of examples.
     pub accuracy: f64,
     /// Its standard error over examples.
     pub standard_error: f64,
 }
 
-/// One measure of a network of some width.
+/// A network of some width at the end of its training.
 #[derive(Debug, Clone, PartialEq)]
-pub struct WidthValue {
+pub struct NetworkOfWidth {
     /// Seed of the run.
     pub seed: u64,
     /// Width.
     pub width: usize,
-    /// `error`, `dimension`, `radius` or `centre_correlation`.
-    pub measure: String,
-    /// Its value.
-    pub value: f64,
+    /// Fraction of test examples that it gets wrong.
+    pub error: f64,
+    /// R_M of the test examples' manifolds.
+    pub radius: f64,
+    /// D_M.
+    pub dimension: f64,
+    /// ρ_centre.
+    pub centre_correlation: f64,
+}
+
+/// What a [`GradientValue`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GradientMeasure {
+    /// Norm of the mean gradient.
+    MeanNorm,
+    /// Root of the mean squared norm of single examples' gradients.
+    ExampleNorm,
+    /// Number of the layer's parameters.
+    Parameters,
+}
+
+impl std::fmt::Display for GradientMeasure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::MeanNorm => "mean_norm",
+            Self::ExampleNorm => "example_norm",
+            Self::Parameters => "parameters",
+        })
+    }
 }
 
 /// One number about a layer's gradient.
@@ -120,40 +120,79 @@ pub struct GradientValue {
     pub step: usize,
     /// Place of the layer among those with parameters.
     pub layer_index: usize,
-    /// `unpermuted`, `permuted` or `all`.
-    pub group: String,
-    /// What was done to the images.
-    pub condition: String,
-    /// `mean_norm`, `example_norm`, or `parameters` (their number).
-    pub measure: String,
+    /// Whose gradient.
+    pub group: GradientGroup,
+    /// On which inputs.
+    pub inputs: GradientInputs,
+    /// What of it.
+    pub measure: GradientMeasure,
     /// Its value.
     pub value: f64,
 }
 
-impl Inputs {
-    /// The inputs of a study. `table` gives the table of a figure, or why there is none.
-    pub fn of<'a>(study: &Study<'_>, table: impl Fn(&str) -> Result<&'a [Row], String>) -> Self {
-        Self {
-            accuracy: table("fig2").and_then(accuracy),
-            classes: table("fig3").and_then(|_| classes(study)),
-            rewinding: table("fig4").and_then(rewinding),
-            widths: table("fig4").and_then(widths),
-            gradients: table("fig5").and_then(gradients),
+/// The trainings of the main runs and the geometry of some groups at all their measured epochs.
+pub fn trained_and_measured(study: &Study<'_>, groups: &[ExampleGroup]) -> Result<Stages> {
+    let mut stages = Stages::new();
+    for run in &study.runs {
+        stages.push(Box::new(TrainStage::new(Rc::clone(run))));
+        for stage in study.geometry(run, groups)? {
+            stages.push(Box::new(stage));
         }
     }
+    Ok(stages)
 }
 
-/// Geometry of single classes from the stages behind figure 3.
-fn classes(study: &Study<'_>) -> Result<Vec<ClassValue>, String> {
+/// The trainings of the main runs and their rewindings.
+pub fn trained_and_rewound(study: &Study<'_>) -> Result<Stages> {
+    let mut stages = Stages::new();
+    for run in &study.runs {
+        stages.push(Box::new(TrainStage::new(Rc::clone(run))));
+        for stage in study.rewindings(run)? {
+            stages.push(Box::new(stage));
+        }
+    }
+    Ok(stages)
+}
+
+/// The networks of double descent and their geometry.
+pub fn widths_measured(study: &Study<'_>) -> Result<Stages> {
+    let mut stages = Stages::new();
+    for network in study.networks_of_widths()? {
+        stages.push(Box::new(TrainStage::new(Rc::clone(&network))));
+        stages.push(Box::new(Study::geometry_of_width(&network)));
+    }
+    Ok(stages)
+}
+
+/// The gradients of every run of their own.
+pub fn gradients_measured(study: &Study<'_>) -> Result<Stages> {
+    let stage = |run| Box::new(GradientStage::new(run)) as Box<dyn Stage>;
+    Ok(study.gradient_runs()?.into_iter().map(stage).collect())
+}
+
+/// Accuracies over training.
+pub fn accuracy(study: &Study<'_>) -> Result<Vec<Accuracy>> {
     let mut values = Vec::new();
     for run in &study.runs {
-        let stages = geometry_stages(run, study, &ExampleGroup::ALL)
-            .map_err(|error| format!("{error:#}"))?;
-        for stage in stages {
-            let layers: Vec<LayerGeometry> = study
-                .cache
-                .output(&stage)
-                .map_err(|error| format!("{error:#}"))?;
+        let record: TrainingRecord = study.cache.output(&TrainStage::new(Rc::clone(run)))?;
+        for metrics in &record.history {
+            values.extend(metrics.groups.iter().map(|(&group, score)| Accuracy {
+                seed: run.seed,
+                epoch: metrics.epoch,
+                group,
+                value: score.accuracy(),
+            }));
+        }
+    }
+    Ok(values)
+}
+
+/// Geometry of single classes.
+pub fn classes(study: &Study<'_>, groups: &[ExampleGroup]) -> Result<Vec<ClassValue>> {
+    let mut values = Vec::new();
+    for run in &study.runs {
+        for stage in study.geometry(run, groups)? {
+            let layers: Vec<LayerGeometry> = study.cache.output(&stage)?;
             for layer in &layers {
                 let manifolds = layer
                     .geometry
@@ -173,96 +212,84 @@ fn classes(study: &Study<'_>) -> Result<Vec<ClassValue>, String> {
             }
         }
     }
-    some("manifolds in figure 3", values.into_iter())
+    Ok(values)
 }
 
-/// Accuracies from the table of figure 2.
-fn accuracy(rows: &[Row]) -> Result<Vec<Accuracy>, String> {
-    some(
-        "accuracies in figure 2",
-        rows.iter()
-            .filter(|row| row.measure == "accuracy")
-            .map(|row| Accuracy {
-                seed: row.seed,
-                epoch: row.epoch,
-                group: row.group.clone(),
-                value: row.value,
-            }),
-    )
+/// Accuracies of rewound networks.
+pub fn rewound(study: &Study<'_>) -> Result<Vec<RewoundAccuracy>> {
+    let mut values = Vec::new();
+    for run in &study.runs {
+        for stage in study.rewindings(run)? {
+            let rewindings: Rewindings = study.cache.output(&stage)?;
+            for (what, scores) in &rewindings.scores {
+                let scores = REWOUND_GROUPS.into_iter().zip(scores);
+                values.extend(scores.filter_map(|(group, score)| {
+                    let score = score.as_ref()?;
+                    Some(RewoundAccuracy {
+                        seed: run.seed,
+                        what: *what,
+                        epoch: stage.epoch(),
+                        group,
+                        accuracy: score.accuracy(),
+                        standard_error: score.standard_error(),
+                    })
+                }));
+            }
+        }
+    }
+    Ok(values)
 }
 
-/// Rewound networks from the table of figure 4.
-fn rewinding(rows: &[Row]) -> Result<Vec<Rewound>, String> {
-    let rewound = rows
-        .iter()
-        .filter(|row| row.measure == "accuracy")
-        .filter_map(|row| {
-            let condition = row.condition.as_deref()?;
-            let what = match condition.strip_prefix("rewind ") {
-                None if condition == "none" => Rewinding::None,
-                None => return None,
-                Some(what) => match what.strip_prefix("last ") {
-                    Some(count) => Rewinding::Last(count.parse().ok()?),
-                    None => Rewinding::Layer(row.layer_index?),
-                },
+/// The networks of double descent whose layer has a geometry.
+pub fn networks_of_widths(study: &Study<'_>) -> Result<Vec<NetworkOfWidth>> {
+    let mut values = Vec::new();
+    for network in study.networks_of_widths()? {
+        let train = TrainStage::new(Rc::clone(&network));
+        let record: TrainingRecord = study.cache.output(&train)?;
+        let end = record.history.last().context("the training has no epoch")?;
+        let test = end.groups.get(&ExampleGroup::Test);
+        let layers: Vec<LayerGeometry> = study.cache.output(&Study::geometry_of_width(&network))?;
+        let geometry = layers.last().and_then(|layer| layer.geometry.as_ref());
+        if let (Some(test), Some(geometry)) = (test, geometry) {
+            values.push(NetworkOfWidth {
+                seed: network.seed,
+                width: network.profile.network.width,
+                error: 1.0 - test.accuracy(),
+                radius: geometry.radius.value,
+                dimension: geometry.dimension.value,
+                centre_correlation: geometry.centre_correlation,
+            });
+        }
+    }
+    Ok(values)
+}
+
+/// Gradients by layer and step.
+pub fn gradients(study: &Study<'_>) -> Result<Vec<GradientValue>> {
+    let mut values = Vec::new();
+    for run in study.gradient_runs()? {
+        let of_epoch = GradientStage::steps_per_epoch(&run);
+        let measured: Vec<GradientRow> =
+            study.cache.output(&GradientStage::new(Rc::clone(&run)))?;
+        for row in measured {
+            let measure = match row.measure.as_str() {
+                "mean_norm" => GradientMeasure::MeanNorm,
+                "example_norm" => GradientMeasure::ExampleNorm,
+                "parameters" => GradientMeasure::Parameters,
+                _ => continue,
             };
-            Some(Rewound {
+            let inputs = row.inputs.parse().map_err(anyhow::Error::msg)?;
+            values.push(GradientValue {
                 seed: row.seed,
-                what,
-                epoch: row.epoch,
-                group: row.group.clone(),
-                accuracy: row.value,
-                standard_error: row.standard_error?,
-            })
-        });
-    some("rewound networks in figure 4", rewound)
-}
-
-/// The sweep over widths from the table of figure 4.
-///
-/// Where several layers were measured, the deepest is taken.
-fn widths(rows: &[Row]) -> Result<Vec<WidthValue>, String> {
-    let sweep = || {
-        rows.iter()
-            .filter(|row| row.condition.as_deref() == Some("double descent"))
-    };
-    let deepest = sweep().filter_map(|row| row.layer_index).max();
-    some(
-        "networks of several widths in figure 4",
-        sweep()
-            .filter(|row| row.layer_index.is_none() || row.layer_index == deepest)
-            .map(|row| WidthValue {
-                seed: row.seed,
-                width: row.width,
-                measure: row.measure.clone(),
+                epoch: row.step as usize / of_epoch,
+                step: row.step as usize,
+                layer_index: row.layer_index,
+                group: row.group,
+                inputs,
+                measure,
                 value: row.value,
-            }),
-    )
-}
-
-/// Gradients from the table of figure 5.
-fn gradients(rows: &[Row]) -> Result<Vec<GradientValue>, String> {
-    some(
-        "gradients in figure 5",
-        rows.iter().filter_map(|row| {
-            Some(GradientValue {
-                seed: row.seed,
-                epoch: row.epoch,
-                step: row.step?,
-                layer_index: row.layer_index?,
-                group: row.group.clone(),
-                condition: row.condition.clone()?,
-                measure: row.measure.clone(),
-                value: row.value,
-            })
-        }),
-    )
-}
-
-fn some<T>(what: &str, values: impl Iterator<Item = T>) -> Result<Vec<T>, String> {
-    let values: Vec<T> = values.collect();
-    if values.is_empty() {
-        return Err(format!("there are no {what}"));
+            });
+        }
     }
     Ok(values)
 }
@@ -293,12 +320,25 @@ pub fn final_layers<T>(layers: &[T]) -> &[T] {
 }
 
 /// Between which epochs each run's values are compared.
-pub struct Epochs(BTreeMap<u64, (usize, usize)>);
+pub struct Epochs {
+    /// First and last of each run.
+    of_run: BTreeMap<u64, (usize, usize)>,
+    /// Why a claim about them makes no sense here, where that is so.
+    objection: Option<String>,
+}
 
 impl Epochs {
+    /// The parts, unless there is an objection.
+    pub fn granted(self, parts: Vec<Part>) -> Result<Vec<Part>, Gap> {
+        match self.objection {
+            Some(why) => Err(Gap::Premise(why)),
+            None => Ok(parts),
+        }
+    }
+
     /// For the reader: `epoch 0 to 10`, with several runs' last epochs where they differ.
     pub fn describe(&self) -> String {
-        let ends: BTreeSet<usize> = self.0.values().map(|(_, to)| *to).collect();
+        let ends: BTreeSet<usize> = self.of_run.values().map(|(_, to)| *to).collect();
         let ends: Vec<String> = ends.iter().map(usize::to_string).collect();
         format!("epoch 0 to {}", ends.join(" or "))
     }
@@ -309,13 +349,13 @@ impl Epochs {
 pub fn early_epochs(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Epochs, String> {
     spans(classes, |seed, epochs| {
         let peak = epoch_of_highest_test_accuracy(accuracy, seed, &epochs[1..])?;
-        if Some(&peak) == epochs.last() {
-            return Err(format!(
+        let objection = (Some(&peak) == epochs.last()).then(|| {
+            format!(
                 "test accuracy of run {seed} was highest at its last measured epoch, {peak}: it never fell, so there is no early phase \
                  to tell apart"
-            ));
-        }
-        Ok(peak)
+            )
+        });
+        Ok((peak, objection))
     })
 }
 
@@ -328,39 +368,47 @@ pub fn last_epochs(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Epoc
         let last = epochs[epochs.len() - 1];
         let permuted = accuracy
             .iter()
-            .find(|row| row.seed == seed && row.epoch == last && row.group == "permuted")
-            .ok_or_else(|| format!("figure 2 lacks the accuracy of run {seed} at epoch {last}"))?;
-        if permuted.value < MEMORIZED {
-            return Err(format!(
+            .find(|row| row.seed == seed && row.epoch == last && row.group == ExampleGroup::Permuted)
+            .ok_or_else(|| {
+                format!("the training of run {seed} lacks the accuracy on permuted labels at epoch {last}")
+            })?;
+        let objection = (permuted.value < MEMORIZED).then(|| {
+            format!(
                 "run {seed} ended with {:.0} % accuracy on permuted labels: too little was memorized to say where",
                 100.0 * permuted.value
-            ));
-        }
-        Ok(last)
+            )
+        });
+        Ok((last, objection))
     })
 }
 
 fn spans(
     classes: &[ClassValue],
-    end: impl Fn(u64, &[usize]) -> Result<usize, String>,
+    end: impl Fn(u64, &[usize]) -> Result<(usize, Option<String>), String>,
 ) -> Result<Epochs, String> {
     let mut measured: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
     for value in classes {
         measured.entry(value.seed).or_default().insert(value.epoch);
     }
-    measured
-        .into_iter()
-        .map(|(seed, epochs)| {
-            let epochs: Vec<usize> = epochs.into_iter().collect();
-            if epochs.len() < 2 || epochs[0] != 0 {
-                return Err(format!(
-                    "run {seed} was not measured both at initialization and later"
-                ));
-            }
-            Ok((seed, (0, end(seed, &epochs)?)))
-        })
-        .collect::<Result<_, _>>()
-        .map(Epochs)
+    if measured.is_empty() {
+        return Err("no manifolds were measured".into());
+    }
+    let mut found = Epochs {
+        of_run: BTreeMap::new(),
+        objection: None,
+    };
+    for (seed, epochs) in measured {
+        let epochs: Vec<usize> = epochs.into_iter().collect();
+        if epochs.len() < 2 || epochs[0] != 0 {
+            return Err(format!(
+                "run {seed} was not measured both at initialization and later"
+            ));
+        }
+        let (end, objection) = end(seed, &epochs)?;
+        found.of_run.insert(seed, (0, end));
+        found.objection = found.objection.or(objection);
+    }
+    Ok(found)
 }
 
 /// The one of `epochs` at which a run's test accuracy was highest; the first of several.
@@ -371,7 +419,8 @@ pub fn epoch_of_highest_test_accuracy(
 ) -> Result<usize, String> {
     let mut best: Option<&Accuracy> = None;
     for row in accuracy {
-        let counts = row.seed == seed && row.group == "test" && epochs.contains(&row.epoch);
+        let counts =
+            row.seed == seed && row.group == ExampleGroup::Test && epochs.contains(&row.epoch);
         let higher = best.is_none_or(|best| {
             row.value > best.value || (row.value == best.value && row.epoch < best.epoch)
         });
@@ -380,7 +429,7 @@ pub fn epoch_of_highest_test_accuracy(
         }
     }
     best.map(|row| row.epoch).ok_or_else(|| {
-        format!("figure 2 lacks the test accuracy of run {seed} at the epochs measured")
+        format!("the training of run {seed} lacks the test accuracy at the epochs measured")
     })
 }
 
@@ -415,7 +464,7 @@ pub fn log_changes(
         .map(|(layer, name)| {
             let change = |&class: &usize| {
                 let mut sum = 0.0;
-                for (&seed, &(from, to)) in &epochs.0 {
+                for (&seed, &(from, to)) in &epochs.of_run {
                     let logarithm = |epoch| {
                         values
                             .get(&(seed, epoch, layer, class))
@@ -427,7 +476,7 @@ pub fn log_changes(
                     };
                     sum += logarithm(to)? - logarithm(from)?;
                 }
-                Ok(sum / epochs.0.len() as f64)
+                Ok(sum / epochs.of_run.len() as f64)
             };
             members.iter().map(change).collect()
         })
@@ -459,72 +508,6 @@ pub fn contrasts(columns: &[Vec<f64>], last: &[f64], share: f64) -> Vec<Vec<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(condition: &str, layer_index: Option<usize>) -> Row {
-        Row {
-            profile: "test".into(),
-            dataset: "glyphs".into(),
-            architecture: "vgg11".into(),
-            width: 4,
-            seed: 1,
-            layer_index,
-            layer: layer_index.map(|index| format!("conv{index}")),
-            epoch: 5,
-            step: None,
-            condition: Some(condition.into()),
-            group: "test".into(),
-            measure: "accuracy".into(),
-            value: 0.5,
-            standard_error: Some(0.1),
-            standard_error_vectors: None,
-            count: 10,
-        }
-    }
-
-    #[test]
-    fn rewound_networks_are_read_from_the_table() {
-        let rows = [
-            row("none", None),
-            row("rewind conv3", Some(3)),
-            row("rewind last 2", None),
-            row("double descent", None),
-        ];
-        let found: Vec<Rewinding> = rewinding(&rows)
-            .unwrap()
-            .iter()
-            .map(|row| row.what)
-            .collect();
-        assert_eq!(
-            found,
-            [Rewinding::None, Rewinding::Layer(3), Rewinding::Last(2)]
-        );
-        assert!(rewinding(&rows[3..]).is_err());
-    }
-
-    #[test]
-    fn the_sweep_over_widths_takes_the_deepest_layer() {
-        let rows = [
-            row("none", None),
-            row("double descent", None),
-            row("double descent", Some(1)),
-            Row {
-                value: 7.0,
-                ..row("double descent", Some(2))
-            },
-        ];
-        let values: Vec<f64> = widths(&rows).unwrap().iter().map(|row| row.value).collect();
-        assert_eq!(values, [0.5, 7.0]);
-    }
-
-    #[test]
-    fn gradients_need_a_step() {
-        assert!(gradients(&[row("raw", Some(1))]).is_err());
-        let with_step = Row {
-            step: Some(3),
-            ..row("raw", Some(1))
-        };
-        assert_eq!(gradients(&[with_step]).unwrap()[0].step, 3);
-    }
 
     #[test]
     fn early_and_final_layers_do_not_meet() {

@@ -1,4 +1,7 @@
-//! The paper's seven claims, checked on every run: one file per claim.
+//! The paper's seven claims, checked on every run: one file per claim, and one line in [`all`].
+//!
+//! A claim names the stages that it is judged on, reads their outputs ([`inputs`]), and needs nothing else: where they are
+//! finished it is judged, whichever figures were asked for.
 //!
 //! A claim is split into *parts*, each a statistic with an interval, a side on which it should lie, and a threshold that
 //! stands in the code with its reason, fixed before any run of record was looked at. The rule that turns parts into a
@@ -11,15 +14,84 @@ mod claim4;
 mod claim5;
 mod claim6;
 mod claim7;
-mod inputs;
+pub mod inputs;
 mod statistics;
 #[cfg(test)]
 mod synthetic;
 
 use serde::{Deserialize, Serialize};
 
-pub use inputs::Inputs;
+use crate::study::Study;
+use inputs::Stages;
 use statistics::Estimate;
+
+/// A claim of the paper.
+pub trait Claim {
+    /// Its number, from 1.
+    fn number(&self) -> usize;
+
+    /// Its name.
+    fn title(&self) -> &'static str;
+
+    /// What it states.
+    fn statement(&self) -> &'static str;
+
+    /// The stages whose outputs it is judged on, each after those it builds on.
+    ///
+    /// # Errors
+    /// Settings that the profile does not allow.
+    fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages>;
+
+    /// Its parts, from the outputs of these stages, which are all finished.
+    ///
+    /// # Errors
+    /// [`Gap`] where nothing can be said.
+    fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap>;
+}
+
+/// Why nothing can be said of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gap {
+    /// Values that it needs are not there, or too few.
+    Missing(String),
+    /// Every part has its values, but what the claim presupposes did not happen: nothing was memorized, say.
+    ///
+    /// Said only once all parts could be computed, so that it never hides a missing value.
+    Premise(String),
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing(why) | Self::Premise(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<String> for Gap {
+    fn from(why: String) -> Self {
+        Self::Missing(why)
+    }
+}
+
+impl From<anyhow::Error> for Gap {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Missing(format!("{error:#}"))
+    }
+}
+
+/// The claims, in the order of their numbers.
+pub fn all() -> Vec<Box<dyn Claim>> {
+    vec![
+        Box::new(claim1::SharedFeaturesFirst),
+        Box::new(claim2::LateMemorization),
+        Box::new(claim3::RadiusAndDimension),
+        Box::new(claim4::NoVanishingGradients),
+        Box::new(claim5::RewindingRestores),
+        Box::new(claim6::DoubleDescent),
+        Box::new(claim7::SmallPermutedGradients),
+    ]
+}
 
 /// The rule, for readers of the results.
 pub const RULE: &str = "A part holds where its 95 % interval lies wholly on the wanted side of its threshold, and fails where an \
@@ -144,103 +216,85 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn of(number: usize, title: &str, statement: &str, parts: Result<Vec<Part>, String>) -> Self {
+    fn of(claim: &dyn Claim, parts: Result<Vec<Part>, Gap>) -> Self {
         let (parts, reason) = match parts {
             Ok(parts) => (parts, None),
-            Err(reason) => (Vec::new(), Some(reason)),
+            Err(gap) => (Vec::new(), Some(gap.to_string())),
         };
-        let mut finding = Self {
-            number,
-            title: title.into(),
-            statement: statement.into(),
-            verdict: Verdict::Undecided,
+        Self {
+            number: claim.number(),
+            title: claim.title().into(),
+            statement: claim.statement().into(),
+            verdict: verdict_of(&parts),
             reason,
             parts,
-        };
-        finding.verdict = finding.judge();
-        finding
+        }
     }
 
     /// The verdict that follows from the parts.
-    ///
-    /// All parts must hold for the claim to hold, so the chance of a false `holds` is at most that of one part. One
-    /// failing part is enough for `does not hold`, so there each part's interval is widened for their number.
     pub fn judge(&self) -> Verdict {
-        let all = |verdict| self.parts.iter().all(|part| part.verdict == verdict);
-        let any = |verdict| self.parts.iter().any(|part| part.verdict == verdict);
-        if any(Verdict::DoesNotHold) {
-            Verdict::DoesNotHold
-        } else if !self.parts.is_empty() && all(Verdict::Holds) {
-            Verdict::Holds
-        } else {
-            Verdict::Undecided
-        }
+        verdict_of(&self.parts)
     }
 }
 
-/// Checks all claims.
-pub fn check(inputs: &Inputs) -> Vec<Finding> {
-    let geometry = || {
-        let accuracy = inputs.accuracy.as_deref().map_err(Clone::clone)?;
-        Ok((accuracy, inputs.classes.as_deref().map_err(Clone::clone)?))
-    };
-    let rewinding = || {
-        let accuracy = inputs.accuracy.as_deref().map_err(Clone::clone)?;
-        Ok((accuracy, inputs.rewinding.as_deref().map_err(Clone::clone)?))
-    };
-    let widths = || inputs.widths.as_deref().map_err(Clone::clone);
-    let gradients = || inputs.gradients.as_deref().map_err(Clone::clone);
-    vec![
-        Finding::of(
-            1,
-            "Shared features first",
-            "In every layer and early epochs, the capacity of unpermuted and restored manifolds rises; that of permuted manifolds \
-             does not.",
-            geometry().and_then(|(accuracy, classes)| claim1::parts(accuracy, classes)),
-        ),
-        Finding::of(
-            2,
-            "Memorization is late in depth",
-            "The capacity of permuted manifolds rises in the final layers only.",
-            geometry().and_then(|(accuracy, classes)| claim2::parts(accuracy, classes)),
-        ),
-        Finding::of(
-            3,
-            "Memorization works through radius and dimension",
-            "In the final layers the radius and the dimension of permuted manifolds fall over epochs; early layers change little.",
-            geometry().and_then(|(accuracy, classes)| claim3::parts(accuracy, classes)),
-        ),
-        Finding::of(
-            4,
-            "Not vanishing gradients",
-            "The gradients of early layers are not small against those of late layers while this structure forms.",
-            gradients().and_then(claim4::parts),
-        ),
-        Finding::of(
-            5,
-            "Rewinding restores generalization",
-            "Rewinding the last layers to an epoch before memorization raises test accuracy; rewinding early layers does not.",
-            rewinding().and_then(|(accuracy, rewound)| claim5::parts(accuracy, rewound)),
-        ),
-        Finding::of(
-            6,
-            "Double descent",
-            "Over width, test error falls, rises and falls again; dimension peaks with it; radius and centre correlation are monotonic.",
-            widths().and_then(claim6::parts),
-        ),
-        Finding::of(
-            7,
-            "Gradients of permuted examples start small",
-            "Near initialization the gradient of permuted examples is much smaller per example than that of unpermuted ones, because \
-             the class means of permuted examples coincide.",
-            gradients().and_then(claim7::parts),
-        ),
-    ]
+/// The verdict that follows from parts.
+///
+/// All parts must hold for the claim to hold, so the chance of a false `holds` is at most that of one part. One
+/// failing part is enough for `does not hold`, so there each part's interval is widened for their number.
+fn verdict_of(parts: &[Part]) -> Verdict {
+    let all = |verdict| parts.iter().all(|part| part.verdict == verdict);
+    let any = |verdict| parts.iter().any(|part| part.verdict == verdict);
+    if any(Verdict::DoesNotHold) {
+        Verdict::DoesNotHold
+    } else if !parts.is_empty() && all(Verdict::Holds) {
+        Verdict::Holds
+    } else {
+        Verdict::Undecided
+    }
+}
+
+/// Checks all claims on what is finished.
+pub fn check(study: &Study<'_>) -> Vec<Finding> {
+    let claims = all();
+    let judged = claims.iter().map(|claim| {
+        let parts = judge(claim.as_ref(), study);
+        Finding::of(claim.as_ref(), parts)
+    });
+    judged.collect()
+}
+
+/// The parts of a claim, if the stages that it needs are finished.
+///
+/// # Errors
+/// [`Gap`] where they are not, or nothing can be said.
+pub fn judge(claim: &dyn Claim, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
+    let stages = claim.stages(study)?;
+    let mut unfinished = stages.iter().filter_map(|stage| {
+        let status = study.cache.status(stage.as_ref());
+        status.must_run().then_some((stage, status))
+    });
+    if let Some((stage, status)) = unfinished.next() {
+        return Err(Gap::Missing(format!(
+            "{} of its {} stages are not finished, the first {} {} ({status}): `cargo xtask reproduce` without the name of a figure \
+             computes them",
+            1 + unfinished.count(),
+            stages.len(),
+            stage.kind(),
+            stage.label(),
+        )));
+    }
+    claim.parts(study)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::cache::Cache;
+    use crate::experiment::Experiments;
+    use crate::profile::Profile;
+    use crate::progress::Progress;
 
     fn part(interval: [f64; 2], wide: [f64; 2], wanted: Side) -> Part {
         let estimate = Estimate {
@@ -281,8 +335,8 @@ mod tests {
         let open = part([0.9, 1.2], [0.9, 1.2], Side::Above);
         let fails = part([0.1, 0.2], [0.1, 0.2], Side::Above);
         let of = |parts: &[&Part]| {
-            let parts = parts.iter().map(|&part| part.clone()).collect();
-            Finding::of(1, "", "", Ok(parts)).verdict
+            let parts: Vec<Part> = parts.iter().map(|&part| part.clone()).collect();
+            verdict_of(&parts)
         };
         assert_eq!(of(&[&holds, &holds]), Verdict::Holds);
         assert_eq!(of(&[&holds, &open]), Verdict::Undecided);
@@ -291,23 +345,54 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_computed_is_undecided_with_the_reason() {
-        fn missing<T>() -> Result<T, String> {
-            Err("figure 9 was not made".to_owned())
-        }
-        let inputs = Inputs {
-            accuracy: missing(),
-            classes: Err("no geometry".into()),
-            rewinding: missing(),
-            widths: missing(),
-            gradients: missing(),
-        };
-        let findings = check(&inputs);
+    fn claims_are_numbered_and_what_was_not_computed_is_undecided_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"), Progress::silent());
+        let (name, profile) = Profile::load("smoke").unwrap();
+        let study = Study::new(&name, &profile, Experiments::new(None), &cache).unwrap();
+        let findings = check(&study);
         assert_eq!(findings.len(), 7);
         for (index, finding) in findings.iter().enumerate() {
             assert_eq!(finding.number, index + 1);
             assert_eq!(finding.verdict, Verdict::Undecided);
-            assert_eq!(finding.reason.as_deref(), Some("figure 9 was not made"));
+            let reason = finding.reason.as_deref().unwrap();
+            assert!(reason.contains("stages are not finished"), "{reason}");
         }
+    }
+
+    /// Each claim with a cache of its own: what it does not name is not there.
+    #[test]
+    fn every_part_of_every_claim_has_its_values_in_the_stages_it_names() {
+        let (name, mut profile) = Profile::load("smoke").unwrap();
+        profile.data.classes = 6;
+        profile.data.train_per_class = 24;
+        profile.data.test_per_class = 8;
+        profile.network.width = 2;
+        profile.training.max_epochs = 3;
+        profile.training.batch_size = 16;
+        profile.geometry.epochs = vec![0, 2, 3];
+        profile.geometry.points = 6;
+        profile.geometry.gaussian_vectors = 20;
+        profile.double_descent.widths = vec![1, 2, 3, 4];
+        profile.double_descent.runs = 3;
+        let mut judged = 0;
+        for claim in all() {
+            let folder = tempfile::tempdir().unwrap();
+            let cache = Cache::new(folder.path().join("cache"), Progress::silent());
+            let study = Study::new(&name, &profile, Experiments::new(None), &cache).unwrap();
+            study
+                .finish(|| claim.stages(&study), false, &mut HashSet::new())
+                .unwrap();
+            match judge(claim.as_ref(), &study) {
+                Ok(parts) => {
+                    assert!(!parts.is_empty(), "claim {} has no parts", claim.number());
+                    judged += 1;
+                }
+                // So small a network may memorize nothing; its parts were there all the same.
+                Err(Gap::Premise(_)) => {}
+                Err(Gap::Missing(why)) => panic!("claim {}: {why}", claim.number()),
+            }
+        }
+        assert!(judged >= 3, "only {judged} claims got parts");
     }
 }

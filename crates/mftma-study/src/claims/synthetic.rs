@@ -3,13 +3,15 @@
 use mftma_data::{ExampleGroup, stream};
 use rand_distr::{Distribution, Normal};
 
-use super::inputs::{Accuracy, ClassValue, GradientValue};
-use super::{Finding, Part, Verdict};
+use mftma_gradients::{GradientGroup, InputAblation};
+
+use super::inputs::{Accuracy, ClassValue, GradientMeasure, GradientValue};
+use super::{Gap, Part, Verdict, verdict_of};
+use crate::stages::GradientInputs;
 
 /// The verdict on parts that could be computed.
-pub fn verdict(parts: Result<Vec<Part>, String>) -> Verdict {
-    let finding = Finding::of(0, "", "", Ok(parts.unwrap()));
-    finding.verdict
+pub fn verdict(parts: Result<Vec<Part>, Gap>) -> Verdict {
+    verdict_of(&parts.unwrap())
 }
 
 /// Normal noise of some spread, seeded.
@@ -35,11 +37,14 @@ pub fn accuracy() -> Vec<Accuracy> {
     let mut rows = Vec::new();
     for seed in 1..=4 {
         for (epoch, test, permuted) in course {
-            for (group, value) in [("test", test), ("permuted", permuted)] {
+            for (group, value) in [
+                (ExampleGroup::Test, test),
+                (ExampleGroup::Permuted, permuted),
+            ] {
                 rows.push(Accuracy {
                     seed,
                     epoch,
-                    group: group.into(),
+                    group,
                     value,
                 });
             }
@@ -52,7 +57,7 @@ pub fn accuracy() -> Vec<Accuracy> {
 pub fn without_memorization() -> Vec<Accuracy> {
     let mut rows = accuracy();
     for row in &mut rows {
-        if row.group == "permuted" {
+        if row.group == ExampleGroup::Permuted {
             row.value = 0.05;
         }
     }
@@ -110,7 +115,7 @@ pub fn classes(law: &Law) -> Vec<ClassValue> {
 pub fn gradients(
     runs: u64,
     spread: f64,
-    norm: impl Fn(usize, usize, &str, &str) -> f64,
+    norm: impl Fn(usize, usize, GradientGroup, GradientInputs) -> f64,
 ) -> Vec<GradientValue> {
     let mut rows = Vec::new();
     let mut random = noise(spread);
@@ -118,35 +123,42 @@ pub fn gradients(
         let run = random();
         for layer_index in 0..8 {
             for step in [0, 10] {
-                for condition in [
-                    "raw",
-                    "raw, uniform softmax",
-                    "class means removed, uniform softmax",
+                for inputs in [
+                    GradientInputs::RAW,
+                    GradientInputs::uniform(InputAblation::Raw),
+                    GradientInputs::uniform(InputAblation::CentredClasses),
                 ] {
-                    for group in ["all", "unpermuted", "permuted"] {
+                    for group in [
+                        GradientGroup::All,
+                        GradientGroup::Unpermuted,
+                        GradientGroup::Permuted,
+                    ] {
                         // One draw for the run and layers' own, opposite in both halves and in both groups.
-                        let sign = if layer_index < 4 || group == "permuted" {
+                        let sign = if layer_index < 4 || group == GradientGroup::Permuted {
                             1.0
                         } else {
                             -1.0
                         };
-                        let value = norm(step, layer_index, group, condition) * (sign * run).exp();
-                        let mut push = |measure: &str, value| {
+                        let value = norm(step, layer_index, group, inputs) * (sign * run).exp();
+                        let mut push = |measure, value| {
                             rows.push(GradientValue {
                                 seed,
                                 epoch: 0,
                                 step,
                                 layer_index,
-                                group: group.into(),
-                                condition: condition.into(),
-                                measure: measure.into(),
+                                group,
+                                inputs,
+                                measure,
                                 value,
                             });
                         };
-                        push("mean_norm", value);
-                        push("example_norm", 2.0 * value);
+                        push(GradientMeasure::MeanNorm, value);
+                        push(GradientMeasure::ExampleNorm, 2.0 * value);
                         if step == 0 {
-                            push("parameters", if layer_index < 6 { 100.0 } else { 1e6 });
+                            push(
+                                GradientMeasure::Parameters,
+                                if layer_index < 6 { 100.0 } else { 1e6 },
+                            );
                         }
                     }
                 }

@@ -13,7 +13,6 @@ use image::{ImageFormat, RgbImage};
 use mftma_data::{ExampleGroup, Split};
 use rand::seq::SliceRandom;
 
-use super::geometry::last_epoch;
 use super::group_colour;
 use super::{Figure, Study};
 use crate::cache::Stage;
@@ -66,7 +65,9 @@ pub struct Figure1;
 impl Figure1 {
     fn simulations(study: &Study<'_>) -> Result<Vec<SimulateStage>> {
         let run = &study.runs[0];
-        let last = last_epoch(run, study)?.unwrap_or(run.profile.training.max_epochs);
+        let last = study
+            .last_epoch(run)?
+            .unwrap_or(run.profile.training.max_epochs);
         Ok(COMPARED
             .into_iter()
             .map(|group| SimulateStage::new(Rc::clone(run), last, group))

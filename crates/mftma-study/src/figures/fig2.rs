@@ -9,7 +9,6 @@ use std::rc::Rc;
 use anyhow::Result;
 use mftma_data::ExampleGroup;
 
-use super::geometry::last_epoch;
 use super::group_colour;
 use super::{Figure, Study, over_runs};
 use crate::cache::Stage;
@@ -42,7 +41,9 @@ impl Figure2 {
     /// The pictures of the first run. Which epoch is the last is known once training is finished.
     fn pictures(study: &Study<'_>) -> Result<Vec<(String, UmapStage)>> {
         let run = &study.runs[0];
-        let last = last_epoch(run, study)?.unwrap_or(run.profile.training.max_epochs);
+        let last = study
+            .last_epoch(run)?
+            .unwrap_or(run.profile.training.max_epochs);
         Ok(study
             .profile
             .umap

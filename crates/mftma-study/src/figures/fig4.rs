@@ -9,15 +9,13 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
 
-use super::geometry::last_epoch;
 use super::group_colour;
 use super::{Figure, Study, geometry_rows, over_runs, runs_in_words};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::profile::RewindingStatistics;
 use crate::stages::{
-    GeometryStage, LayerGeometry, REWOUND_GROUPS, RewindStage, Rewindings, Rewound, TrainStage,
-    TrainingRecord,
+    LayerGeometry, REWOUND_GROUPS, RewindStage, Rewindings, Rewound, TrainStage, TrainingRecord,
 };
 use crate::table::Row;
 use mftma_draw::{
@@ -61,60 +59,6 @@ const SWEEP_PLOTS: [(&str, &str, &str, (&str, &str)); 5] = [
 /// Rewinding and double descent.
 pub struct Figure4;
 
-impl Figure4 {
-    /// The rewindings of one run; before training is finished all epochs of the profile but the last planned one.
-    fn rewind_stages(run: &Rc<Experiment>, study: &Study<'_>) -> Result<Vec<RewindStage>> {
-        let last = last_epoch(run, study)?.unwrap_or(run.profile.training.max_epochs);
-        let epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
-        Ok(epochs
-            .into_iter()
-            .filter(|&epoch| epoch < last)
-            .map(|epoch| RewindStage::new(Rc::clone(run), epoch, last))
-            .collect())
-    }
-
-    /// The networks of the sweep: every width with every seed.
-    fn sweep(study: &Study<'_>) -> Result<Vec<Rc<Experiment>>> {
-        let settings = &study.profile.double_descent;
-        let mut experiments = Vec::new();
-        for &width in &settings.widths {
-            for run in 0..settings.runs {
-                let seed = study.profile.seed.wrapping_add(run);
-                experiments.push(study.variant(
-                    |profile| {
-                        profile.data.dataset.clone_from(&settings.dataset);
-                        profile.data.classes = settings.classes;
-                        profile.data.train_per_class = settings.train_per_class;
-                        profile.data.test_per_class = settings.test_per_class;
-                        profile.data.permuted_fraction = settings.permuted_fraction;
-                        profile.network.architecture = settings.architecture;
-                        profile.network.batch_norm = settings.batch_norm;
-                        profile.network.width = width;
-                        profile.training.max_epochs = settings.max_epochs;
-                        profile.training.stop_above = 1.0;
-                        profile.training.learning_rate = settings.learning_rate;
-                        profile.training.momentum = settings.momentum;
-                        profile.training.batch_size = settings.batch_size;
-                        profile.geometry.epochs = vec![settings.max_epochs];
-                        profile.geometry.manifolds = settings.classes;
-                        profile.geometry.points = settings.points;
-                        profile.geometry.gaussian_vectors = settings.gaussian_vectors;
-                    },
-                    seed,
-                )?);
-            }
-        }
-        Ok(experiments)
-    }
-
-    /// The manifolds of the test examples at the end of training.
-    fn sweep_geometry(experiment: &Rc<Experiment>) -> GeometryStage {
-        let last = experiment.profile.training.max_epochs;
-        GeometryStage::new(Rc::clone(experiment), last, ExampleGroup::Test)
-            .in_layer(experiment.profile.double_descent.layer.clone())
-    }
-}
-
 /// Whether rewinding is among the panels.
 fn rewinding(panels: &[&str]) -> bool {
     panels.iter().any(|panel| ["a", "b"].contains(panel))
@@ -157,10 +101,10 @@ impl Figure for Figure4 {
 
     fn check(&self, study: &Study<'_>) -> Result<()> {
         let settings = &study.profile.double_descent;
-        for experiment in Self::sweep(study)? {
+        for experiment in study.networks_of_widths()? {
             let layer = std::slice::from_ref(&settings.layer);
             experiment.check_layers("double_descent.layer", layer)?;
-            Self::sweep_geometry(&experiment)
+            Study::geometry_of_width(&experiment)
                 .manifolds()
                 .context("profile, double_descent.points or .test_per_class")?;
         }
@@ -177,15 +121,15 @@ impl Figure for Figure4 {
         if rewinding(panels) {
             for run in &study.runs {
                 stages.push(Box::new(TrainStage::new(Rc::clone(run))));
-                for stage in Self::rewind_stages(run, study)? {
+                for stage in study.rewindings(run)? {
                     stages.push(Box::new(stage));
                 }
             }
         }
         if sweeping(panels) {
-            for experiment in Self::sweep(study)? {
+            for experiment in study.networks_of_widths()? {
                 stages.push(Box::new(TrainStage::new(Rc::clone(&experiment))));
-                stages.push(Box::new(Self::sweep_geometry(&experiment)));
+                stages.push(Box::new(Study::geometry_of_width(&experiment)));
             }
         }
         Ok(stages)
@@ -195,7 +139,7 @@ impl Figure for Figure4 {
         let mut rows = Vec::new();
         if rewinding(panels) {
             for run in &study.runs {
-                for (index, stage) in Self::rewind_stages(run, study)?.iter().enumerate() {
+                for (index, stage) in study.rewindings(run)?.iter().enumerate() {
                     let rewindings: Rewindings = study.cache.output(stage)?;
                     rows.extend(rewinding_rows(
                         &study.row(run),
@@ -207,7 +151,7 @@ impl Figure for Figure4 {
             }
         }
         if sweeping(panels) {
-            for experiment in Self::sweep(study)? {
+            for experiment in study.networks_of_widths()? {
                 rows.extend(sweep_rows(study, &experiment)?);
             }
         }
@@ -349,7 +293,7 @@ fn sweep_rows(study: &Study<'_>, experiment: &Rc<Experiment>) -> Result<Vec<Row>
         count: experiment.data.dataset().train().len(),
         ..row.clone()
     });
-    let layers: Vec<LayerGeometry> = study.cache.output(&Figure4::sweep_geometry(experiment))?;
+    let layers: Vec<LayerGeometry> = study.cache.output(&Study::geometry_of_width(experiment))?;
     let row = Row {
         group: ExampleGroup::Test.name().into(),
         ..row

@@ -16,8 +16,7 @@ use super::geometry::layer_names;
 use super::group_colour;
 use super::{Figure, Study, over_runs};
 use crate::cache::Stage;
-use crate::experiment::Experiment;
-use crate::stages::{ExpansionStage, GradientStage, uniform_softmax};
+use crate::stages::{ExpansionStage, GradientInputs, GradientStage};
 use crate::table::Row;
 use mftma_draw::{
     Anchor, Band, Canvas, Colour, GREY, INK, Panel, TextStyle, Weight, footnote, log_ticks,
@@ -53,25 +52,6 @@ const PERCEPTRONS: &str = "c";
 
 /// Gradients near initialization.
 pub struct Figure5;
-
-impl Figure5 {
-    fn runs(study: &Study<'_>) -> Result<Vec<Rc<Experiment>>> {
-        let settings = &study.profile.gradients;
-        let last = settings.epochs.iter().max().copied().unwrap_or(0);
-        (0..settings.runs)
-            .map(|run| {
-                study.variant(
-                    |profile| {
-                        profile.network.width = settings.width;
-                        profile.training.max_epochs = last;
-                        profile.geometry.epochs = Vec::new();
-                    },
-                    study.profile.seed.wrapping_add(run),
-                )
-            })
-            .collect()
-    }
-}
 
 impl Figure for Figure5 {
     fn name(&self) -> &'static str {
@@ -114,7 +94,7 @@ impl Figure for Figure5 {
 
     fn stages(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Box<dyn Stage>>> {
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
-        for run in Self::runs(study)? {
+        for run in study.gradient_runs()? {
             stages.push(Box::new(GradientStage::new(Rc::clone(&run))));
             if panels.contains(&PERCEPTRONS) {
                 stages.push(Box::new(ExpansionStage::new(run)));
@@ -125,7 +105,7 @@ impl Figure for Figure5 {
 
     fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
         let mut table = Vec::new();
-        for run in Self::runs(study)? {
+        for run in study.gradient_runs()? {
             let row = study.row(&run);
             let of_epoch = GradientStage::steps_per_epoch(&run);
             let measured: Vec<Measured> =
@@ -149,7 +129,7 @@ impl Figure for Figure5 {
     }
 
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
-        let runs = Self::runs(study)?;
+        let runs = study.gradient_runs()?;
         let Some(run) = runs.first() else {
             bail!("gradients.runs of the profile is 0: give at least 1");
         };
@@ -171,7 +151,7 @@ fn tidy(measured: &[Measured], like: &Row, of_epoch: usize) -> Vec<Row> {
         let measure = row.measure.as_str();
         let other = |&ablation: &InputAblation| {
             let ablated = ablation != InputAblation::Raw && ablation.name() == row.inputs;
-            ablated || uniform_softmax(ablation) == row.inputs
+            ablated || GradientInputs::uniform(ablation).to_string() == row.inputs
         };
         if InputAblation::ALL.iter().any(other) {
             return ["mean_norm", "ratio", "predicted_ratio"].contains(&measure);
@@ -235,9 +215,12 @@ fn ratios(table: &[Row], condition: &str) -> Vec<(u64, Vec<LayerRatio>)> {
 /// How many times more an unpermuted example contributes than a permuted one, over all layers, for each kind of inputs and seed.
 fn advantages(table: &[Row]) -> Vec<Row> {
     let mut out = Vec::new();
-    let conditions = InputAblation::ALL
-        .into_iter()
-        .flat_map(|ablation| [ablation.name().to_owned(), uniform_softmax(ablation)]);
+    let conditions = InputAblation::ALL.into_iter().flat_map(|ablation| {
+        [
+            ablation.name().to_owned(),
+            GradientInputs::uniform(ablation).to_string(),
+        ]
+    });
     for condition in conditions {
         for (seed, layers) in ratios(table, &condition) {
             let like = table
@@ -748,7 +731,7 @@ fn ablations(page: &mut Page, data: &Data<'_>) {
         let mut lines = vec![
             Line::solid(of(ablation.name(), "ratio"), GREY),
             Line::solid(
-                of(&uniform_softmax(ablation), "ratio"),
+                of(&GradientInputs::uniform(ablation).to_string(), "ratio"),
                 colour(GradientGroup::Permuted),
             ),
         ];
@@ -766,10 +749,11 @@ fn ablations(page: &mut Page, data: &Data<'_>) {
         .chain([0.0])
         .collect();
     for (column, (ablation, lines)) in InputAblation::ALL.into_iter().zip(&each).enumerate() {
-        let seeds: Vec<Vec<LayerRatio>> = ratios(data.table, &uniform_softmax(ablation))
-            .into_iter()
-            .map(|(_, layers)| layers)
-            .collect();
+        let seeds: Vec<Vec<LayerRatio>> =
+            ratios(data.table, &GradientInputs::uniform(ablation).to_string())
+                .into_iter()
+                .map(|(_, layers)| layers)
+                .collect();
         let verdict = match Advantage::judge(&seeds).map(|advantage| advantage.verdict) {
             Some(AdvantageVerdict::Present) => "advantage present",
             Some(AdvantageVerdict::Vanished) => "advantage vanished",
@@ -841,7 +825,7 @@ mod tests {
         for layer in 0..17 {
             for ablation in InputAblation::ALL {
                 push(
-                    &uniform_softmax(ablation),
+                    &GradientInputs::uniform(ablation).to_string(),
                     0,
                     layer,
                     format!("b2_conv{layer}"),
@@ -849,7 +833,7 @@ mod tests {
                     1.0,
                 );
                 push(
-                    &uniform_softmax(ablation),
+                    &GradientInputs::uniform(ablation).to_string(),
                     0,
                     layer,
                     format!("b2_conv{layer}"),

@@ -8,9 +8,9 @@ use mftma_data::ExampleGroup;
 
 use super::group_colour;
 use super::{Figure, Study, geometry_rows, over_runs};
-use crate::cache::{Stage, Status};
+use crate::cache::Stage;
 use crate::experiment::Experiment;
-use crate::stages::{GeometryStage, LayerGeometry, TrainStage, TrainingRecord};
+use crate::stages::{GeometryStage, LayerGeometry, TrainStage};
 use crate::table::Row;
 use mftma_draw::{
     Anchor, Band, Canvas, Colour, INK, Panel, TextStyle, Weight, colour_bar, epoch_colour,
@@ -112,7 +112,7 @@ impl Figure for GeometryFigure {
     fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
         let mut table = Vec::new();
         for run in self.chosen(study)? {
-            let stages = geometry_stages(&run, study, &ExampleGroup::ALL)?;
+            let stages = study.geometry(&run, &ExampleGroup::ALL)?;
             table.extend(rows(&run, study, &stages, None)?);
         }
         retain_shown(&mut table, panels);
@@ -189,43 +189,6 @@ pub fn caption(runs: &[Rc<Experiment>]) -> String {
     )
 }
 
-/// The epochs measured in one run: those of the profile that training reached, and its last.
-///
-/// Before training is finished the profile's epochs are all that is known.
-pub fn epochs(run: &Rc<Experiment>, study: &Study<'_>) -> Result<Vec<usize>> {
-    let mut epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
-    if let Some(last) = last_epoch(run, study)? {
-        epochs.retain(|&epoch| epoch <= last);
-        epochs.insert(last);
-    }
-    Ok(epochs.into_iter().collect())
-}
-
-/// The last epoch of a run's training, once it is finished.
-pub fn last_epoch(run: &Rc<Experiment>, study: &Study<'_>) -> Result<Option<usize>> {
-    let train = TrainStage::new(Rc::clone(run));
-    if study.cache.status(&train) != Status::Finished {
-        return Ok(None);
-    }
-    let record: TrainingRecord = study.cache.output(&train)?;
-    Ok(Some(record.last_epoch()))
-}
-
-/// The geometry of some groups at all measured epochs of a run.
-pub fn geometry_stages(
-    run: &Rc<Experiment>,
-    study: &Study<'_>,
-    groups: &[ExampleGroup],
-) -> Result<Vec<GeometryStage>> {
-    let mut stages = Vec::new();
-    for epoch in epochs(run, study)? {
-        for &group in groups {
-            stages.push(GeometryStage::new(Rc::clone(run), epoch, group));
-        }
-    }
-    Ok(stages)
-}
-
 /// Training and geometry of a run, in the order in which they must be done.
 pub fn train_and_measure(
     run: &Rc<Experiment>,
@@ -233,7 +196,7 @@ pub fn train_and_measure(
     groups: &[ExampleGroup],
 ) -> Result<Vec<Box<dyn Stage>>> {
     let mut stages: Vec<Box<dyn Stage>> = vec![Box::new(TrainStage::new(Rc::clone(run)))];
-    for stage in geometry_stages(run, study, groups)? {
+    for stage in study.geometry(run, groups)? {
         stages.push(Box::new(stage));
     }
     Ok(stages)

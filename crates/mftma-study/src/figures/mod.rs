@@ -23,13 +23,13 @@ use mftma::Geometry;
 use mftma_data::ExampleGroup;
 use mftma_draw::Colour;
 
-use crate::cache::{Cache, Stage};
-use crate::experiment::{Experiment, Experiments};
-use crate::profile::Profile;
-use crate::stages::{LayerGeometry, TrainStage};
+use crate::cache::Stage;
+use crate::experiment::Experiment;
+use crate::stages::LayerGeometry;
+pub use crate::study::Study;
 use crate::table::Row;
 
-pub use geometry::{LEFT_OUT, geometry_stages};
+pub use geometry::LEFT_OUT;
 
 /// A figure of the study.
 pub trait Figure {
@@ -101,54 +101,7 @@ impl Selection {
     }
 }
 
-/// What a figure works with.
-pub struct Study<'a> {
-    /// Name of the profile.
-    pub profile_name: &'a str,
-    /// The settings.
-    pub profile: &'a Profile,
-    /// The runs of the main experiment; at least one.
-    pub runs: Vec<Rc<Experiment>>,
-    /// The finished work.
-    pub cache: &'a Cache,
-    experiments: Experiments,
-}
-
-impl<'a> Study<'a> {
-    /// The study of a profile: its main runs, seeds counting up from the profile's.
-    pub fn new(
-        profile_name: &'a str,
-        profile: &'a Profile,
-        experiments: Experiments,
-        cache: &'a Cache,
-    ) -> Result<Self> {
-        let runs = (0..profile.runs)
-            .map(|run| {
-                let run = experiments.get(profile.clone(), profile.seed.wrapping_add(run))?;
-                TrainStage::new(Rc::clone(&run)).check()?;
-                Ok(run)
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            profile_name,
-            profile,
-            runs,
-            cache,
-            experiments,
-        })
-    }
-
-    /// An experiment whose profile differs from the study's. The same one for equal settings and seed; images and labels are
-    /// shared with every experiment of equal data settings and seed.
-    pub fn variant(&self, change: impl FnOnce(&mut Profile), seed: u64) -> Result<Rc<Experiment>> {
-        let mut profile = self.profile.clone();
-        change(&mut profile);
-        profile.check()?;
-        let experiment = self.experiments.get(profile, seed)?;
-        TrainStage::new(Rc::clone(&experiment)).check()?;
-        Ok(experiment)
-    }
-
+impl Study<'_> {
     /// A row of a run, about the whole network: the other fields are the caller's.
     pub fn row(&self, run: &Experiment) -> Row {
         Row {

@@ -7,8 +7,7 @@ use anyhow::Result;
 use mftma_data::ExampleGroup;
 
 use super::geometry::{
-    Measure, PANELS, caption, draw_groups, geometry_stages, measures_of, note, retain_shown, rows,
-    train_and_measure,
+    Measure, PANELS, caption, draw_groups, measures_of, note, retain_shown, rows, train_and_measure,
 };
 use super::supplement::runs;
 use super::{Figure, Study};
@@ -94,7 +93,7 @@ impl Figure for FigureS4 {
         for (fraction, runs) in Self::runs(study)? {
             let condition = format!("{CONDITION}{fraction}");
             for run in &runs {
-                let stages = geometry_stages(run, study, &Self::groups(run))?;
+                let stages = study.geometry(run, &Self::groups(run))?;
                 table.extend(rows(run, study, &stages, Some(&condition))?);
             }
         }

@@ -6,8 +6,7 @@ use anyhow::Result;
 use mftma_data::ExampleGroup;
 
 use super::geometry::{
-    Column, Key, Line, Measure, PANELS, caption, draw_columns, last_epoch, measures_of,
-    retain_shown, rows,
+    Column, Key, Line, Measure, PANELS, caption, draw_columns, measures_of, retain_shown, rows,
 };
 use super::{Figure, Study};
 use crate::cache::Stage;
@@ -71,7 +70,7 @@ impl FigureS5 {
     }
 
     fn geometry(study: &Study<'_>, run: &Rc<Experiment>) -> Result<Vec<GeometryStage>> {
-        let last = last_epoch(run, study)?;
+        let last = study.last_epoch(run)?;
         let of_group = |group| Some(GeometryStage::new(Rc::clone(run), last?, group));
         Ok(GROUPS.into_iter().filter_map(of_group).collect())
     }

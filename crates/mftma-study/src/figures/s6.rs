@@ -7,7 +7,7 @@ use std::rc::Rc;
 use anyhow::Result;
 use mftma_data::ExampleGroup;
 
-use super::geometry::{Key, epochs, last_epoch, layer_names};
+use super::geometry::{Key, layer_names};
 use super::{Figure, Study, over_runs};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
@@ -45,10 +45,10 @@ pub struct FigureS6;
 
 impl FigureS6 {
     fn stage(study: &Study<'_>, run: &Rc<Experiment>) -> Result<Option<SimilarityStage>> {
-        if last_epoch(run, study)?.is_none() {
+        if study.last_epoch(run)?.is_none() {
             return Ok(None);
         }
-        let epochs = epochs(run, study)?;
+        let epochs = study.epochs(run)?;
         Ok(Some(SimilarityStage::new(Rc::clone(run), epochs)))
     }
 }
@@ -94,7 +94,7 @@ impl Figure for FigureS6 {
     fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
         let mut table = Vec::new();
         for run in &study.runs {
-            let (Some(stage), Some(last)) = (Self::stage(study, run)?, last_epoch(run, study)?)
+            let (Some(stage), Some(last)) = (Self::stage(study, run)?, study.last_epoch(run)?)
             else {
                 continue;
             };

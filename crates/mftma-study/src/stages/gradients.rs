@@ -101,7 +101,11 @@ impl GradientStage {
             scale_last_layer(&mut *uniform, SMALL_HEAD);
             for ablation in InputAblation::ALL {
                 let images = ablated(ablation)?;
-                add(&mut *uniform, images.view(), &uniform_softmax(ablation))?;
+                add(
+                    &mut *uniform,
+                    images.view(),
+                    &GradientInputs::uniform(ablation).to_string(),
+                )?;
             }
             for ablation in InputAblation::ALL {
                 let images = ablated(ablation)?;
@@ -271,9 +275,63 @@ impl Stage for ExpansionStage {
     }
 }
 
-/// What the rows of one kind of inputs are called where the softmax is uniform.
-pub fn uniform_softmax(ablation: InputAblation) -> String {
-    format!("{ablation}, uniform softmax")
+/// What the images and the last layer were when gradients were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GradientInputs {
+    /// What was done to the images.
+    pub ablation: InputAblation,
+    /// Whether the weights of the last layer were made small, so that the softmax is uniform.
+    pub uniform_softmax: bool,
+}
+
+/// What stands in tables behind the ablation.
+const UNIFORM_SOFTMAX: &str = ", uniform softmax";
+
+impl GradientInputs {
+    /// The images as they are, in the network as it is trained.
+    pub const RAW: Self = Self::of(InputAblation::Raw);
+
+    /// These images in the network as it is.
+    pub const fn of(ablation: InputAblation) -> Self {
+        Self {
+            ablation,
+            uniform_softmax: false,
+        }
+    }
+
+    /// These images with a uniform softmax.
+    pub const fn uniform(ablation: InputAblation) -> Self {
+        Self {
+            ablation,
+            uniform_softmax: true,
+        }
+    }
+
+    /// Every ablation, as it is and with a uniform softmax.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let both = |ablation| [Self::of(ablation), Self::uniform(ablation)];
+        InputAblation::ALL.into_iter().flat_map(both)
+    }
+}
+
+impl std::fmt::Display for GradientInputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.ablation.name())?;
+        f.write_str(if self.uniform_softmax {
+            UNIFORM_SOFTMAX
+        } else {
+            ""
+        })
+    }
+}
+
+impl std::str::FromStr for GradientInputs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::all().find(|inputs| inputs.to_string() == text);
+        found.ok_or_else(|| format!("no gradients are taken on {text:?}"))
+    }
 }
 
 fn scale_last_layer(network: &mut dyn Network, factor: f32) {

@@ -40,6 +40,16 @@ pub enum Rewound {
     Last(usize),
 }
 
+impl std::fmt::Display for Rewound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("nothing rewound"),
+            Self::Layer(index) => write!(f, "layer {} rewound", index + 1),
+            Self::Last(count) => write!(f, "the last {count} layers rewound"),
+        }
+    }
+}
+
 /// What rewinding gave at one epoch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Rewindings {

@@ -1,0 +1,191 @@
+//! The study of a profile: its experiments, and the stages made of them, which figures draw and claims judge.
+
+use std::collections::{BTreeSet, HashSet};
+use std::rc::Rc;
+
+use anyhow::Result;
+use mftma_data::ExampleGroup;
+
+use crate::cache::{Cache, Stage, Status, key};
+use crate::experiment::{Experiment, Experiments};
+use crate::profile::Profile;
+use crate::stages::{GeometryStage, RewindStage, TrainStage, TrainingRecord};
+
+/// What figures and claims work with.
+pub struct Study<'a> {
+    /// Name of the profile.
+    pub profile_name: &'a str,
+    /// The settings.
+    pub profile: &'a Profile,
+    /// The runs of the main experiment; at least one.
+    pub runs: Vec<Rc<Experiment>>,
+    /// The finished work.
+    pub cache: &'a Cache,
+    experiments: Experiments,
+}
+
+impl<'a> Study<'a> {
+    /// The study of a profile: its main runs, seeds counting up from the profile's.
+    pub fn new(
+        profile_name: &'a str,
+        profile: &'a Profile,
+        experiments: Experiments,
+        cache: &'a Cache,
+    ) -> Result<Self> {
+        let runs = (0..profile.runs)
+            .map(|run| {
+                let run = experiments.get(profile.clone(), profile.seed.wrapping_add(run))?;
+                TrainStage::new(Rc::clone(&run)).check()?;
+                Ok(run)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            profile_name,
+            profile,
+            runs,
+            cache,
+            experiments,
+        })
+    }
+
+    /// An experiment whose profile differs from the study's. The same one for equal settings and seed; images and labels are
+    /// shared with every experiment of equal data settings and seed.
+    pub fn variant(&self, change: impl FnOnce(&mut Profile), seed: u64) -> Result<Rc<Experiment>> {
+        let mut profile = self.profile.clone();
+        change(&mut profile);
+        profile.check()?;
+        let experiment = self.experiments.get(profile, seed)?;
+        TrainStage::new(Rc::clone(&experiment)).check()?;
+        Ok(experiment)
+    }
+
+    /// Brings to an end what `stages` lists, in its order, and adds the keys to `done`, whose stages are passed over.
+    ///
+    /// The list is asked for anew after each stage: what is needed may depend on what is finished.
+    pub fn finish(
+        &self,
+        stages: impl Fn() -> Result<Vec<Box<dyn Stage>>>,
+        force: bool,
+        done: &mut HashSet<String>,
+    ) -> Result<()> {
+        while let Some(stage) = stages()?
+            .into_iter()
+            .find(|stage| !done.contains(&key(stage.as_ref())))
+        {
+            self.cache
+                .ensure::<serde_json::Value>(stage.as_ref(), force)?;
+            done.insert(key(stage.as_ref()));
+        }
+        Ok(())
+    }
+
+    /// The last epoch of a run's training, once it is finished.
+    pub fn last_epoch(&self, run: &Rc<Experiment>) -> Result<Option<usize>> {
+        let train = TrainStage::new(Rc::clone(run));
+        if self.cache.status(&train) != Status::Finished {
+            return Ok(None);
+        }
+        let record: TrainingRecord = self.cache.output(&train)?;
+        Ok(Some(record.last_epoch()))
+    }
+
+    /// The epochs measured in one run: those of the profile that training reached, and its last.
+    ///
+    /// Before training is finished the profile's epochs are all that is known.
+    pub fn epochs(&self, run: &Rc<Experiment>) -> Result<Vec<usize>> {
+        let mut epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
+        if let Some(last) = self.last_epoch(run)? {
+            epochs.retain(|&epoch| epoch <= last);
+            epochs.insert(last);
+        }
+        Ok(epochs.into_iter().collect())
+    }
+
+    /// The geometry of some groups at all measured epochs of a run.
+    pub fn geometry(
+        &self,
+        run: &Rc<Experiment>,
+        groups: &[ExampleGroup],
+    ) -> Result<Vec<GeometryStage>> {
+        let mut stages = Vec::new();
+        for epoch in self.epochs(run)? {
+            for &group in groups {
+                stages.push(GeometryStage::new(Rc::clone(run), epoch, group));
+            }
+        }
+        Ok(stages)
+    }
+
+    /// The rewindings of one run; before training is finished all epochs of the profile but the last planned one.
+    pub fn rewindings(&self, run: &Rc<Experiment>) -> Result<Vec<RewindStage>> {
+        let last = self
+            .last_epoch(run)?
+            .unwrap_or(run.profile.training.max_epochs);
+        let epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
+        Ok(epochs
+            .into_iter()
+            .filter(|&epoch| epoch < last)
+            .map(|epoch| RewindStage::new(Rc::clone(run), epoch, last))
+            .collect())
+    }
+
+    /// The networks of double descent: every width with every seed.
+    pub fn networks_of_widths(&self) -> Result<Vec<Rc<Experiment>>> {
+        let settings = &self.profile.double_descent;
+        let mut experiments = Vec::new();
+        for &width in &settings.widths {
+            for run in 0..settings.runs {
+                let seed = self.profile.seed.wrapping_add(run);
+                experiments.push(self.variant(
+                    |profile| {
+                        profile.data.dataset.clone_from(&settings.dataset);
+                        profile.data.classes = settings.classes;
+                        profile.data.train_per_class = settings.train_per_class;
+                        profile.data.test_per_class = settings.test_per_class;
+                        profile.data.permuted_fraction = settings.permuted_fraction;
+                        profile.network.architecture = settings.architecture;
+                        profile.network.batch_norm = settings.batch_norm;
+                        profile.network.width = width;
+                        profile.training.max_epochs = settings.max_epochs;
+                        profile.training.stop_above = 1.0;
+                        profile.training.learning_rate = settings.learning_rate;
+                        profile.training.momentum = settings.momentum;
+                        profile.training.batch_size = settings.batch_size;
+                        profile.geometry.epochs = vec![settings.max_epochs];
+                        profile.geometry.manifolds = settings.classes;
+                        profile.geometry.points = settings.points;
+                        profile.geometry.gaussian_vectors = settings.gaussian_vectors;
+                    },
+                    seed,
+                )?);
+            }
+        }
+        Ok(experiments)
+    }
+
+    /// The manifolds of the test examples of one of [`Self::networks_of_widths`] at the end of its training, in the layer of the
+    /// profile.
+    pub fn geometry_of_width(experiment: &Rc<Experiment>) -> GeometryStage {
+        let last = experiment.profile.training.max_epochs;
+        GeometryStage::new(Rc::clone(experiment), last, ExampleGroup::Test)
+            .in_layer(experiment.profile.double_descent.layer.clone())
+    }
+
+    /// The runs whose gradients are measured, in a short training of their own.
+    pub fn gradient_runs(&self) -> Result<Vec<Rc<Experiment>>> {
+        let settings = &self.profile.gradients;
+        let last = settings.epochs.iter().max().copied().unwrap_or(0);
+        (0..settings.runs)
+            .map(|run| {
+                self.variant(
+                    |profile| {
+                        profile.network.width = settings.width;
+                        profile.training.max_epochs = last;
+                        profile.geometry.epochs = Vec::new();
+                    },
+                    self.profile.seed.wrapping_add(run),
+                )
+            })
+            .collect()
+    }
+}
