@@ -13,8 +13,7 @@ use image::{ImageFormat, RgbImage};
 use mftma_data::{ExampleGroup, Split};
 use rand::seq::SliceRandom;
 
-use super::group_colour;
-use super::{Figure, Study};
+use super::{Figure, Study, foot, group_colour};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::stages::{LayerCapacities, SimulateStage, TrainStage};
@@ -45,8 +44,8 @@ const IMAGE: (f64, f64, f64) = (36.0, 62.0, 61.0);
 /// Where the images begin, from the left edge.
 const IMAGES_LEFT: f64 = 62.0;
 
-/// Panel b: left edge, side.
-const SCATTER: (f64, f64) = (352.0, 146.0);
+/// Panel b: left edge beside panel a and alone, side.
+const SCATTER: (f64, f64, f64) = (352.0, 42.0, 146.0);
 /// The groups whose capacities are compared.
 const COMPARED: [ExampleGroup; 2] = [ExampleGroup::Unpermuted, ExampleGroup::Permuted];
 
@@ -398,7 +397,16 @@ fn draw(title: &str, panels: &[&str], table: &[Row], pictures: &[Picture], note:
     let lower = panels.contains(&"c");
     let below = if upper { HEIGHTS[0] } else { 0.0 };
     let height = below + if lower { HEIGHTS[1] } else { 0.0 } + FOOT;
-    let mut canvas = Canvas::new(WIDTH, height, title);
+    // A panel alone is cropped to itself.
+    let alone = panels.len() == 1;
+    let (scatter, width) = match panels {
+        ["a"] => (SCATTER.0, IMAGES_LEFT + IMAGE.1 * IMAGES as f64 + 10.0),
+        ["b"] => (SCATTER.1, SCATTER.1 + SCATTER.2 + 12.0),
+        _ => (SCATTER.0, WIDTH),
+    };
+    let foot = FOOT.max(foot(note, width));
+    let height = if alone { height - FOOT + foot } else { height };
+    let mut canvas = Canvas::new(width, height, title);
     let mut letter = |(x, y): (f64, f64), letter: &str| {
         let style = TextStyle::new(TEXT + 1.5, INK, Anchor::Start).weight(Weight::Bold);
         canvas.text((x, y), letter, style);
@@ -406,18 +414,18 @@ fn draw(title: &str, panels: &[&str], table: &[Row], pictures: &[Picture], note:
     for &panel in panels {
         match panel {
             "a" => letter((6.0, 13.0), panel),
-            "b" => letter((SCATTER.0 - 36.0, 13.0), panel),
+            "b" => letter((scatter - 36.0, 13.0), panel),
             _ => letter((6.0, below + 13.0), panel),
         }
     }
     for &panel in panels {
         match panel {
             "a" => draw_images(&mut canvas, pictures),
-            "b" => draw_capacities(&mut canvas, table),
+            "b" => draw_capacities(&mut canvas, table, scatter),
             _ => draw_theory(&mut canvas, below + HEAD),
         }
     }
-    footnote(&mut canvas, note, (WIDTH, height));
+    footnote(&mut canvas, note, (width, height));
     canvas.finish()
 }
 
@@ -458,9 +466,9 @@ fn draw_images(canvas: &mut Canvas, pictures: &[Picture]) {
     }
 }
 
-/// Simulated over mean-field capacity, both on logarithmic scales.
-fn draw_capacities(canvas: &mut Canvas, table: &[Row]) {
-    let (left, side) = SCATTER;
+/// Simulated over mean-field capacity, both on logarithmic scales, from `left` to the right.
+fn draw_capacities(canvas: &mut Canvas, table: &[Row], left: f64) {
+    let side = SCATTER.2;
     let of = |measure: &str, group: &str, layer: &str| {
         table
             .iter()

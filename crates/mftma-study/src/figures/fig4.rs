@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
 
 use super::group_colour;
-use super::{Figure, Study, geometry_rows, over_runs, runs_in_words};
+use super::{Figure, Study, foot, geometry_rows, over_runs, runs_in_words};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::profile::RewindingStatistics;
@@ -329,16 +329,45 @@ fn draw(title: &str, panels: &[&str], table: &[Row], layer: &str, note: &str) ->
             height += HEAD + below;
         }
     }
-    height += FOOT;
-    let mut canvas = Canvas::new(WIDTH, height, title);
+    let width = page_width(panels);
+    height += if width < WIDTH {
+        FOOT.max(foot(note, width))
+    } else {
+        FOOT
+    };
+    let mut canvas = Canvas::new(width, height, title);
     if let Some(top) = tops[0] {
         draw_rewinding(&mut canvas, panels, table, top);
     }
     if let Some(top) = tops[1] {
         draw_sweep(&mut canvas, panels, table, layer, top);
     }
-    footnote(&mut canvas, note, (WIDTH, height));
+    footnote(&mut canvas, note, (width, height));
     canvas.finish()
+}
+
+/// Width of a panel of rewinding: two fill the page.
+const REWINDING_WIDTH: f64 = (WIDTH - SIDES.0 - SIDES.1 - GAPS.0) / 2.0;
+/// Right margin of the panels of double descent.
+const DESCENT_RIGHT: f64 = 12.0;
+
+/// As wide as what is drawn: a panel alone is cropped to itself.
+fn page_width(panels: &[&str]) -> f64 {
+    let row = |count: usize, width: f64, gap: f64, sides: f64| match count {
+        0 => 0.0,
+        _ => sides + width * count as f64 + gap * (count - 1) as f64,
+    };
+    let rewound = panels.iter().filter(|p| ["a", "b"].contains(p)).count();
+    let all = SWEEP_PLOTS.len();
+    let plots = SWEEP_PLOTS.iter().filter(|(p, ..)| panels.contains(p));
+    let plots = plots.count();
+    let sides = SIDES.0 + DESCENT_RIGHT;
+    let plot = (WIDTH - sides - GAPS.1 * (all - 1) as f64) / all as f64;
+    // One plot takes the room of two.
+    let plots = if plots == 1 { 2 } else { plots };
+    row(rewound, REWINDING_WIDTH, GAPS.0, SIDES.0 + SIDES.1)
+        .max(row(plots, plot, GAPS.1, sides))
+        .min(WIDTH)
 }
 
 fn letter(canvas: &mut Canvas, (x, y): (f64, f64), letter: &str, text: &str) {
@@ -407,7 +436,7 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
     .collect();
 
     let (left, right) = SIDES;
-    let width = (WIDTH - left - right - GAPS.0) / 2.0;
+    let (page, width) = (page_width(panels), REWINDING_WIDTH);
     for (row, group) in REWOUND_GROUPS.into_iter().enumerate() {
         let y = top + (REWINDING.0 + REWINDING.1) * row as f64;
         let of_group: Vec<&Row> = rows
@@ -489,7 +518,7 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
     colour_bar(
         canvas,
         [
-            WIDTH - right + 10.0,
+            page - right + 10.0,
             top + 12.0,
             8.0,
             11.0 * entries.len() as f64,
@@ -498,7 +527,7 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
         &entries,
     );
     let style = TextStyle::new(6.5, GREY, Anchor::Start);
-    canvas.text((WIDTH - right + 10.0, top - 1.5), "Put back", style);
+    canvas.text((page - right + 10.0, top - 1.5), "Put back", style);
 }
 
 /// Error and geometry over width.
@@ -525,14 +554,14 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, 
     let training = Colour(0xCC, 0x79, 0xA7);
     let test = group_colour(ExampleGroup::Test);
 
-    let (left, right) = (SIDES.0, 12.0);
-    let count = SWEEP_PLOTS.len() as f64;
-    let width = (WIDTH - left - right - GAPS.1 * (count - 1.0)) / count;
-    let plots = SWEEP_PLOTS
+    let plots: Vec<_> = SWEEP_PLOTS
         .into_iter()
-        .filter(|(name, ..)| panels.contains(name));
+        .filter(|(name, ..)| panels.contains(name))
+        .collect();
+    let (left, count) = (SIDES.0, plots.len() as f64);
+    let width = (page_width(panels) - left - DESCENT_RIGHT - GAPS.1 * (count - 1.0)) / count;
     let mut lettered = None;
-    for (index, (name, measure, label, symbol)) in plots.enumerate() {
+    for (index, (name, measure, label, symbol)) in plots.into_iter().enumerate() {
         let x = left + (width + GAPS.1) * index as f64;
         let scale = if measure == "error" { 100.0 } else { 1.0 };
         let group = ExampleGroup::Test.name();
@@ -742,6 +771,17 @@ mod tests {
         assert!(has(&["b"], "k, layers put back") && !has(&["b"], "Layer put back"));
         assert!(has(&["c"], "Error (%)") && !has(&["d"], "Error (%)"));
         assert!(has(&["d"], "d") && !has(&["d"], "a"));
+    }
+
+    #[test]
+    fn a_panel_alone_is_cropped_to_itself() {
+        assert_eq!(page_width(&PANELS), WIDTH);
+        for panel in PANELS {
+            assert!(page_width(&[panel]) < 0.6 * WIDTH, "{panel}");
+            let note = "A long note. ".repeat(20);
+            let svg = draw("A title", &[panel], &table(), "fc2", &note);
+            assert_eq!(clipped_texts(&svg), Vec::<String>::new(), "{panel}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 use mftma::Geometry;
 use mftma_data::ExampleGroup;
-use mftma_draw::Colour;
+use mftma_draw::{Colour, Weight, text_width};
 
 use crate::cache::Stage;
 use crate::experiment::Experiment;
@@ -209,6 +209,15 @@ pub fn group_colour(group: ExampleGroup) -> Colour {
         ExampleGroup::Restored => Colour(0x00, 0x9E, 0x73),
         ExampleGroup::Test => Colour(0x66, 0x66, 0x66),
     }
+}
+
+/// Room for a note at the foot of a page of some width, in points: no less than it needs.
+pub fn foot(note: &str, width: f64) -> f64 {
+    let wide = |text: &str| text_width(text, 5.0, Weight::Regular);
+    let longest = note.split(' ').map(wide).fold(0.0, f64::max);
+    // Every line but the last is full up to the word that did not fit.
+    let filled = (width - 12.0 - longest - wide(" ")).max(1.0);
+    8.0 + 6.5 * (wide(note) / filled).ceil()
 }
 
 /// `one run`, `3 runs`.
