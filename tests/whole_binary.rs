@@ -354,7 +354,12 @@ fn reasons(place: &Place) -> Vec<Option<String>> {
 
 #[test]
 fn a_claim_is_judged_once_the_stages_that_it_names_are_finished() {
-    let place = Place::with_profile(&tiny_with("data", "classes", 6));
+    let mut profile = tiny();
+    // Enough of both for an interval over classes.
+    set(&mut profile, "data", "classes", 6);
+    set(&mut profile, "data", "train_per_class", 48);
+    set(&mut profile, "geometry", "manifolds", 6);
+    let place = Place::with_profile(&profile.to_string());
     for (figure, judged) in [("fig3", &[1, 2, 3][..]), ("fig5", &[1, 2, 3, 4, 7])] {
         place.succeed(&[figure]);
         for (index, reason) in reasons(&place).into_iter().enumerate() {
