@@ -1,28 +1,62 @@
-//! Trains a profile in a folder, or goes on where a killed run stopped:
+//! Trains VGG-11 on the embedded glyphs, half of the labels permuted, in a folder, or goes on where a killed run stopped:
 //!
-//! `cargo run --release -p mftma-train --example train -- PROFILE FOLDER [DATA_DIR]`
+//! `cargo run --release -p mftma-train --example train -- FOLDER [SETTINGS.json]`
 //!
-//! PROFILE is the name of an embedded profile or a TOML file. One line an epoch goes to standard output.
+//! The file holds a `TrainSettings` as JSON. One line an epoch goes to standard output.
 
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use mftma_train::{Profile, Progress, Run, Trainer};
+use mftma_data::{LabelPermutation, PermutationScheme, Subset};
+use mftma_train::{
+    Architecture, ImageShape, NetworkSpec, Progress, Run, TrainSettings, Trainer, TrainingData,
+};
+
+/// The glyphs of the study's trials (`docs/trials.md`): 80 training and 30 test images of a class.
+fn data() -> Result<TrainingData, Box<dyn Error>> {
+    let part = Subset {
+        train_per_class: Some(80),
+        test_per_class: Some(30),
+        ..Subset::default()
+    };
+    let dataset = part.of(&mftma_data::open("glyphs", None)?)?;
+    let (labels, classes) = (dataset.train().labels(), dataset.classes());
+    let permutation = LabelPermutation::draw(labels, classes, 0.5, PermutationScheme::Permute, 0)?;
+    Ok(TrainingData::new(dataset, permutation)?)
+}
+
+fn settings(classes: usize) -> TrainSettings {
+    let mut settings = TrainSettings::new(NetworkSpec {
+        architecture: Architecture::Vgg11,
+        width: 16,
+        batch_norm: true,
+        classes,
+        input: ImageShape {
+            channels: 1,
+            height: 32,
+            width: 32,
+        },
+    });
+    settings.learning_rate = 0.02;
+    settings.stop.max_epochs = 60;
+    settings.checkpoints.every = Some(5);
+    settings
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [profile, folder, data_dir @ ..] = arguments.as_slice() else {
-        return Err("usage: train PROFILE FOLDER [DATA_DIR]".into());
+    let data = data()?;
+    let (folder, settings) = match arguments.as_slice() {
+        [folder] => (folder, settings(data.dataset().classes())),
+        [folder, file] => (
+            folder,
+            serde_json::from_str(&std::fs::read_to_string(file)?)?,
+        ),
+        _ => return Err("usage: train FOLDER [SETTINGS.json]".into()),
     };
-    let profile = if profile.ends_with(".toml") {
-        Profile::from_toml(&std::fs::read_to_string(profile)?)?
-    } else {
-        Profile::named(profile)?
-    };
-    let data = profile.load(data_dir.first().map(Path::new))?;
-    let trainer = Trainer::in_folder(profile.train, &data, Path::new(folder))?;
+    let trainer = Trainer::in_folder(settings, &data, Path::new(folder))?;
     println!(
         "at most {:.1} MB on disk",
         trainer.disk_budget() as f64 / 1e6

@@ -2,7 +2,7 @@
 //!
 //! All activations are taken in evaluation mode: normalisations use their running statistics, as they do when a network is tested,
 //! so what an example gives does not depend on which others are measured with it. Outputs of convolutions and linear layers
-//! come before normalisation and non-linearity, flattened in (channel, row, column) order.
+//! come before normalisation and non-linearity, those of poolings after them, flattened in (channel, row, column) order.
 
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;

@@ -366,7 +366,7 @@ impl Checkpoint {
         &self.header
     }
 
-    /// The network that was saved.
+    /// The network that was saved. One that a program [assembled](crate::assembly) itself is had by [`Checkpoint::load_into`].
     ///
     /// # Errors
     /// [`TrainError::Network`] where its specification cannot be built, [`TrainError::Mismatch`] where a tensor is missing, has

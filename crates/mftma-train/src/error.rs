@@ -2,6 +2,72 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::spec::{Architecture, ImageShape};
+
+/// Why a network could not be built or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// A size in the specification is impossible for the architecture.
+    #[error("{architecture}: {reason}")]
+    Spec {
+        /// The architecture asked for.
+        architecture: Architecture,
+        /// What is wrong, with the value and the remedy.
+        reason: String,
+    },
+    /// The images do not have the shape the network was built for.
+    #[error(
+        "the network takes images of {expected}, but the batch holds images of {found}; resize or pad them first"
+    )]
+    Images {
+        /// Shape the network was built for.
+        expected: ImageShape,
+        /// Shape handed in.
+        found: ImageShape,
+    },
+    /// The batch has no example.
+    #[error("the batch is empty; hand in at least one image")]
+    EmptyBatch,
+    /// As many labels as images are needed.
+    #[error("{images} images but {labels} labels; each image needs one label")]
+    LabelCount {
+        /// Images in the batch.
+        images: usize,
+        /// Labels handed in.
+        labels: usize,
+    },
+    /// A label beyond the class count.
+    #[error("label {label} at position {position}, but the network has {classes} classes (0 to {})", classes - 1)]
+    Label {
+        /// The label.
+        label: u16,
+        /// Its position in the batch.
+        position: usize,
+        /// Classes of the network.
+        classes: usize,
+    },
+    /// No such layer.
+    #[error("layer index {index}, but the network has {count} layers (0 is the input)")]
+    Layer {
+        /// The index asked for.
+        index: usize,
+        /// Number of layers.
+        count: usize,
+    },
+    /// Operands of an operator do not fit.
+    #[error("{operator}: {reason}")]
+    Shape {
+        /// The operator.
+        operator: &'static str,
+        /// What does not fit, with the sizes.
+        reason: String,
+    },
+    /// dfdx reported a failure of its own.
+    #[error("automatic differentiation failed: {0}")]
+    Tape(String),
+}
+
 /// The error of settings, training, checkpoints, rewinding and activations.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -9,7 +75,7 @@ pub enum TrainError {
     /// A setting is outside its range or contradicts another.
     #[error("setting `{setting}` is {value}: {remedy}")]
     Setting {
-        /// The setting's name as it stands in a profile, with dots.
+        /// The setting's name, with dots.
         setting: String,
         /// Its value.
         value: String,
@@ -19,7 +85,7 @@ pub enum TrainError {
 
     /// The network cannot be built from its specification, or refused its input.
     #[error(transparent)]
-    Network(#[from] crate::NetworkError),
+    Network(#[from] NetworkError),
 
     /// The data set refused what was asked of it.
     #[error(transparent)]

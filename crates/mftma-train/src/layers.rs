@@ -3,18 +3,19 @@
 //! A connection that fits compiles; this one halves the side twice and flattens:
 //!
 //! ```
-//! use mftma_train::layers::{Convolution, Halt, Linear, Pass};
+//! use mftma_train::layers::{Convolution, Halt, Linear, Pass, Pooling};
 //! use mftma_train::ops::{Const, Features, Maps, Recording, Rectifier, Value, flatten};
 //!
 //! fn network<T: Recording>(
 //!     x: Value<Maps<Const<32>, Const<32>>, T>,
 //!     a: &Convolution<3, 2>,
 //!     b: &Convolution<3, 1>,
+//!     pooling: &Pooling,
 //!     last: &Linear,
 //!     pass: &mut Pass<'_>,
 //! ) -> Result<Value<Features, T>, Halt> {
 //!     let x: Value<Maps<Const<16>, Const<16>>, T> = a.forward(x, Rectifier::Relu, pass)?;
-//!     let x: Value<Maps<Const<8>, Const<8>>, T> = b.forward_pooled(x, pass)?;
+//!     let x: Value<Maps<Const<8>, Const<8>>, T> = b.forward_pooled(x, pooling, pass)?;
 //!     last.forward(flatten(x)?, Rectifier::None, pass)
 //! }
 //! ```
@@ -80,7 +81,8 @@ use std::ops::ControlFlow;
 use dfdx::prelude::{Const, ConstDim, HasShape};
 use ndarray::Array2;
 
-use crate::network::{LayerInfo, LayerKind, NetworkError, Recorder, StatisticsMode};
+use crate::error::NetworkError;
+use crate::network::{LayerInfo, LayerKind, Recorder, StatisticsMode};
 use crate::ops::{
     self, BatchNorm, Features, Halve, Maps, Moments, Parameter, ParameterRole, Recording,
     Rectifier, Stride, Value, Window,
@@ -275,7 +277,9 @@ pub trait Arrays {
     fn arrays_mut<'a>(&'a mut self, out: &mut Vec<&'a mut Parameter>);
 }
 
-/// Implements [`Arrays`] by visiting fields in order: single layers, then collections of layers, then single ones.
+/// Implements [`Arrays`](crate::layers::Arrays) by visiting fields in order: single layers, then collections of layers, then single ones.
+/// The generics of the type come first, in brackets: `visit_fields!([] Mine: one(first) many(others) then(last));`
+#[macro_export]
 macro_rules! visit_fields {
     ([$($generics:tt)*] $type:ty: one($($one:tt),*) many($($many:tt),*) then($($last:tt),*)) => {
         impl<$($generics)*> $crate::layers::Arrays for $type {
@@ -292,7 +296,7 @@ macro_rules! visit_fields {
         }
     };
 }
-pub(crate) use visit_fields;
+pub use crate::visit_fields;
 
 /// Convolution with a `K`×`K` kernel (`K` odd), stride `S` and padding `(K − 1) / 2`, so that `S` divides the side exactly;
 /// with batch normalisation where the network has it, and a bias where not.
@@ -350,13 +354,14 @@ impl<const K: usize, const S: usize> Convolution<K, S> {
         self.0.respond(x, rectifier, pass)
     }
 
-    /// Convolution, normalisation, rectifier and the maximum of 2×2 pixels.
+    /// Convolution, normalisation, rectifier and, as `pooling`, the maximum of 2×2 pixels.
     ///
     /// # Errors
     /// Where the channels do not fit, or the recorder ends the pass.
     pub fn forward_pooled<H: Stride<S>, T: Recording>(
         &self,
         x: Value<Maps<H, H>, T>,
+        pooling: &Pooling,
         pass: &mut Pass<'_>,
     ) -> Result<Pooled<H::Side, T>, Halt>
     where
@@ -365,6 +370,59 @@ impl<const K: usize, const S: usize> Convolution<K, S> {
         let x = self.convolve(x, pass)?;
         let (x, moments) = ops::respond_pooled(x, self.0.batch_norm(pass), Rectifier::Relu)?;
         self.0.note(moments, pass);
+        pass.output(pooling.index, &|| x.to_array())?;
+        Ok(x)
+    }
+}
+
+/// A pooling as a layer with a name and a place; without parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Pooling {
+    index: usize,
+}
+
+impl Pooling {
+    /// Adds a pooling of `channels` channels to maps of `P` × `P`.
+    pub fn to_maps<P: ConstDim>(plan: &mut Blueprint, name: &str, channels: usize) -> Self {
+        let shape = vec![channels, P::SIZE, P::SIZE];
+        Self {
+            index: plan.add(name, LayerKind::Pooling, shape),
+        }
+    }
+
+    /// Adds the global mean of `channels` channels.
+    pub fn global(plan: &mut Blueprint, name: &str, channels: usize) -> Self {
+        Self {
+            index: plan.add(name, LayerKind::Pooling, vec![channels]),
+        }
+    }
+
+    /// Maximum of each window.
+    ///
+    /// # Errors
+    /// Where the window does not fit, or the recorder ends the pass.
+    pub fn maximum<H: ConstDim, P: ConstDim, T: Recording>(
+        &self,
+        x: Value<Maps<H, H>, T>,
+        window: Window,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Maps<P, P>, T>, Halt> {
+        let x = ops::max_pool(x, window)?;
+        pass.output(self.index, &|| x.to_array())?;
+        Ok(x)
+    }
+
+    /// Mean of each map.
+    ///
+    /// # Errors
+    /// Where the recorder ends the pass.
+    pub fn mean<H: ConstDim, T: Recording>(
+        &self,
+        x: Value<Maps<H, H>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Value<Features, T>, Halt> {
+        let x = ops::global_average_pool(x)?;
+        pass.output(self.index, &|| x.to_array())?;
         Ok(x)
     }
 }

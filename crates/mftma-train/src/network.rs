@@ -1,128 +1,17 @@
-//! The boundary between networks and everything that trains, rewinds or measures them.
-//!
-//! A [`NetworkSpec`] names an architecture and its sizes; [`NetworkSpec::build`] gives a [`Network`], whose concrete
-//! type (spatial sizes in the types, see [`crate::zoo`]) stays hidden, so that twenty widths share one compiled network.
+//! The contract between networks and everything that trains, rewinds or measures them: an object-safe trait, whose concrete type
+//! (spatial sizes in the types, see [`crate::assembly`]) stays hidden, so that twenty widths share one compiled network.
 
-use std::fmt;
 use std::ops::ControlFlow;
 
 use ndarray::{Array2, ArrayView2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
+use crate::error::NetworkError;
 use crate::ops::{Moments, Parameter};
+use crate::spec::NetworkSpec;
 
 /// How far a running statistic moves towards the batch's in one step of training; the customary value.
 pub const MOMENTUM: f32 = 0.1;
-
-/// A named architecture. Every width is scaled by [`NetworkSpec::width`]; 64 is the published width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Architecture {
-    /// Two hidden layers of `8 × width` units each.
-    Mlp,
-    /// VGG configuration A: eight convolutions ([arXiv:1409.1556](https://doi.org/10.48550/arXiv.1409.1556)).
-    Vgg11,
-    /// VGG configuration B: ten convolutions.
-    Vgg13,
-    /// VGG configuration D: thirteen convolutions.
-    Vgg16,
-    /// AlexNet, one-column form ([arXiv:1404.5997](https://doi.org/10.48550/arXiv.1404.5997)).
-    AlexNet,
-    /// ResNet-18 with the 3×3 stem for small images ([DOI 10.1109/CVPR.2016.90](https://doi.org/10.1109/CVPR.2016.90)).
-    ResNet18,
-    /// One residual block per stage, three stages: small enough for a sweep over widths.
-    ResNetShallow,
-}
-
-impl Architecture {
-    /// All architectures, in the order of declaration.
-    pub const ALL: [Self; 7] = [
-        Self::Mlp,
-        Self::Vgg11,
-        Self::Vgg13,
-        Self::Vgg16,
-        Self::AlexNet,
-        Self::ResNet18,
-        Self::ResNetShallow,
-    ];
-
-    /// The name used in settings and on the command line, for example `vgg16`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mlp => "mlp",
-            Self::Vgg11 => "vgg11",
-            Self::Vgg13 => "vgg13",
-            Self::Vgg16 => "vgg16",
-            Self::AlexNet => "alex-net",
-            Self::ResNet18 => "res-net18",
-            Self::ResNetShallow => "res-net-shallow",
-        }
-    }
-
-    /// The name for readers, for example `VGG-16`.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Mlp => "multilayer perceptron",
-            Self::Vgg11 => "VGG-11",
-            Self::Vgg13 => "VGG-13",
-            Self::Vgg16 => "VGG-16",
-            Self::AlexNet => "AlexNet",
-            Self::ResNet18 => "ResNet-18",
-            Self::ResNetShallow => "shallow ResNet",
-        }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Shape of one input image: `channels × height × width`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ImageShape {
-    /// Colour channels.
-    pub channels: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-impl ImageShape {
-    /// Values per image.
-    pub fn len(&self) -> usize {
-        self.channels * self.height * self.width
-    }
-
-    /// Whether an image holds no value at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl fmt::Display for ImageShape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}×{}×{}", self.channels, self.height, self.width)
-    }
-}
-
-/// Everything that fixes a network's shape (and nothing about its values).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct NetworkSpec {
-    /// The architecture.
-    pub architecture: Architecture,
-    /// Base channel count; 64 is the published network.
-    pub width: usize,
-    /// Whether each layer but the last is followed by batch normalisation. Then it has no bias of its own, which the
-    /// normalisation would cancel.
-    pub batch_norm: bool,
-    /// Number of classes, at least 2.
-    pub classes: usize,
-    /// Shape of the images.
-    pub input: ImageShape,
-}
 
 /// What a [`LayerInfo`] describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -134,12 +23,14 @@ pub enum LayerKind {
     Convolution,
     /// Output of a linear layer, before normalisation and non-linearity.
     Linear,
+    /// Output of a pooling: what leaves a stage, after normalisation, non-linearity and pooling.
+    Pooling,
 }
 
 /// One place where activations can be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerInfo {
-    /// Stable name: `input`, `conv3_2`, `fc1`.
+    /// Stable name: `input`, `conv3_2`, `pool3`, `fc1`.
     pub name: String,
     /// What the layer is.
     pub kind: LayerKind,
@@ -203,70 +94,6 @@ pub fn correct(logits: ArrayView2<'_, f32>, labels: &[u16]) -> usize {
         .count()
 }
 
-/// Why a network could not be built or used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NetworkError {
-    /// A size in the specification is impossible for the architecture.
-    #[error("{architecture}: {reason}")]
-    Spec {
-        /// The architecture asked for.
-        architecture: Architecture,
-        /// What is wrong, with the value and the remedy.
-        reason: String,
-    },
-    /// The images do not have the shape the network was built for.
-    #[error(
-        "the network takes images of {expected}, but the batch holds images of {found}; resize or pad them first"
-    )]
-    Images {
-        /// Shape the network was built for.
-        expected: ImageShape,
-        /// Shape handed in.
-        found: ImageShape,
-    },
-    /// The batch has no example.
-    #[error("the batch is empty; hand in at least one image")]
-    EmptyBatch,
-    /// As many labels as images are needed.
-    #[error("{images} images but {labels} labels; each image needs one label")]
-    LabelCount {
-        /// Images in the batch.
-        images: usize,
-        /// Labels handed in.
-        labels: usize,
-    },
-    /// A label beyond the class count.
-    #[error("label {label} at position {position}, but the network has {classes} classes (0 to {})", classes - 1)]
-    Label {
-        /// The label.
-        label: u16,
-        /// Its position in the batch.
-        position: usize,
-        /// Classes of the network.
-        classes: usize,
-    },
-    /// No such layer.
-    #[error("layer index {index}, but the network has {count} layers (0 is the input)")]
-    Layer {
-        /// The index asked for.
-        index: usize,
-        /// Number of layers.
-        count: usize,
-    },
-    /// Operands of an operator do not fit.
-    #[error("{operator}: {reason}")]
-    Shape {
-        /// The operator.
-        operator: &'static str,
-        /// What does not fit, with the sizes.
-        reason: String,
-    },
-    /// dfdx reported a failure of its own.
-    #[error("automatic differentiation failed: {0}")]
-    Tape(String),
-}
-
 /// Receives `(index into the layers asked for, activations)`; activations are batch × features, each row flattened in
 /// `(channel, row, column)` order.
 pub type ActivationSink<'a> = dyn FnMut(usize, ArrayView2<'_, f32>) + 'a;
@@ -281,8 +108,8 @@ pub trait Recorder {
         ControlFlow::Continue(())
     }
 
-    /// What leaves a layer, in the same form: of a convolution or linear layer before normalisation and non-linearity. Layer 0, the
-    /// input, gives the images.
+    /// What leaves a layer, in the same form: of a convolution or linear layer before normalisation and non-linearity, of a pooling as it
+    /// is. Layer 0, the input, gives the images.
     fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
         let _ = (layer, values);
         ControlFlow::Continue(())
@@ -337,7 +164,7 @@ pub trait Network: Send + Sync {
     /// The specification it was built from.
     fn spec(&self) -> &NetworkSpec;
 
-    /// The input and every convolution and linear layer, in the order of computation.
+    /// The input and every convolution, pooling and linear layer, in the order of computation.
     fn layers(&self) -> &[LayerInfo];
 
     /// Trainable arrays, in a fixed order, with names such as `conv1_1.weight` and `conv1_1.bn.gamma`.
@@ -385,7 +212,8 @@ pub trait Network: Send + Sync {
     }
 
     /// Hands the outputs of `layers` (indices into [`Network::layers`]) to `sink` as they are computed, with running
-    /// statistics: outputs of convolutions and linear layers before normalisation and non-linearity, and the input.
+    /// statistics: outputs of convolutions and linear layers before normalisation and non-linearity, of poolings as they are, and the
+    /// input.
     /// No layer is held longer than the next one needs it; computation stops after the last layer asked for.
     ///
     /// # Errors
@@ -414,23 +242,4 @@ pub trait Network: Send + Sync {
 
     /// A copy with the same values.
     fn duplicate(&self) -> Box<dyn Network>;
-}
-
-impl NetworkSpec {
-    /// Builds the network. `initialise` fills each parameter once, in the order of [`Network::parameters`]; it sees the
-    /// parameter's name, role, shape and fans. Before the call weights and shifts are 0, and scales are 1.
-    /// Running means start at 0 and running variances at 1.
-    ///
-    /// # Errors
-    /// Where a size is impossible for the architecture; the message names the size and the remedy.
-    pub fn build(
-        &self,
-        initialise: &mut dyn FnMut(&mut Parameter),
-    ) -> Result<Box<dyn Network>, NetworkError> {
-        let mut network = crate::zoo::build(self)?;
-        for parameter in network.parameters_mut() {
-            initialise(parameter);
-        }
-        Ok(network)
-    }
 }

@@ -29,7 +29,8 @@ pub enum RewoundStatistics<'a> {
 
 /// The network of `end` with the parameters of `layers` put back to those of `early`.
 ///
-/// `layers` are names as [`Network::layers`] gives them, without `input`; a normalisation belongs to the convolution before it. No layers give the
+/// `layers` are names as [`Network::layers`] gives them, without `input` and poolings, which have no
+/// parameters; a normalisation belongs to the convolution before it. No layers give the
 /// network of `end`, all layers with [`RewoundStatistics::Rewound`] that of `early`. Evaluate the result with
 /// [`crate::evaluate()`].
 ///
@@ -43,9 +44,23 @@ pub fn rewind(
     statistics: RewoundStatistics<'_>,
 ) -> Result<Box<dyn Network>, TrainError> {
     early.check_run(&end.header().settings, &end.header().data)?;
-    let mut network = end.network()?;
-    let source = early.network()?;
-    check_layers(&*network, layers)?;
+    rewind_network(&*end.network()?, &*early.network()?, layers, statistics)
+}
+
+/// As [`rewind`], of networks in memory: `end` with the parameters of `layers` put back to those of `early`.
+///
+/// # Errors
+/// [`TrainError::UnknownLayer`]; [`TrainError::Shape`] where the networks do not have the same parameters, or they or the data do not
+/// fit.
+pub fn rewind_network(
+    end: &dyn Network,
+    early: &dyn Network,
+    layers: &[&str],
+    statistics: RewoundStatistics<'_>,
+) -> Result<Box<dyn Network>, TrainError> {
+    check_same(end, early)?;
+    check_layers(end, layers)?;
+    let (mut network, source) = (end.duplicate(), early);
     let is_rewound = |layer: &str| layers.contains(&layer);
     for (to, from) in network
         .parameters_mut()
@@ -78,6 +93,26 @@ pub fn rewind(
         }
     }
     Ok(network)
+}
+
+fn check_same(end: &dyn Network, early: &dyn Network) -> Result<(), TrainError> {
+    let shapes = |network: &dyn Network| -> Vec<String> {
+        let arrays = network.parameters().into_iter().chain(network.statistics());
+        arrays
+            .map(|array| format!("{} {:?}", array.name(), array.shape()))
+            .collect()
+    };
+    let (wanted, found) = (shapes(end), shapes(early));
+    let differs = wanted.iter().zip(&found).find(|(a, b)| a != b);
+    match differs {
+        None if wanted.len() == found.len() => Ok(()),
+        differs => Err(TrainError::Shape {
+            what: "arrays of the earlier network".into(),
+            expected: differs.map_or(format!("{} arrays", wanted.len()), |(a, _)| a.clone()),
+            found: differs.map_or(format!("{} arrays", found.len()), |(_, b)| b.clone()),
+            remedy: "give two states of one network",
+        }),
+    }
 }
 
 /// Layers that have parameters, in the order of computation: what can be rewound.

@@ -12,7 +12,7 @@ use crate::{NetworkSpec, TrainError};
 
 /// Everything but the data that determines the bytes of a training run.
 ///
-/// Serialised (TOML in a profile, JSON in a checkpoint) under the field names here; a field left out takes its default, an
+/// Serialised (JSON in a checkpoint) under the field names here; a field left out takes its default, an
 /// unknown one is an error. Tags say where a default comes from: \[P\] read in the paper, \[S\] in a second source, \[R\]
 /// recalled and unverified, \[D\] decided by this project.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

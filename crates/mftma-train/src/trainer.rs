@@ -84,6 +84,8 @@ pub struct Trainer<'a> {
     settings: TrainSettings,
     data: &'a TrainingData,
     identity: DataIdentity,
+    /// The network before its weights are drawn.
+    blank: Box<dyn Network>,
     learner: Learner,
     history: Vec<EpochMetrics>,
     stopped: Option<StopReason>,
@@ -97,19 +99,19 @@ struct Learner {
 }
 
 impl Learner {
-    /// The state before the first step.
-    fn initial(settings: &TrainSettings) -> Result<Self, TrainError> {
-        let initialization = &settings.initialization;
-        let network = settings
-            .network
-            .build(&mut |parameter| initialization.fill(settings.seed, parameter))?;
+    /// The state before the first step: `blank` with its weights drawn.
+    fn initial(blank: &dyn Network, settings: &TrainSettings) -> Self {
+        let mut network = blank.duplicate();
+        for parameter in network.parameters_mut() {
+            settings.initialization.fill(settings.seed, parameter);
+        }
         let parameters = network.parameters();
         let optimizer = Optimizer::new(
             settings.optimizer.clone(),
             parameters.iter().map(|p| (p.name(), p.len())),
         );
         drop(parameters);
-        Ok(Learner { network, optimizer })
+        Learner { network, optimizer }
     }
 
     /// A copy.
@@ -135,7 +137,32 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Shape`] where network and data do not fit.
     pub fn new(settings: TrainSettings, data: &'a TrainingData) -> Result<Self, TrainError> {
         settings.check()?;
-        let learner = Learner::initial(&settings)?;
+        let blank = settings.network.build(&mut |_| {})?;
+        Self::of_network(settings, data, blank)
+    }
+
+    /// A run in memory of a network that the program [assembled](crate::assembly) itself. Its weights are drawn as the settings say;
+    /// scales, shifts and biases start as they are handed in. [`Trainer::keep_in`] puts it in a folder.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`], and [`TrainError::Setting`] where `settings.network` is not the network's specification.
+    pub fn of_network(
+        settings: TrainSettings,
+        data: &'a TrainingData,
+        blank: Box<dyn Network>,
+    ) -> Result<Self, TrainError> {
+        settings.check()?;
+        if *blank.spec() != settings.network {
+            return Err(TrainError::setting(
+                "network",
+                format!("{:?}", settings.network),
+                format!(
+                    "the network handed in was assembled from {:?}; give the same to both",
+                    blank.spec()
+                ),
+            ));
+        }
+        let learner = Learner::initial(&*blank, &settings);
         check_classes(&*learner.network, data)?;
         let [channels, height, width] = data.dataset().image_shape();
         let input = learner.network.spec().input;
@@ -151,6 +178,7 @@ impl<'a> Trainer<'a> {
             identity: data.identity(),
             settings,
             data,
+            blank,
             learner,
             history: Vec::new(),
             stopped: None,
@@ -173,7 +201,15 @@ impl<'a> Trainer<'a> {
         data: &'a TrainingData,
         folder: &Path,
     ) -> Result<Self, TrainError> {
-        let mut trainer = Self::new(settings, data)?;
+        Self::new(settings, data)?.keep_in(folder)
+    }
+
+    /// This run in `folder`, as [`Trainer::in_folder`].
+    ///
+    /// # Errors
+    /// As [`Trainer::in_folder`].
+    pub fn keep_in(self, folder: &Path) -> Result<Self, TrainError> {
+        let mut trainer = self;
         if let Some(limit) = trainer.settings.checkpoints.limit_bytes {
             let needed = trainer.disk_budget();
             if needed > limit {

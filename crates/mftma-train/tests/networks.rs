@@ -301,19 +301,21 @@ fn names_are_stable_and_unique() {
     };
     assert_eq!(names(Architecture::Mlp), ["input", "fc1", "fc2", "fc3"]);
     let vgg = [
-        "input", "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3",
-        "conv4_1", "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc1",
+        "input", "conv1_1", "conv1_2", "pool1", "conv2_1", "conv2_2", "pool2", "conv3_1",
+        "conv3_2", "conv3_3", "pool3", "conv4_1", "conv4_2", "conv4_3", "pool4", "conv5_1",
+        "conv5_2", "conv5_3", "pool5", "fc1",
     ];
     assert_eq!(names(Architecture::Vgg16), vgg);
     assert_eq!(
         names(Architecture::AlexNet),
         [
-            "input", "conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2", "fc3"
+            "input", "conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5", "fc1",
+            "fc2", "fc3"
         ]
     );
     let resnet = names(Architecture::ResNet18);
     assert_eq!(resnet[..4], ["input", "conv1", "conv2_1a", "conv2_1b"]);
-    assert_eq!(resnet.len(), 1 + 1 + 4 * 4 + 3 + 1);
+    assert_eq!(resnet.len(), 1 + 1 + 4 * 4 + 3 + 1 + 1);
 }
 
 #[test]

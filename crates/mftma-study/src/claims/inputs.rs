@@ -435,6 +435,10 @@ pub fn epoch_of_highest_test_accuracy(
 
 /// For each hidden layer, in order: the logarithm of the ratio of each class's value at the end to that at the start,
 /// averaged over runs. The input is left out: it does not change.
+///
+/// Poolings count as layers \[D\]: the claims speak of the layers of the paper's Figure 3, whose twenty places (0 to 19) hold VGG-16's
+/// input, thirteen convolutions, five poolings and last linear layer. Of VGG-16, the first half of the hidden layers then holds the
+/// same convolutions (`conv1_1` to `conv3_3`) as without poolings, and the last quarter too (`conv5_1` on).
 pub fn log_changes(
     classes: &[ClassValue],
     group: ExampleGroup,

@@ -99,8 +99,9 @@ impl Stage for GeometryStage {
 
     // 2: pairs of Gaussian vectors and control variates by default.
     // 3: centre structure by preconditioned L-BFGS.
+    // 4: poolings are layers.
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn label(&self) -> String {

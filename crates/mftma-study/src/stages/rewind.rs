@@ -131,7 +131,8 @@ impl Stage for RewindStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        // 2: places of layers count poolings.
+        2
     }
 
     fn label(&self) -> String {

@@ -151,7 +151,8 @@ impl Stage for SimilarityStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        // 2: poolings are layers.
+        2
     }
 
     fn label(&self) -> String {

@@ -4,11 +4,11 @@ use dfdx::prelude::{ConstDim, HasShape};
 
 use super::value::{collect, deposit, deposit_parameter};
 use super::{Features, Maps, Parameter, Recording, Value, mismatch};
+use crate::error::NetworkError;
 use crate::kernels::buffer::{Buffer, Pool};
 use crate::kernels::convolution::{self as kernel, Geometry};
 use crate::kernels::elementwise::{Extent, channel_sums};
 use crate::kernels::simd::Level;
-use crate::network::NetworkError;
 
 /// A square window moved over an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use ndarray::Array2;
 
 use super::value::deposit;
 use super::{Features, Recording, Value, mismatch};
+use crate::error::NetworkError;
 use crate::kernels::{LANES, blocks};
-use crate::network::NetworkError;
 
 /// What [`cross_entropy`] gives.
 #[derive(Debug)]

@@ -27,9 +27,10 @@ use dfdx::prelude::ConstDim;
 use ndarray::{Array2, ArrayView4};
 use std::sync::Arc;
 
+use crate::error::NetworkError;
 use crate::kernels::buffer::Pool;
 use crate::kernels::{blocks, images};
-use crate::network::{ImageShape, NetworkError};
+use crate::spec::ImageShape;
 
 /// A batch of images or feature maps: examples × channels × rows × columns.
 pub type Maps<H, W> = (usize, usize, H, W);

@@ -4,9 +4,9 @@ use dfdx::prelude::{Const, ConstDim, HasShape};
 
 use super::value::{collect, deposit, deposit_parameter};
 use super::{Features, Halve, Maps, Parameter, Recording, Value, mismatch};
+use crate::error::NetworkError;
 use crate::kernels::elementwise::{self as kernel, Activation, Extent, Spread};
 use crate::kernels::simd::Level;
-use crate::network::NetworkError;
 
 /// Added to the variance before its root is taken; the customary value.
 const EPSILON: f64 = 1e-5;

@@ -4,9 +4,9 @@ use dfdx::prelude::{ConstDim, HasShape};
 
 use super::value::{collect, deposit};
 use super::{Features, Maps, Recording, Value, Window};
+use crate::error::NetworkError;
 use crate::kernels::simd::Level;
 use crate::kernels::{blocks, images, pooling as kernel};
-use crate::network::NetworkError;
 
 /// Largest value of each window; padding never wins, and the first of equal pixels takes the gradient.
 ///

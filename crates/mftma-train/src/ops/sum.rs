@@ -4,9 +4,9 @@ use dfdx::prelude::{ConstDim, HasShape};
 
 use super::value::{collect, deposit};
 use super::{Maps, Recording, Rectifier, Value, mismatch};
+use crate::error::NetworkError;
 use crate::kernels::elementwise as kernel;
 use crate::kernels::simd::Level;
-use crate::network::NetworkError;
 
 /// Residual addition: `a + b`, then the rectifier.
 ///

@@ -6,8 +6,8 @@ use dfdx::prelude::{
 };
 
 use super::parameter::{Node, Parameter, new_node};
+use crate::error::NetworkError;
 use crate::kernels::buffer::{Buffer, Pool};
-use crate::network::NetworkError;
 
 /// Gradients on dfdx's tape.
 pub(crate) type TapeGradients = Gradients<f32, Cpu>;

@@ -28,7 +28,7 @@ fn restart(folder: &Path, epoch: usize) -> usize {
 impl Learner {
     /// The state after `epoch`, which left its files in `folder`; epoch 0 is the initialization.
     fn restore(trainer: &Trainer<'_>, folder: &Path, epoch: usize) -> Result<Self, TrainError> {
-        let mut learner = Self::initial(trainer.settings())?;
+        let mut learner = Self::initial(&*trainer.blank, trainer.settings());
         if epoch == 0 {
             return Ok(learner);
         }
@@ -81,7 +81,7 @@ impl Trainer<'_> {
         if wanted.is_empty() {
             return Ok(ControlFlow::Continue(()));
         }
-        let end = self.exchange(Learner::initial(self.settings())?);
+        let end = self.exchange(Learner::initial(&*self.blank, self.settings()));
         let made = self.replay(&folder, &wanted, &missing, &end, progress);
         self.exchange(end);
         made

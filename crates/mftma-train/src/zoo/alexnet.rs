@@ -1,9 +1,9 @@
 use dfdx::prelude::Const;
 
-use super::Body;
-use crate::layers::{Blueprint, Convolution, Halt, Linear, Pass, visit_fields};
-use crate::network::NetworkSpec;
-use crate::ops::{Features, Maps, Recording, Rectifier, Value, Window, flatten, max_pool};
+use crate::assembly::Body;
+use crate::layers::{Blueprint, Convolution, Halt, Linear, Pass, Pooling, visit_fields};
+use crate::ops::{Features, Maps, Recording, Rectifier, Value, Window, flatten};
+use crate::spec::NetworkSpec;
 
 /// Everything from the third convolution on, which both forms share: three 3×3 convolutions on 4×4 maps, a 2×2 maximum,
 /// and three linear layers.
@@ -12,6 +12,7 @@ struct Tail {
     three: Convolution<3, 1>,
     four: Convolution<3, 1>,
     five: Convolution<3, 1>,
+    pooling: Pooling,
     hidden: [Linear; 2],
     last: Linear,
 }
@@ -23,6 +24,7 @@ impl Tail {
             three: Convolution::new::<Const<4>>(plan, "conv3", 3 * w, 6 * w),
             four: Convolution::new::<Const<4>>(plan, "conv4", 6 * w, 4 * w),
             five: Convolution::new::<Const<4>>(plan, "conv5", 4 * w, 4 * w),
+            pooling: Pooling::to_maps::<Const<2>>(plan, "pool5", 4 * w),
             hidden: [
                 Linear::hidden(plan, "fc1", 4 * w * 2 * 2, 64 * w),
                 Linear::hidden(plan, "fc2", 64 * w, 64 * w),
@@ -38,7 +40,7 @@ impl Tail {
     ) -> Result<Value<Features, T>, Halt> {
         let x = self.three.forward(x, Rectifier::Relu, pass)?;
         let x = self.four.forward(x, Rectifier::Relu, pass)?;
-        let mut x = flatten(self.five.forward_pooled(x, pass)?)?;
+        let mut x = flatten(self.five.forward_pooled(x, &self.pooling, pass)?)?;
         for layer in &self.hidden {
             x = layer.forward(x, Rectifier::Relu, pass)?;
         }
@@ -53,6 +55,7 @@ visit_fields!([] Tail: one(three, four, five) many(hidden) then(last));
 pub(super) struct AlexNet<const K1: usize, const S1: usize, const K2: usize> {
     one: Convolution<K1, S1>,
     two: Convolution<K2, 1>,
+    poolings: [Pooling; 2],
     tail: Tail,
 }
 
@@ -69,9 +72,15 @@ visit_fields!(
 
 impl Small {
     pub(super) fn new(plan: &mut Blueprint, spec: &NetworkSpec) -> Self {
+        let w = spec.width;
+        let one = Convolution::new::<Const<32>>(plan, "conv1", spec.input.channels, w);
+        let first = Pooling::to_maps::<Const<8>>(plan, "pool1", w);
+        let two = Convolution::new::<Const<8>>(plan, "conv2", w, 3 * w);
+        let second = Pooling::to_maps::<Const<4>>(plan, "pool2", 3 * w);
         Self {
-            one: Convolution::new::<Const<32>>(plan, "conv1", spec.input.channels, spec.width),
-            two: Convolution::new::<Const<8>>(plan, "conv2", spec.width, 3 * spec.width),
+            one,
+            two,
+            poolings: [first, second],
             tail: Tail::new(plan, spec),
         }
     }
@@ -85,17 +94,24 @@ impl Body for Small {
         x: Value<Maps<Const<32>, Const<32>>, T>,
         pass: &mut Pass<'_>,
     ) -> Result<Value<Features, T>, Halt> {
-        let x = self.one.forward_pooled(x, pass)?;
-        let x = self.two.forward_pooled(x, pass)?;
+        let [first, second] = &self.poolings;
+        let x = self.one.forward_pooled(x, first, pass)?;
+        let x = self.two.forward_pooled(x, second, pass)?;
         self.tail.forward(x, pass)
     }
 }
 
 impl Large {
     pub(super) fn new(plan: &mut Blueprint, spec: &NetworkSpec) -> Self {
+        let w = spec.width;
+        let one = Convolution::new::<Const<64>>(plan, "conv1", spec.input.channels, w);
+        let first = Pooling::to_maps::<Const<8>>(plan, "pool1", w);
+        let two = Convolution::new::<Const<8>>(plan, "conv2", w, 3 * w);
+        let second = Pooling::to_maps::<Const<4>>(plan, "pool2", 3 * w);
         Self {
-            one: Convolution::new::<Const<64>>(plan, "conv1", spec.input.channels, spec.width),
-            two: Convolution::new::<Const<8>>(plan, "conv2", spec.width, 3 * spec.width),
+            one,
+            two,
+            poolings: [first, second],
             tail: Tail::new(plan, spec),
         }
     }
@@ -114,10 +130,11 @@ impl Body for Large {
             stride: 2,
             padding: 1,
         };
+        let [first, second] = &self.poolings;
         let x = self.one.forward(x, Rectifier::Relu, pass)?;
-        let x: Value<Maps<Const<8>, Const<8>>, T> = max_pool(x, window)?;
+        let x: Value<Maps<Const<8>, Const<8>>, T> = first.maximum(x, window, pass)?;
         let x = self.two.forward(x, Rectifier::Relu, pass)?;
-        let x: Value<Maps<Const<4>, Const<4>>, T> = max_pool(x, window)?;
+        let x: Value<Maps<Const<4>, Const<4>>, T> = second.maximum(x, window, pass)?;
         self.tail.forward(x, pass)
     }
 }

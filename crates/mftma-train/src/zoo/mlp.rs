@@ -2,10 +2,10 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::ConstDim;
 
-use super::Body;
+use crate::assembly::Body;
 use crate::layers::{Blueprint, Halt, Linear, Pass, visit_fields};
-use crate::network::NetworkSpec;
 use crate::ops::{Features, Maps, Recording, Rectifier, Value, flatten};
+use crate::spec::NetworkSpec;
 
 /// Two hidden layers of `8 × width` units on images of side `S`.
 #[derive(Clone, Debug)]

@@ -2,12 +2,12 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::ConstDim;
 
-use super::{Body, Eighth, Fourth, Half};
+use crate::assembly::{Body, Eighth, Fourth, Half};
 use crate::layers::{
-    Blueprint, Convolution, Halt, Linear, Pass, Projection, Residual, visit_fields,
+    Blueprint, Convolution, Halt, Linear, Pass, Pooling, Projection, Residual, visit_fields,
 };
-use crate::network::NetworkSpec;
-use crate::ops::{Features, Halve, Maps, Recording, Rectifier, Value, global_average_pool};
+use crate::ops::{Features, Halve, Maps, Recording, Rectifier, Value};
+use crate::spec::NetworkSpec;
 
 /// ResNet-18 for small images: a 3×3 stem without pooling, four stages of two blocks, global mean, linear.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub(super) struct ResNet18<S> {
     stem: Convolution<3, 1>,
     plain: [Residual; 2],
     stages: [(Projection<2>, Residual); 3],
+    pooling: Pooling,
     last: Linear,
     side: PhantomData<S>,
 }
@@ -53,6 +54,7 @@ where
                 stage::<Half<S>>(plan, 4, 2 * w),
                 stage::<Fourth<S>>(plan, 5, 4 * w),
             ],
+            pooling: Pooling::global(plan, "pool5", 8 * w),
             last: Linear::last(plan, "fc1", 8 * w, spec.classes),
             side: PhantomData,
         }
@@ -80,8 +82,8 @@ where
         let x = three.1.forward(three.0.forward(x, pass)?, pass)?;
         let x = four.1.forward(four.0.forward(x, pass)?, pass)?;
         let x = five.1.forward(five.0.forward(x, pass)?, pass)?;
-        self.last
-            .forward(global_average_pool(x)?, Rectifier::None, pass)
+        let x = self.pooling.mean(x, pass)?;
+        self.last.forward(x, Rectifier::None, pass)
     }
 }
 
@@ -91,6 +93,7 @@ pub(super) struct Shallow<S> {
     stem: Convolution<3, 1>,
     plain: Residual,
     stages: [Projection<2>; 2],
+    pooling: Pooling,
     last: Linear,
     side: PhantomData<S>,
 }
@@ -110,6 +113,7 @@ where
                 Projection::new::<S>(plan, "conv3_1", w, 2 * w),
                 Projection::new::<Half<S>>(plan, "conv4_1", 2 * w, 4 * w),
             ],
+            pooling: Pooling::global(plan, "pool4", 4 * w),
             last: Linear::last(plan, "fc1", 4 * w, spec.classes),
             side: PhantomData,
         }
@@ -131,7 +135,7 @@ where
         let x = self.plain.forward(x, pass)?;
         let x = self.stages[0].forward(x, pass)?;
         let x = self.stages[1].forward(x, pass)?;
-        self.last
-            .forward(global_average_pool(x)?, Rectifier::None, pass)
+        let x = self.pooling.mean(x, pass)?;
+        self.last.forward(x, Rectifier::None, pass)
     }
 }

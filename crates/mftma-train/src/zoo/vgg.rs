@@ -1,13 +1,13 @@
 use std::marker::PhantomData;
 
-use super::{Body, Eighth, Fourth, Half, Sixteenth};
-use crate::layers::{Blueprint, Convolution, Halt, Linear, Pass, Pooled, visit_fields};
-use crate::network::{Architecture, NetworkSpec};
+use crate::assembly::{Body, Eighth, Fourth, Half, Sixteenth};
+use crate::layers::{Blueprint, Convolution, Halt, Linear, Pass, Pooled, Pooling, visit_fields};
 use crate::ops::{Features, Halve, Maps, Recording, Rectifier, Value, flatten};
+use crate::spec::{Architecture, NetworkSpec};
 
-/// The convolutions between two poolings.
+/// Convolutions and the pooling after them.
 #[derive(Clone, Debug)]
-struct Stage(Vec<Convolution<3, 1>>);
+struct Stage(Vec<Convolution<3, 1>>, Pooling);
 
 visit_fields!([] Stage: one() many(0) then());
 
@@ -19,11 +19,14 @@ impl Stage {
         inputs: usize,
         outputs: usize,
     ) -> Self {
-        let layers = (1..=depth).map(|i| {
-            let inputs = if i == 1 { inputs } else { outputs };
-            Convolution::new::<H>(plan, &format!("conv{stage}_{i}"), inputs, outputs)
-        });
-        Self(layers.collect())
+        let layers: Vec<_> = (1..=depth)
+            .map(|i| {
+                let inputs = if i == 1 { inputs } else { outputs };
+                Convolution::new::<H>(plan, &format!("conv{stage}_{i}"), inputs, outputs)
+            })
+            .collect();
+        let pooling = Pooling::to_maps::<H::Half>(plan, &format!("pool{stage}"), outputs);
+        Self(layers, pooling)
     }
 
     fn forward<H: Halve, T: Recording>(
@@ -38,7 +41,7 @@ impl Stage {
         for layer in before {
             x = layer.forward(x, Rectifier::Relu, pass)?;
         }
-        last.forward_pooled(x, pass)
+        last.forward_pooled(x, &self.1, pass)
     }
 }
 
