@@ -1,7 +1,9 @@
 //! The memory of finished work.
 //!
 //! A *stage* is an expensive piece of work with one output. Its *key* is the BLAKE3 hash of the canonical JSON of
-//! everything that determines the output: kind, version of the code, settings, and the keys or checksums of its inputs.
+//! everything that determines the output, its [`Identity`]: kind, version of the code, version of the engine's algorithms where
+//! the engine runs, settings, and the keys or checksums of its inputs. A stage states these as types and values
+//! ([`TypedStage`]); the key follows.
 //! Nobody names a run by hand: the same settings find the same entry, other settings another one.
 //!
 //! An entry is the folder `<cache>/<kind>-<first 16 digits of the key>/`:
@@ -31,24 +33,39 @@ const RECORD: &str = "stage.json";
 const OUTPUT: &str = "output.json";
 const LOCK: &str = ".lock";
 
-/// An expensive piece of work, described well enough to be recognised when it is done.
-pub trait Stage {
+/// An expensive piece of work with one output, as its author writes it.
+///
+/// The key follows from the constants, [`Self::settings`] and [`Self::inputs`]; nobody writes it down by hand. Lists of stages of
+/// several kinds hold them as [`Stage`]s, which every `TypedStage` is.
+pub trait TypedStage {
     /// What sort of work it is: `train`, `geometry`, …
-    fn kind(&self) -> &'static str;
+    const KIND: &'static str;
 
     /// Version of the code behind it: raise it where a change alters the output.
-    fn version(&self) -> u32;
+    const VERSION: u32;
+
+    /// Whether the engine computes the output: then [`mftma::ALGORITHM_VERSION`] is part of the key.
+    const RUNS_ENGINE: bool;
+
+    /// Everything that determines the output, but for the inputs.
+    type Settings: Serialize;
+
+    /// What it makes.
+    type Output: Serialize + DeserializeOwned;
 
     /// Which one it is among its kind, for people: `vgg16 on glyphs, seed 1, epoch 8, test`.
     fn label(&self) -> String;
 
-    /// Everything that determines the output, inputs included as keys or checksums.
-    fn settings(&self) -> Value;
+    /// Everything that determines the output, but for the inputs.
+    fn settings(&self) -> Self::Settings;
+
+    /// What it builds on: other stages and data.
+    fn inputs(&self) -> StageInputs;
 
     /// Does the work and returns the output.
     ///
     /// Where `work.folder` already holds files, an earlier attempt was interrupted: go on from there if possible.
-    fn compute(&self, work: &Work<'_>) -> Result<Value>;
+    fn compute(&self, work: &Work<'_>) -> Result<Self::Output>;
 
     /// How much work it is, in a unit of its kind's own; for estimates only.
     fn amount(&self) -> f64 {
@@ -63,6 +80,116 @@ pub trait Stage {
     /// How far an interrupted attempt came, for the dry run.
     fn interrupted_at(&self, _folder: &Path) -> Option<String> {
         None
+    }
+}
+
+/// What a stage builds on: names, and the keys of stages or the checksums of data.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StageInputs(BTreeMap<String, String>);
+
+impl StageInputs {
+    /// Nothing but settings.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// And the output, or the files, of this stage.
+    #[must_use]
+    pub fn stage(mut self, stage: &dyn Stage) -> Self {
+        self.0.insert(stage.kind().to_owned(), key(stage));
+        self
+    }
+
+    /// And data of this checksum.
+    #[must_use]
+    pub fn checksum(mut self, name: &str, checksum: &str) -> Self {
+        self.0.insert(name.to_owned(), checksum.to_owned());
+        self
+    }
+}
+
+/// All that tells one stage from another: its key is the hash of this.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Identity {
+    kind: String,
+    version: u32,
+    /// [`mftma::ALGORITHM_VERSION`], where the engine computes the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    algorithm: Option<u32>,
+    settings: Value,
+    #[serde(default)]
+    inputs: StageInputs,
+}
+
+impl Identity {
+    fn key(&self) -> String {
+        // Strings, numbers and what was JSON before: nothing that JSON cannot hold.
+        let description = serde_json::to_value(self).unwrap_or_default();
+        blake3::hash(canonical(&description).as_bytes())
+            .to_hex()
+            .to_string()
+    }
+}
+
+/// A [`TypedStage`] among others of any kind: what the cache, plans and lists need to know of it.
+pub trait Stage {
+    /// [`TypedStage::KIND`].
+    fn kind(&self) -> &'static str;
+
+    /// [`TypedStage::label`].
+    fn label(&self) -> String;
+
+    /// All that tells it from another stage.
+    fn identity(&self) -> Identity;
+
+    /// [`TypedStage::compute`], its output as JSON.
+    fn compute_json(&self, work: &Work<'_>) -> Result<Vec<u8>>;
+
+    /// [`TypedStage::amount`].
+    fn amount(&self) -> f64;
+
+    /// [`TypedStage::seconds_per_unit`].
+    fn seconds_per_unit(&self) -> Option<f64>;
+
+    /// [`TypedStage::interrupted_at`].
+    fn interrupted_at(&self, folder: &Path) -> Option<String>;
+}
+
+impl<T: TypedStage> Stage for T {
+    fn kind(&self) -> &'static str {
+        T::KIND
+    }
+
+    fn label(&self) -> String {
+        TypedStage::label(self)
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            kind: T::KIND.to_owned(),
+            version: T::VERSION,
+            algorithm: T::RUNS_ENGINE.then_some(mftma::ALGORITHM_VERSION),
+            // Settings are plain data: numbers, strings, lists and maps with string keys.
+            settings: serde_json::to_value(self.settings()).expect("settings are plain data"),
+            inputs: self.inputs(),
+        }
+    }
+
+    fn compute_json(&self, work: &Work<'_>) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec(&self.compute(work)?)?)
+    }
+
+    fn amount(&self) -> f64 {
+        TypedStage::amount(self)
+    }
+
+    fn seconds_per_unit(&self) -> Option<f64> {
+        TypedStage::seconds_per_unit(self)
+    }
+
+    fn interrupted_at(&self, folder: &Path) -> Option<String> {
+        TypedStage::interrupted_at(self, folder)
     }
 }
 
@@ -118,11 +245,10 @@ impl std::fmt::Display for Status {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
-    kind: String,
     label: String,
     key: String,
-    version: u32,
-    settings: Value,
+    #[serde(flatten)]
+    identity: Identity,
     /// BLAKE3 of each file of the entry.
     files: BTreeMap<String, String>,
     /// Seconds spent by the process that finished the stage (not by interrupted attempts).
@@ -195,17 +321,23 @@ impl Cache {
                     .interrupted_at(&folder)
                     .unwrap_or_else(|| "goes on where it can".into()),
             ),
-            Ok(None) => match self.sibling_settings(stage) {
-                Some(other) => Status::Changed(differences(&other, &stage.settings())),
+            Ok(None) => match self.sibling(stage) {
+                Some(other) => Status::Changed(differences(&other, &stage.identity())),
                 None => Status::Missing,
             },
         }
     }
 
-    /// Makes sure that a stage is finished, and returns its output.
+    /// Makes sure that a stage is finished, and returns its output; otherwise as [`Self::finish`].
+    pub fn ensure<T: TypedStage>(&self, stage: &T, force: bool) -> Result<T::Output> {
+        self.finish(stage, force)?;
+        self.output(stage)
+    }
+
+    /// Makes sure that a stage of any kind is finished.
     ///
     /// One process at a time works on an entry; a second one waits, then finds the work done.
-    pub fn ensure<T: DeserializeOwned>(&self, stage: &dyn Stage, force: bool) -> Result<T> {
+    pub fn finish(&self, stage: &dyn Stage, force: bool) -> Result<()> {
         let folder = self.folder(stage);
         fs::create_dir_all(&folder).with_context(|| {
             format!(
@@ -216,7 +348,7 @@ impl Cache {
         let _lock = self.lock(&folder, stage)?;
         remove_leftovers(&folder)?;
         match self.examine(stage) {
-            Status::Finished if !force => return self.output(stage),
+            Status::Finished if !force => return Ok(()),
             Status::Finished => clear(&folder)?,
             Status::Damaged(how) => {
                 self.progress.note(&format!(
@@ -230,30 +362,27 @@ impl Cache {
         }
         let start = Instant::now();
         let output = stage
-            .compute(&Work {
+            .compute_json(&Work {
                 folder: &folder,
                 cache: self,
                 progress: self.progress.clone(),
             })
             .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
-        write_atomically(&folder.join(OUTPUT), &serde_json::to_vec(&output)?)?;
+        write_atomically(&folder.join(OUTPUT), &output)?;
         let mut files = BTreeMap::new();
         for name in work_files(&folder)? {
             let hash = hash_file(&folder.join(&name))?;
             files.insert(name, hash);
         }
         let record = Record {
-            kind: stage.kind().into(),
             label: stage.label(),
             key: key(stage),
-            version: stage.version(),
-            settings: stage.settings(),
+            identity: stage.identity(),
             files,
             wall_seconds: start.elapsed().as_secs_f64(),
             amount: stage.amount(),
         };
-        write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
-        self.output(stage)
+        write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)
     }
 
     fn verify(&self, folder: &Path, record: &Record, key: &str) -> Result<()> {
@@ -293,14 +422,14 @@ impl Cache {
     }
 
     /// The output of a finished stage.
-    pub fn output<T: DeserializeOwned>(&self, stage: &dyn Stage) -> Result<T> {
+    pub fn output<T: TypedStage>(&self, stage: &T) -> Result<T::Output> {
         let path = self.folder(stage).join(OUTPUT);
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_slice(&bytes).with_context(|| {
             format!(
                 "{} does not hold the output of {}; run again with --force",
                 path.display(),
-                stage.kind()
+                T::KIND
             )
         })
     }
@@ -320,7 +449,7 @@ impl Cache {
         };
         entries
             .filter_map(|entry| read_record(&entry.ok()?.path()).ok()?)
-            .map(|record| (record.kind, record.amount, record.wall_seconds))
+            .map(|record| (record.identity.kind, record.amount, record.wall_seconds))
             .collect()
     }
 
@@ -344,8 +473,8 @@ impl Cache {
         Ok(file)
     }
 
-    /// Settings of a finished entry of the same kind and label.
-    fn sibling_settings(&self, stage: &dyn Stage) -> Option<Value> {
+    /// A finished entry of the same kind and label.
+    fn sibling(&self, stage: &dyn Stage) -> Option<Identity> {
         let prefix = format!("{}-", stage.kind());
         let mut folders: Vec<PathBuf> = fs::read_dir(&self.root)
             .ok()?
@@ -360,20 +489,13 @@ impl Cache {
             .iter()
             .filter_map(|folder| read_record(folder).ok().flatten())
             .find(|record| record.label == stage.label())
-            .map(|record| record.settings)
+            .map(|record| record.identity)
     }
 }
 
 /// The key of a stage: 64 hexadecimal digits.
 pub fn key(stage: &dyn Stage) -> String {
-    let description = serde_json::json!({
-        "kind": stage.kind(),
-        "version": stage.version(),
-        "settings": stage.settings(),
-    });
-    blake3::hash(canonical(&description).as_bytes())
-        .to_hex()
-        .to_string()
+    stage.identity().key()
 }
 
 /// JSON with sorted object keys and no white space, so that equal values have equal bytes.
@@ -475,10 +597,12 @@ fn clear(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The settings that differ, up to three of them, as `path: old -> new`.
-fn differences(old: &Value, new: &Value) -> String {
+/// The settings and inputs that differ, up to three of them, as `path: old -> new`.
+fn differences(old: &Identity, new: &Identity) -> String {
     let mut found = Vec::new();
-    collect_differences("", old, new, &mut found);
+    collect_differences("", &old.settings, &new.settings, &mut found);
+    let rest = |identity: &Identity| serde_json::json!({ "algorithm": identity.algorithm, "inputs": identity.inputs });
+    collect_differences("", &rest(old), &rest(new), &mut found);
     let more = found.len().saturating_sub(3);
     found.truncate(3);
     let mut text = found.join(", ");
@@ -528,8 +652,6 @@ fn brief(value: &Value) -> String {
 mod tests {
     use std::cell::Cell;
 
-    use serde_json::json;
-
     use super::*;
 
     struct Double<'a> {
@@ -537,24 +659,60 @@ mod tests {
         runs: &'a Cell<u32>,
     }
 
-    impl Stage for Double<'_> {
-        fn kind(&self) -> &'static str {
-            "double"
-        }
-        fn version(&self) -> u32 {
-            1
-        }
+    #[derive(Serialize)]
+    struct DoubleSettings {
+        input: i64,
+    }
+
+    impl TypedStage for Double<'_> {
+        const KIND: &'static str = "double";
+        const VERSION: u32 = 1;
+        const RUNS_ENGINE: bool = false;
+        type Settings = DoubleSettings;
+        type Output = i64;
+
         fn label(&self) -> String {
             "of one number".into()
         }
-        fn settings(&self) -> Value {
-            json!({ "input": self.input })
+        fn settings(&self) -> DoubleSettings {
+            DoubleSettings { input: self.input }
         }
-        fn compute(&self, work: &Work<'_>) -> Result<Value> {
+        fn inputs(&self) -> StageInputs {
+            StageInputs::none()
+        }
+        fn compute(&self, work: &Work<'_>) -> Result<i64> {
             self.runs.set(self.runs.get() + 1);
             fs::write(work.folder.join("scratch"), b"on the way")?;
-            Ok(json!(2 * self.input))
+            Ok(2 * self.input)
         }
+    }
+
+    #[test]
+    fn a_key_follows_from_every_part_of_the_identity() {
+        let runs = Cell::new(0);
+        let stage = |input| Double { input, runs: &runs };
+        let identity = stage(1).identity();
+        let mut keys = std::collections::BTreeSet::from([identity.key(), key(&stage(2))]);
+        let mut version = identity.clone();
+        version.version += 1;
+        keys.insert(version.key());
+        for algorithm in 1..4 {
+            let mut other = identity.clone();
+            other.algorithm = Some(algorithm);
+            keys.insert(other.key());
+        }
+        for inputs in [
+            StageInputs::none().checksum("data", "1"),
+            StageInputs::none().checksum("data", "2"),
+            StageInputs::none().stage(&stage(1)),
+            StageInputs::none().stage(&stage(2)),
+        ] {
+            let mut other = identity.clone();
+            other.inputs = inputs;
+            keys.insert(other.key());
+        }
+        assert_eq!(keys.len(), 10);
+        assert_eq!(key(&stage(1)), identity.key());
     }
 
     fn cache() -> (tempfile::TempDir, Cache) {
@@ -572,11 +730,11 @@ mod tests {
             runs: &runs,
         };
         assert_eq!(cache.status(&stage), Status::Missing);
-        assert_eq!(cache.ensure::<i64>(&stage, false).unwrap(), 42);
+        assert_eq!(cache.ensure(&stage, false).unwrap(), 42);
         assert_eq!(cache.status(&stage), Status::Finished);
-        assert_eq!(cache.ensure::<i64>(&stage, false).unwrap(), 42);
+        assert_eq!(cache.ensure(&stage, false).unwrap(), 42);
         assert_eq!(runs.get(), 1);
-        assert_eq!(cache.ensure::<i64>(&stage, true).unwrap(), 42);
+        assert_eq!(cache.ensure(&stage, true).unwrap(), 42);
         assert_eq!(runs.get(), 2);
     }
 
@@ -588,7 +746,7 @@ mod tests {
             input: 1,
             runs: &runs,
         };
-        cache.ensure::<i64>(&first, false).unwrap();
+        cache.ensure(&first, false).unwrap();
         let second = Double {
             input: 2,
             runs: &runs,
@@ -608,14 +766,14 @@ mod tests {
             runs: &runs,
         };
         for (round, name) in [OUTPUT, "scratch", RECORD].into_iter().enumerate() {
-            cache.ensure::<i64>(&stage, false).unwrap();
+            cache.ensure(&stage, false).unwrap();
             fs::write(cache.folder(&stage).join(name), b"7").unwrap();
             assert!(
                 matches!(cache.status(&stage), Status::Damaged(_)),
                 "{name}: {:?}",
                 cache.status(&stage)
             );
-            assert_eq!(cache.ensure::<i64>(&stage, false).unwrap(), 10);
+            assert_eq!(cache.ensure(&stage, false).unwrap(), 10);
             assert_eq!(runs.get() as usize, round + 2);
         }
     }
@@ -663,23 +821,23 @@ mod tests {
     fn two_processes_at_once_do_the_work_once() {
         use std::sync::atomic::{AtomicU32, Ordering};
         struct Slow<'a>(&'a AtomicU32);
-        impl Stage for Slow<'_> {
-            fn kind(&self) -> &'static str {
-                "slow"
-            }
-            fn version(&self) -> u32 {
-                1
-            }
+        impl TypedStage for Slow<'_> {
+            const KIND: &'static str = "slow";
+            const VERSION: u32 = 1;
+            const RUNS_ENGINE: bool = false;
+            type Settings = ();
+            type Output = i64;
             fn label(&self) -> String {
                 String::new()
             }
-            fn settings(&self) -> Value {
-                Value::Null
+            fn settings(&self) {}
+            fn inputs(&self) -> StageInputs {
+                StageInputs::none()
             }
-            fn compute(&self, _work: &Work<'_>) -> Result<Value> {
+            fn compute(&self, _work: &Work<'_>) -> Result<i64> {
                 self.0.fetch_add(1, Ordering::SeqCst);
                 std::thread::sleep(std::time::Duration::from_millis(50));
-                Ok(json!(1))
+                Ok(1)
             }
         }
         let (_folder, cache) = cache();
@@ -687,7 +845,7 @@ mod tests {
         // File locks belong to the open file, so threads stand for processes here.
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| cache.ensure::<i64>(&Slow(&runs), false).unwrap());
+                scope.spawn(|| cache.ensure(&Slow(&runs), false).unwrap());
             }
         });
         assert_eq!(runs.load(Ordering::SeqCst), 1);

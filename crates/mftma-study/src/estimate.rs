@@ -150,30 +150,32 @@ impl std::fmt::Display for Cost {
 #[cfg(test)]
 mod tests {
     use anyhow::Result;
-    use serde_json::{Value, json};
 
     use super::*;
-    use crate::cache::Work;
+    use crate::cache::{StageInputs, TypedStage, Work};
     use crate::progress::Progress;
 
     struct Job(f64, Option<f64>);
 
-    impl Stage for Job {
-        fn kind(&self) -> &'static str {
-            "job"
-        }
-        fn version(&self) -> u32 {
-            1
-        }
+    impl TypedStage for Job {
+        const KIND: &'static str = "job";
+        const VERSION: u32 = 1;
+        const RUNS_ENGINE: bool = false;
+        type Settings = f64;
+        type Output = ();
+
         fn label(&self) -> String {
             String::new()
         }
-        fn settings(&self) -> Value {
-            json!(self.0)
+        fn settings(&self) -> f64 {
+            self.0
         }
-        fn compute(&self, _work: &Work<'_>) -> Result<Value> {
+        fn inputs(&self) -> StageInputs {
+            StageInputs::none()
+        }
+        fn compute(&self, _work: &Work<'_>) -> Result<()> {
             std::thread::sleep(std::time::Duration::from_millis(30));
-            Ok(Value::Null)
+            Ok(())
         }
         fn amount(&self) -> f64 {
             self.0
@@ -192,7 +194,7 @@ mod tests {
         let before = Rates::of(&here);
         assert_eq!(before.cost(&Job(10.0, None)), Cost::Unknown);
         assert_eq!(before.cost(&Job(10.0, Some(2.0))), Cost::Stated(20.0));
-        here.ensure::<Value>(&Job(3.0, None), false).unwrap();
+        here.ensure(&Job(3.0, None), false).unwrap();
         // From this cache, and from one beside it.
         for cache in [&here, &cache("beside")] {
             let rates = Rates::of(cache);

@@ -11,6 +11,7 @@ use mftma_data::{
 };
 use mftma_train::{DataIdentity, ImageShape, NetworkSpec, ParameterRole, TrainingData};
 
+use crate::cache::StageInputs;
 use crate::profile::{DataSettings, Profile};
 
 /// One network on one data set: a profile, a seed, and the data with permuted labels.
@@ -43,6 +44,21 @@ impl Experiment {
         }
     }
 
+    /// The images and labels, as what a stage builds on.
+    pub fn data_inputs(&self) -> StageInputs {
+        let identity = &self.identity;
+        StageInputs::none()
+            .checksum(
+                "dataset",
+                &format!("{} {}", identity.dataset, identity.dataset_checksum),
+            )
+            .checksum("permutation", &identity.permutation_checksum)
+            .checksum(
+                "normalization",
+                &serde_json::to_string(&identity.normalization).unwrap_or_default(),
+            )
+    }
+
     /// Multiplications and additions of one image's way through the network; for estimates. 0 where it cannot be built.
     pub fn multiply_adds(&self) -> f64 {
         let Ok(network) = self.network().build(&mut |_| {}) else {
@@ -72,17 +88,19 @@ impl Experiment {
 
     /// Features of each layer's output; for estimates. None where the network cannot be built.
     pub fn features(&self) -> Vec<f64> {
-        let network = self.network().build(&mut |_| {});
-        network.map_or_else(
-            |_| Vec::new(),
-            |network| {
-                network
-                    .layers()
-                    .iter()
-                    .map(|layer| layer.features() as f64)
-                    .collect()
-            },
-        )
+        let named = self.named_features().into_iter();
+        named.map(|(_, features)| features).collect()
+    }
+
+    /// The same with the names of the layers.
+    pub fn named_features(&self) -> Vec<(String, f64)> {
+        let Ok(network) = self.network().build(&mut |_| {}) else {
+            return Vec::new();
+        };
+        let layers = network.layers().iter();
+        layers
+            .map(|layer| (layer.name.clone(), layer.features() as f64))
+            .collect()
     }
 
     /// Checks that the network has the layers that the profile's `setting` names.
@@ -110,12 +128,12 @@ impl Experiment {
         }
     }
 
-    /// The examples of the manifolds of `group`; `table` of the profile holds `points` and `manifolds`.
+    /// The examples of the manifolds of `group`; `keys` are the profile's for points and manifolds.
     pub fn manifolds(
         &self,
         group: ExampleGroup,
         settings: &ManifoldSettings,
-        table: &str,
+        keys: &str,
     ) -> Result<ManifoldIndices> {
         draw_manifolds(
             group,
@@ -125,7 +143,8 @@ impl Experiment {
         )
         .with_context(|| {
             format!(
-                "{table}.points or {table}.manifolds of the profile is too large for the data set"
+                "{keys} of the profile is too large for the data set ({} manifolds of {} points)",
+                settings.manifolds, settings.examples
             )
         })
     }

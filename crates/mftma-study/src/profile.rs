@@ -12,7 +12,7 @@ use mftma_train::{Architecture, Initialization, Schedule};
 use serde::{Deserialize, Serialize};
 
 pub use gradients::GradientSettings;
-pub use supplement::SupplementSettings;
+pub use supplement::{SimilaritySettings, SupplementSettings};
 
 /// The profiles that come with the project: name and text.
 pub const BUILT_IN: [(&str, &str); 4] = [
@@ -121,6 +121,14 @@ pub struct GeometrySettings {
     pub gaussian_vectors: usize,
     /// κ, margin.
     pub margin: f64,
+    /// The keys of the profile that `manifolds` and `points` come from, for errors; no setting.
+    #[serde(skip, default = "main_geometry")]
+    pub keys: &'static str,
+}
+
+/// [`GeometrySettings::keys`] of the main experiment.
+fn main_geometry() -> &'static str {
+    "geometry.points or geometry.manifolds"
 }
 
 /// Capacity by simulation beside mean-field capacity, on a few layers of the trained network.

@@ -72,8 +72,7 @@ impl<'a> Study<'a> {
             .into_iter()
             .find(|stage| !done.contains(&key(stage.as_ref())))
         {
-            self.cache
-                .ensure::<serde_json::Value>(stage.as_ref(), force)?;
+            self.cache.finish(stage.as_ref(), force)?;
             done.insert(key(stage.as_ref()));
         }
         Ok(())
@@ -154,6 +153,8 @@ impl<'a> Study<'a> {
                         profile.geometry.epochs = vec![settings.max_epochs];
                         profile.geometry.manifolds = settings.classes;
                         profile.geometry.points = settings.points;
+                        profile.geometry.keys =
+                            "double_descent.points (against double_descent.test_per_class)";
                         profile.geometry.gaussian_vectors = settings.gaussian_vectors;
                     },
                     seed,

@@ -53,6 +53,10 @@
 //! settings give the same bytes on any number of threads. The crate reads no file and no clock, prints nothing and holds
 //! no thread pool: it runs on rayon's current one.
 
+/// Version of what the engine computes: raised by every change that alters a number of a result on the same input and settings.
+/// Stored results can be told from what this engine would give by it.
+pub const ALGORITHM_VERSION: u32 = 1;
+
 pub mod activations;
 pub mod analysis;
 mod ball;

@@ -35,13 +35,18 @@ const VARIED: [Varied; 3] = [
         set: |profile, value| {
             profile.geometry.manifolds = value;
             profile.geometry.points = profile.supplement.sensitivity.points_while_manifolds_vary;
+            profile.geometry.keys = "supplement.sensitivity.manifolds or \
+                supplement.sensitivity.points_while_manifolds_vary";
         },
     },
     Varied {
         symbol: "M",
         counts: "points of a manifold M",
         values: |profile| &profile.supplement.sensitivity.points,
-        set: |profile, value| profile.geometry.points = value,
+        set: |profile, value| {
+            profile.geometry.points = value;
+            profile.geometry.keys = "supplement.sensitivity.points";
+        },
     },
     Varied {
         symbol: "n_t",

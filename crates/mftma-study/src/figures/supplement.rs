@@ -25,6 +25,7 @@ pub fn runs(study: &Study<'_>, change: impl Fn(&mut Profile)) -> Result<Vec<Rc<E
                     profile.geometry.epochs.clone_from(&sizes.epochs);
                     profile.geometry.manifolds = sizes.manifolds;
                     profile.geometry.points = sizes.points;
+                    profile.geometry.keys = "supplement.points or supplement.manifolds";
                     profile.geometry.gaussian_vectors = sizes.gaussian_vectors;
                     change(profile);
                 },

@@ -3,18 +3,17 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use mftma::{Analysis, Geometry};
+use mftma::{Analysis, Conventions, Geometry};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
-use mftma_train::{LayerActivations, Run};
+use mftma_train::LayerActivations;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::TrainStage;
-use crate::cache::{Stage, Work, key};
+use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 
 /// Resamples of the classes behind the intervals \[D\].
-pub const RESAMPLES: usize = 400;
+const RESAMPLES: usize = 400;
 /// Coverage of the intervals: that of one standard error either way of a normal distribution.
 pub const COVERAGE: f64 = 0.6827;
 
@@ -76,33 +75,74 @@ impl GeometryStage {
 
     /// The examples of the manifolds.
     pub fn manifolds(&self) -> Result<ManifoldIndices> {
-        self.experiment
-            .manifolds(self.group, &self.manifold_settings(), "geometry")
+        self.experiment.manifolds(
+            self.group,
+            &self.manifold_settings(),
+            self.experiment.profile.geometry.keys,
+        )
     }
 
-    fn analysis(&self) -> Result<Analysis> {
-        let geometry = &self.experiment.profile.geometry;
+    fn analysis(&self) -> AnalysisSettings {
+        AnalysisSettings::of(&self.experiment, self.experiment.profile.geometry.margin)
+    }
+}
+
+/// How a layer is analysed: what the engine is given, and what stands in the key.
+#[derive(Debug, Serialize)]
+pub struct AnalysisSettings {
+    margin: f64,
+    gaussian_vectors: usize,
+    seed: u64,
+    conventions: Conventions,
+    resamples: usize,
+    coverage: f64,
+}
+
+impl AnalysisSettings {
+    /// The analysis of the experiment's profile, at this margin.
+    pub fn of(experiment: &Experiment, margin: f64) -> Self {
+        Self {
+            margin,
+            gaussian_vectors: experiment.profile.geometry.gaussian_vectors,
+            seed: experiment.seed,
+            conventions: Conventions::default(),
+            resamples: RESAMPLES,
+            coverage: COVERAGE,
+        }
+    }
+
+    /// The analysis itself.
+    pub fn build(&self) -> Result<Analysis> {
         Ok(Analysis::builder()
-            .margin(geometry.margin)
-            .vectors(geometry.gaussian_vectors)
-            .seed(self.experiment.seed)
-            .resamples(RESAMPLES)
-            .interval_coverage(COVERAGE)
+            .margin(self.margin)
+            .vectors(self.gaussian_vectors)
+            .seed(self.seed)
+            .conventions(self.conventions.clone())
+            .resamples(self.resamples)
+            .interval_coverage(self.coverage)
             .build()?)
     }
 }
 
-impl Stage for GeometryStage {
-    fn kind(&self) -> &'static str {
-        "geometry"
-    }
+/// What determines the geometry of one group at one epoch, apart from the training.
+#[derive(Debug, Serialize)]
+pub struct GeometryIdentity {
+    epoch: usize,
+    group: ExampleGroup,
+    manifolds: ManifoldSettings,
+    analysis: AnalysisSettings,
+    /// All layers where there is none.
+    layer: Option<String>,
+}
 
+impl TypedStage for GeometryStage {
+    const KIND: &'static str = "geometry";
     // 2: pairs of Gaussian vectors and control variates by default.
-    // 3: centre structure by preconditioned L-BFGS.
-    // 4: poolings are layers.
-    fn version(&self) -> u32 {
-        4
-    }
+    // 3: centre structure by preconditioned L-BFGS. Later changes of the engine are told by its own version.
+    const VERSION: u32 = 3;
+    const RUNS_ENGINE: bool = true;
+    type Settings = GeometryIdentity;
+    type Output = Vec<LayerGeometry>;
 
     fn label(&self) -> String {
         format!(
@@ -113,50 +153,49 @@ impl Stage for GeometryStage {
         )
     }
 
-    fn settings(&self) -> Value {
-        let geometry = &self.experiment.profile.geometry;
-        let mut settings = json!({
-            "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
-            "epoch": self.epoch,
-            "group": self.group,
-            "manifolds": self.manifold_settings(),
-            "gaussian_vectors": geometry.gaussian_vectors,
-            "margin": geometry.margin,
-            "resamples": RESAMPLES,
-            "seed": self.experiment.seed,
-        });
-        if let Some(layer) = &self.layer {
-            settings["layer"] = json!(layer);
+    fn settings(&self) -> GeometryIdentity {
+        GeometryIdentity {
+            epoch: self.epoch,
+            group: self.group,
+            manifolds: self.manifold_settings(),
+            analysis: self.analysis(),
+            layer: self.layer.clone(),
         }
-        settings
     }
 
+    fn inputs(&self) -> StageInputs {
+        StageInputs::none().stage(&TrainStage::new(Rc::clone(&self.experiment)))
+    }
+
+    /// Seconds on two quiet cores, by the runs of record of `quick` and `laptop`: every layer has its own way through the network,
+    /// inner products of all points, anchor points, and some work that does not grow.
     fn amount(&self) -> f64 {
         let geometry = &self.experiment.profile.geometry;
         let classes = self.experiment.data.dataset().classes();
         let manifolds = geometry.manifolds.min(classes) as f64;
         let (points, vectors) = (geometry.points as f64, geometry.gaussian_vectors as f64);
-        let features = self.experiment.features();
-        let products = (manifolds * points).powi(2) * features.iter().sum::<f64>() / 2.0;
-        let solves = 100.0 * features.len() as f64 * manifolds * vectors * points.powi(2);
-        let all = products + solves;
-        match self.layer {
-            Some(_) => all / features.len().max(1) as f64,
-            None => all,
-        }
+        let examples = manifolds * points;
+        let forward = examples * self.experiment.multiply_adds();
+        let wanted = |name: &str| self.layer.as_ref().is_none_or(|layer| layer == name);
+        let layers = self.experiment.named_features();
+        let of_layer = |features: f64| {
+            let products = examples.powi(2) * features / 2.0;
+            let solves = 100.0 * manifolds * vectors * points * points.min(features);
+            0.01 + 3.5e-11 * (products + solves) + 1.1e-11 * forward
+        };
+        let wanted = layers.into_iter().filter(|(name, _)| wanted(name));
+        wanted.map(|(_, features)| of_layer(features)).sum()
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {
-        // 0.2 s a layer with 30 manifolds of 40 points and 200 vectors, on a VGG-16 of width 16.
-        Some(4.5e-11)
+        Some(1.0)
     }
 
-    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+    fn compute(&self, work: &Work<'_>) -> Result<Vec<LayerGeometry>> {
         let data = &self.experiment.data;
         let train = TrainStage::new(Rc::clone(&self.experiment));
-        let folder = TrainStage::run_folder(&work.cache.folder(&train));
-        let network = Run::open(&folder)?.checkpoint(self.epoch)?.network()?;
-        let (analysis, manifolds) = (self.analysis()?, self.manifolds()?);
+        let network = train.network(work, self.epoch)?;
+        let (analysis, manifolds) = (self.analysis().build()?, self.manifolds()?);
         let layers = network.layers();
         let bar = work
             .progress
@@ -185,6 +224,6 @@ impl Stage for GeometryStage {
             });
             bar.set(layer_index as u64 + 1);
         }
-        Ok(serde_json::to_value(measured)?)
+        Ok(measured)
     }
 }

@@ -12,13 +12,14 @@ use mftma_gradients::{
     predict_last_layer, predict_perceptron, prediction_rows, rows,
 };
 use mftma_train::{
-    Architecture, Initialization, Network, NetworkSpec, Progress, reestimate_statistics,
+    Architecture, Initialization, Network, NetworkSpec, Progress, TrainSettings,
+    reestimate_statistics,
 };
 use ndarray::{Array4, ArrayView4};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::TrainStage;
-use crate::cache::{Stage, Work};
+use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::interim;
 use crate::profile::GradientSettings;
@@ -119,14 +120,22 @@ impl GradientStage {
     }
 }
 
-impl Stage for GradientStage {
-    fn kind(&self) -> &'static str {
-        "gradients"
-    }
+/// What determines the gradients of a run, apart from its data.
+#[derive(Debug, Serialize)]
+pub struct GradientIdentity {
+    train: TrainSettings,
+    steps: BTreeSet<usize>,
+    measure: MeasureSettings,
+    statistics_examples: usize,
+    small_head: f32,
+}
 
-    fn version(&self) -> u32 {
-        1
-    }
+impl TypedStage for GradientStage {
+    const KIND: &'static str = "gradients";
+    const VERSION: u32 = 1;
+    const RUNS_ENGINE: bool = false;
+    type Settings = GradientIdentity;
+    type Output = Vec<Row>;
 
     fn label(&self) -> String {
         self.experiment.label()
@@ -142,21 +151,25 @@ impl Stage for GradientStage {
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {
-        // As for training.
-        Some(1.1e-11)
+        // By the runs of record of `quick` and `laptop`.
+        Some(2.0e-11)
     }
 
-    fn settings(&self) -> Value {
-        json!({
-            "train": TrainStage::new(Rc::clone(&self.experiment)).settings(),
-            "steps": self.steps(),
-            "measure": measure_settings(&self.experiment),
-            "statistics_examples": STATISTICS_EXAMPLES,
-            "small_head": SMALL_HEAD,
-        })
+    fn settings(&self) -> GradientIdentity {
+        GradientIdentity {
+            train: TrainStage::new(Rc::clone(&self.experiment)).train_settings(),
+            steps: self.steps(),
+            measure: measure_settings(&self.experiment),
+            statistics_examples: STATISTICS_EXAMPLES,
+            small_head: SMALL_HEAD,
+        }
     }
 
-    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+    fn inputs(&self) -> StageInputs {
+        self.experiment.data_inputs()
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Vec<Row>> {
         let steps = self.steps();
         let training = TrainStage::new(Rc::clone(&self.experiment));
         let trainer = training.trainer(work)?;
@@ -199,7 +212,7 @@ impl Stage for GradientStage {
                 table.extend(interim::read::<Vec<Row>>(&path)?);
             }
         }
-        Ok(serde_json::to_value(table)?)
+        Ok(table)
     }
 }
 
@@ -229,30 +242,53 @@ impl ExpansionStage {
     }
 }
 
-impl Stage for ExpansionStage {
-    fn kind(&self) -> &'static str {
-        "expansion"
-    }
+/// What determines the gradients of the perceptron, apart from its data.
+#[derive(Debug, Serialize)]
+pub struct ExpansionIdentity {
+    network: NetworkSpec,
+    scales: Vec<f32>,
+    seed: u64,
+    measure: MeasureSettings,
+}
 
-    fn version(&self) -> u32 {
-        1
-    }
+impl TypedStage for ExpansionStage {
+    const KIND: &'static str = "expansion";
+    const VERSION: u32 = 1;
+    const RUNS_ENGINE: bool = false;
+    type Settings = ExpansionIdentity;
+    type Output = Vec<Row>;
 
     fn label(&self) -> String {
         format!("perceptron, {}", self.experiment.label())
     }
 
-    fn settings(&self) -> Value {
-        json!({
-            "network": self.network(),
-            "scales": self.gradients().weight_scales,
-            "data": self.experiment.identity,
-            "seed": self.experiment.seed,
-            "measure": measure_settings(&self.experiment),
-        })
+    fn settings(&self) -> ExpansionIdentity {
+        ExpansionIdentity {
+            network: self.network(),
+            scales: self.gradients().weight_scales.clone(),
+            seed: self.experiment.seed,
+            measure: measure_settings(&self.experiment),
+        }
     }
 
-    fn compute(&self, _work: &Work<'_>) -> Result<Value> {
+    fn inputs(&self) -> StageInputs {
+        self.experiment.data_inputs()
+    }
+
+    fn amount(&self) -> f64 {
+        let dataset = self.experiment.data.dataset();
+        let units = 8 * self.gradients().perceptron_width;
+        let pixels: usize = dataset.image_shape().iter().product();
+        let weights = units * (pixels + units + dataset.classes());
+        (dataset.train().len() * self.gradients().weight_scales.len()) as f64 * weights as f64
+    }
+
+    fn seconds_per_unit(&self) -> Option<f64> {
+        // By the runs of record of `quick` and `laptop`.
+        Some(2.6e-9)
+    }
+
+    fn compute(&self, _work: &Work<'_>) -> Result<Vec<Row>> {
         let run = &*self.experiment;
         let images = training_images(run)?;
         let examples = examples(run, images.view())?;
@@ -271,7 +307,7 @@ impl Stage for ExpansionStage {
             table.extend(rows(&measured, &condition, run.seed, 0));
             table.extend(prediction_rows(&predicted, &condition, run.seed, 0));
         }
-        Ok(serde_json::to_value(table)?)
+        Ok(table)
     }
 }
 

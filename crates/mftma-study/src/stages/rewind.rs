@@ -5,16 +5,15 @@ use std::rc::Rc;
 use anyhow::{Result, ensure};
 use mftma_data::ExampleGroup;
 use mftma_train::{
-    Checkpoint, GroupScore, RewoundStatistics, Run, evaluate_examples, rewind, rewindable_layers,
+    Checkpoint, GroupScore, RewoundStatistics, evaluate_examples, rewind, rewindable_layers,
 };
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::TrainStage;
-use crate::cache::{Stage, Work, key};
+use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
-use crate::profile::RewindingStatistics;
+use crate::profile::{RewindingSettings, RewindingStatistics};
 
 /// The groups whose accuracy is taken: the permuted one tells what is left of what was memorized.
 pub const REWOUND_GROUPS: [ExampleGroup; 2] = [ExampleGroup::Test, ExampleGroup::Permuted];
@@ -125,28 +124,37 @@ impl RewindStage {
     }
 }
 
-impl Stage for RewindStage {
-    fn kind(&self) -> &'static str {
-        "rewind"
-    }
+/// What determines the rewindings to one epoch, apart from the training.
+#[derive(Debug, Serialize)]
+pub struct RewindIdentity {
+    rewinding: RewindingSettings,
+    from: usize,
+    epoch: usize,
+    seed: u64,
+}
 
-    fn version(&self) -> u32 {
-        // 2: places of layers count poolings.
-        2
-    }
+impl TypedStage for RewindStage {
+    const KIND: &'static str = "rewind";
+    const VERSION: u32 = 1;
+    const RUNS_ENGINE: bool = false;
+    type Settings = RewindIdentity;
+    type Output = Rewindings;
 
     fn label(&self) -> String {
         format!("{}, to epoch {}", self.experiment.label(), self.epoch)
     }
 
-    fn settings(&self) -> Value {
-        json!({
-            "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
-            "rewinding": self.experiment.profile.rewinding,
-            "from": self.last,
-            "epoch": self.epoch,
-            "seed": self.experiment.seed,
-        })
+    fn settings(&self) -> RewindIdentity {
+        RewindIdentity {
+            rewinding: self.experiment.profile.rewinding.clone(),
+            from: self.last,
+            epoch: self.epoch,
+            seed: self.experiment.seed,
+        }
+    }
+
+    fn inputs(&self) -> StageInputs {
+        StageInputs::none().stage(&TrainStage::new(Rc::clone(&self.experiment)))
     }
 
     fn amount(&self) -> f64 {
@@ -166,10 +174,12 @@ impl Stage for RewindStage {
         Some(1.1e-11)
     }
 
-    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+    fn compute(&self, work: &Work<'_>) -> Result<Rewindings> {
         let train = TrainStage::new(Rc::clone(&self.experiment));
-        let run = Run::open(&TrainStage::run_folder(&work.cache.folder(&train)))?;
-        let (end, early) = (run.checkpoint(self.last)?, run.checkpoint(self.epoch)?);
+        let (end, early) = (
+            train.checkpoint(work, self.last)?,
+            train.checkpoint(work, self.epoch)?,
+        );
         let network = end.network()?;
         let names = rewindable_layers(&*network);
         let place = |name: &str| network.layers().iter().position(|l| l.name == name);
@@ -196,6 +206,6 @@ impl Stage for RewindStage {
             }
             bar.set(index as u64 + 1);
         }
-        Ok(serde_json::to_value(Rewindings { layers, scores })?)
+        Ok(Rewindings { layers, scores })
     }
 }

@@ -6,16 +6,16 @@ use anyhow::{Context, Result};
 use mftma::ArrayActivations;
 use mftma::similarity::{Representation, linear_cka, pwcca, svcca};
 use mftma_data::{ExampleGroup, stream};
-use mftma_train::{Network, Run};
+use mftma_train::Network;
 use ndarray::{Array2, ArrayView4, s};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::TrainStage;
-use crate::cache::{Stage, Work, key};
+use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
+use crate::profile::SimilaritySettings;
 
 /// Images in one forward pass.
 const BATCH: usize = 100;
@@ -74,8 +74,7 @@ impl SimilarityStage {
     /// All layers of one epoch. Layers whose outputs coincide have no direction to compare and are left out.
     fn layers(&self, work: &Work<'_>, epoch: usize, images: &[usize]) -> Result<Vec<Layer>> {
         let train = TrainStage::new(Rc::clone(&self.experiment));
-        let folder = TrainStage::run_folder(&work.cache.folder(&train));
-        let network = Run::open(&folder)?.checkpoint(epoch)?.network()?;
+        let network = train.network(work, epoch)?;
         let features = self.features(&*network, images)?;
         let named = network.layers().iter().zip(features).enumerate();
         named
@@ -145,30 +144,52 @@ fn compare(first: &Layer, other: &Layer, variance: f64) -> Result<Comparison> {
     })
 }
 
-impl Stage for SimilarityStage {
-    fn kind(&self) -> &'static str {
-        "similarity"
-    }
+/// What determines the comparisons, apart from the training.
+#[derive(Debug, Serialize)]
+pub struct SimilarityIdentity {
+    epochs: Vec<usize>,
+    similarity: SimilaritySettings,
+    seed: u64,
+}
 
-    fn version(&self) -> u32 {
-        // 2: poolings are layers.
-        2
-    }
+impl TypedStage for SimilarityStage {
+    const KIND: &'static str = "similarity";
+    const VERSION: u32 = 1;
+    const RUNS_ENGINE: bool = true;
+    type Settings = SimilarityIdentity;
+    type Output = Vec<Comparison>;
 
     fn label(&self) -> String {
         self.experiment.label()
     }
 
-    fn settings(&self) -> Value {
-        json!({
-            "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
-            "epochs": self.epochs,
-            "similarity": self.experiment.profile.supplement.similarity,
-            "seed": self.experiment.seed,
-        })
+    fn settings(&self) -> SimilarityIdentity {
+        SimilarityIdentity {
+            epochs: self.epochs.clone(),
+            similarity: self.experiment.profile.supplement.similarity.clone(),
+            seed: self.experiment.seed,
+        }
     }
 
-    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+    fn inputs(&self) -> StageInputs {
+        StageInputs::none().stage(&TrainStage::new(Rc::clone(&self.experiment)))
+    }
+
+    fn amount(&self) -> f64 {
+        let points = self.experiment.profile.supplement.similarity.points;
+        let tests = self.experiment.data.dataset().test().len();
+        let points = points.min(tests) as f64;
+        let layers = self.experiment.features().len() as f64;
+        // Every pair of layers at the last epoch, and each layer with itself at the others.
+        layers * (layers + self.epochs.len() as f64) * points.powi(3)
+    }
+
+    fn seconds_per_unit(&self) -> Option<f64> {
+        // By the runs of record of `quick` and `laptop`.
+        Some(3.3e-10)
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Vec<Comparison>> {
         let images = self.images();
         let variance = self.experiment.profile.supplement.similarity.variance;
         let (last, earlier) = self.epochs.split_last().context("no epoch to compare")?;
@@ -198,6 +219,6 @@ impl Stage for SimilarityStage {
             comparisons.extend(of_epoch);
             bar.set(done as u64 + 2);
         }
-        Ok(serde_json::to_value(comparisons)?)
+        Ok(comparisons)
     }
 }

@@ -4,18 +4,15 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow};
-use mftma::{
-    Activations, Analysis, Block, MeanEstimate, SimulatedCapacity, Simulation, simulate_capacity,
-};
+use mftma::{Activations, Block, MeanEstimate, SimulatedCapacity, Simulation, simulate_capacity};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
-use mftma_train::{LayerActivations, Run};
+use mftma_train::LayerActivations;
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::TrainStage;
-use super::geometry::{COVERAGE, RESAMPLES};
-use crate::cache::{Stage, Work, key};
+use super::geometry::{AnalysisSettings, COVERAGE};
+use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 
 /// Both capacities of the manifolds of one example group in the profile's layers.
@@ -66,19 +63,31 @@ impl SimulateStage {
 
     /// The examples of the manifolds.
     pub fn manifolds(&self) -> Result<ManifoldIndices> {
-        self.experiment
-            .manifolds(self.group, &self.manifold_settings(), "simulation")
+        self.experiment.manifolds(
+            self.group,
+            &self.manifold_settings(),
+            "simulation.points or simulation.manifolds",
+        )
     }
 }
 
-impl Stage for SimulateStage {
-    fn kind(&self) -> &'static str {
-        "simulate"
-    }
+/// What determines both capacities, apart from the training.
+#[derive(Debug, Serialize)]
+pub struct SimulateIdentity {
+    epoch: usize,
+    group: ExampleGroup,
+    layers: Vec<String>,
+    manifolds: ManifoldSettings,
+    simulation: Simulation,
+    analysis: AnalysisSettings,
+}
 
-    fn version(&self) -> u32 {
-        1
-    }
+impl TypedStage for SimulateStage {
+    const KIND: &'static str = "simulate";
+    const VERSION: u32 = 1;
+    const RUNS_ENGINE: bool = true;
+    type Settings = SimulateIdentity;
+    type Output = Vec<LayerCapacities>;
 
     fn label(&self) -> String {
         format!(
@@ -89,42 +98,56 @@ impl Stage for SimulateStage {
         )
     }
 
-    fn settings(&self) -> Value {
-        let profile = &self.experiment.profile;
-        json!({
-            "train": key(&TrainStage::new(Rc::clone(&self.experiment))),
-            "epoch": self.epoch,
-            "group": self.group,
-            "layers": profile.simulation.layers,
-            "manifolds": self.manifold_settings(),
-            "repetitions": profile.simulation.repetitions,
-            "gaussian_vectors": profile.geometry.gaussian_vectors,
-            "resamples": RESAMPLES,
-            "seed": self.experiment.seed,
-        })
+    fn settings(&self) -> SimulateIdentity {
+        let settings = &self.experiment.profile.simulation;
+        SimulateIdentity {
+            epoch: self.epoch,
+            group: self.group,
+            layers: settings.layers.clone(),
+            manifolds: self.manifold_settings(),
+            simulation: Simulation {
+                repetitions: settings.repetitions,
+                confidence: COVERAGE,
+                seed: self.experiment.seed,
+                ..Simulation::default()
+            },
+            // Hyperplanes without margin: that is what a simulation can test.
+            analysis: AnalysisSettings::of(&self.experiment, 0.0),
+        }
     }
 
-    fn compute(&self, work: &Work<'_>) -> Result<Value> {
+    fn inputs(&self) -> StageInputs {
+        StageInputs::none().stage(&TrainStage::new(Rc::clone(&self.experiment)))
+    }
+
+    fn amount(&self) -> f64 {
+        let settings = &self.experiment.profile.simulation;
+        let manifolds = self.manifold_settings();
+        let points = (manifolds.manifolds * manifolds.examples) as f64;
+        // Separating hyperplanes in as many dimensions as there are manifolds, more or less.
+        settings.layers.len() as f64
+            * settings.repetitions as f64
+            * points
+            * (manifolds.manifolds as f64).powi(2)
+    }
+
+    fn seconds_per_unit(&self) -> Option<f64> {
+        // By the runs of record of `quick` and `laptop`.
+        Some(4.8e-7)
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Vec<LayerCapacities>> {
         let data = &self.experiment.data;
-        let profile = &self.experiment.profile;
         let train = TrainStage::new(Rc::clone(&self.experiment));
-        let folder = TrainStage::run_folder(&work.cache.folder(&train));
-        let network = Run::open(&folder)?.checkpoint(self.epoch)?.network()?;
+        let network = train.network(work, self.epoch)?;
         let manifolds = self.manifolds()?;
-        // Hyperplanes without margin: that is what a simulation can test.
-        let analysis = Analysis::builder()
-            .vectors(profile.geometry.gaussian_vectors)
-            .seed(self.experiment.seed)
-            .resamples(RESAMPLES)
-            .interval_coverage(COVERAGE)
-            .build()?;
-        let simulation = Simulation {
-            repetitions: profile.simulation.repetitions,
-            confidence: COVERAGE,
-            seed: self.experiment.seed,
-            ..Simulation::default()
-        };
-        let layers = &profile.simulation.layers;
+        let SimulateIdentity {
+            layers,
+            simulation,
+            analysis,
+            ..
+        } = self.settings();
+        let analysis = analysis.build()?;
         let bar = work
             .progress
             .bar(&format!("simulate {}", self.label()), layers.len() as u64);
@@ -152,7 +175,7 @@ impl Stage for SimulateStage {
             });
             bar.set(index as u64 + 1);
         }
-        Ok(serde_json::to_value(found)?)
+        Ok(found)
     }
 }
 
