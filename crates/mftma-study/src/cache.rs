@@ -96,15 +96,16 @@ impl StageInputs {
 
     /// And the output, or the files, of this stage.
     #[must_use]
-    pub fn stage(mut self, stage: &dyn Stage) -> Self {
-        self.0.insert(stage.kind().to_owned(), key(stage));
-        self
+    pub fn stage(self, stage: &dyn Stage) -> Self {
+        self.checksum(stage.kind(), &key(stage))
     }
 
     /// And data of this checksum.
     #[must_use]
     pub fn checksum(mut self, name: &str, checksum: &str) -> Self {
-        self.0.insert(name.to_owned(), checksum.to_owned());
+        let before = self.0.insert(name.to_owned(), checksum.to_owned());
+        // One would take the other's place in the key.
+        assert_eq!(before, None, "two inputs are called {name}");
         self
     }
 }
@@ -125,7 +126,7 @@ pub struct Identity {
 impl Identity {
     fn key(&self) -> String {
         // Strings, numbers and what was JSON before: nothing that JSON cannot hold.
-        let description = serde_json::to_value(self).unwrap_or_default();
+        let description = serde_json::to_value(self).expect("an identity is plain data");
         blake3::hash(canonical(&description).as_bytes())
             .to_hex()
             .to_string()
@@ -383,6 +384,34 @@ impl Cache {
             amount: stage.amount(),
         };
         write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)
+    }
+
+    /// Lets `add` make further files in the entry of a finished stage, under its lock, and records them.
+    ///
+    /// For work whose extent is no part of what it is: a training keeps one more epoch.
+    pub fn extend<T>(
+        &self,
+        stage: &dyn Stage,
+        add: impl FnOnce(&Work<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let folder = self.folder(stage);
+        let _lock = self.lock(&folder, stage)?;
+        let mut record = read_record(&folder)?
+            .with_context(|| format!("{} {} is not finished", stage.kind(), stage.label()))?;
+        let added = add(&Work {
+            folder: &folder,
+            cache: self,
+            progress: self.progress.clone(),
+        })
+        .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
+        for name in work_files(&folder)? {
+            if !record.files.contains_key(&name) {
+                let hash = hash_file(&folder.join(&name))?;
+                record.files.insert(name, hash);
+            }
+        }
+        write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
+        Ok(added)
     }
 
     fn verify(&self, folder: &Path, record: &Record, key: &str) -> Result<()> {

@@ -53,10 +53,6 @@
 //! settings give the same bytes on any number of threads. The crate reads no file and no clock, prints nothing and holds
 //! no thread pool: it runs on rayon's current one.
 
-/// Version of what the engine computes: raised by every change that alters a number of a result on the same input and settings.
-/// Stored results can be told from what this engine would give by it.
-pub const ALGORITHM_VERSION: u32 = 1;
-
 pub mod activations;
 pub mod analysis;
 mod ball;
@@ -76,6 +72,7 @@ mod simulated;
 mod solver;
 mod spectrum;
 mod stiefel;
+mod version;
 
 pub use activations::{Activations, ArrayActivations, Block};
 pub use analysis::{Analysis, AnalysisBuilder, Progress};
@@ -92,3 +89,4 @@ pub use projection::project;
 pub use settings::{Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors};
 pub use simulated::{Dichotomy, SimulatedCapacity, Simulation, SimulationError, simulate_capacity};
 pub use solver::{SolverStatus, StatusCounts};
+pub use version::ALGORITHM_VERSION;

@@ -137,9 +137,7 @@ pub struct GeometryIdentity {
 
 impl TypedStage for GeometryStage {
     const KIND: &'static str = "geometry";
-    // 2: pairs of Gaussian vectors and control variates by default.
-    // 3: centre structure by preconditioned L-BFGS. Later changes of the engine are told by its own version.
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 1;
     const RUNS_ENGINE: bool = true;
     type Settings = GeometryIdentity;
     type Output = Vec<LayerGeometry>;

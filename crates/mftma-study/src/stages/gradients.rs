@@ -157,7 +157,9 @@ impl TypedStage for GradientStage {
 
     fn settings(&self) -> GradientIdentity {
         GradientIdentity {
-            train: TrainStage::new(Rc::clone(&self.experiment)).train_settings(),
+            train: TrainStage::new(Rc::clone(&self.experiment))
+                .train_settings()
+                .identity(),
             steps: self.steps(),
             measure: measure_settings(&self.experiment),
             statistics_examples: STATISTICS_EXAMPLES,

@@ -1,9 +1,8 @@
 //! Trains the network of one run, keeps its state at chosen epochs, and opens the network of any epoch.
 //!
-//! Which epochs are kept is no part of the identity of the training: the state of another one is made by [`ReplayStage`] from the
-//! nearest earlier state, never by a training from nothing, and is the same bytes.
+//! Which epochs are kept is no part of what a training is: one that was not kept is trained again from the nearest earlier one
+//! that was, never from nothing, and has the same bytes ([`mftma_train::CheckpointPolicy::replay`]).
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -11,19 +10,16 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use mftma_train::{
-    Checkpoint, CheckpointPolicy, EpochMetrics, Network, OptimizerSettings, Progress, RESUME_FILE,
-    Run, StopConditions, StopReason, TrainError, TrainSettings, Trainer, kept_file,
+    Checkpoint, CheckpointPolicy, EpochMetrics, Network, OptimizerSettings, Progress, Run,
+    StopConditions, StopReason, TrainError, TrainSettings, Trainer, kept_file,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
-use crate::files::write_atomically;
 
 /// The trainer's folder in the stage's entry: it locks and sweeps it by its own rules.
 const RUN: &str = "run";
-/// States of chosen epochs, each a copy of what the trainer would go on from: parameters, statistics, optimiser, metrics so far.
-const STATES: &str = "states";
 
 /// The training of one run.
 pub struct TrainStage {
@@ -60,29 +56,40 @@ impl TrainStage {
         Ok(())
     }
 
-    /// The state of this training after `epoch`, replayed where it was not kept.
+    /// The state of this training after `epoch`; where it was not kept, it is from now on.
     pub fn checkpoint(&self, work: &Work<'_>, epoch: usize) -> Result<Checkpoint> {
-        let folder = work.cache.folder(self);
-        let kept = state_file(&folder, epoch);
-        if kept.exists() {
-            return Ok(Checkpoint::open(&kept)?);
+        let run = work.cache.folder(self).join(RUN);
+        if !run.join(kept_file(epoch)).exists() {
+            self.keep(work, epoch)?;
         }
+        Ok(Run::open(&run)?.checkpoint(epoch)?)
+    }
+
+    /// Keeps `epoch` of the finished training too. Gives back how many epochs were trained again for it.
+    fn keep(&self, work: &Work<'_>, epoch: usize) -> Result<usize> {
         let last = work.cache.output(self)?.last_epoch();
         ensure!(
             epoch <= last,
             "epoch {epoch} was asked of {}, whose training ended after epoch {last}",
             self.experiment.label()
         );
-        if epoch == last {
-            return Ok(Checkpoint::open(&folder.join(RUN).join(RESUME_FILE))?);
-        }
-        let replay = ReplayStage {
-            experiment: Rc::clone(&self.experiment),
-            epoch,
-        };
-        work.cache.ensure(&replay, false)?;
-        let replayed = work.cache.folder(&replay).join(RUN).join(RESUME_FILE);
-        Ok(Checkpoint::open(&replayed)?)
+        let mut settings = self.train_settings();
+        settings.checkpoints.epochs.insert(epoch);
+        work.cache.extend(self, |work| {
+            let data = &self.experiment.data;
+            let trainer = Trainer::in_folder(settings, data, &run_folder(work))?;
+            let label = format!("train {} again", self.label());
+            let bar = work.progress.bar(&label, 1000 * epoch as u64);
+            let mut again = 0;
+            trainer.run(&mut |progress| {
+                again += usize::from(matches!(progress, Progress::EpochStarted { .. }));
+                if let Some(thousandths) = thousandths(&progress) {
+                    bar.set(thousandths);
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(again)
+        })
     }
 
     /// The network of this training after `epoch`.
@@ -110,9 +117,8 @@ impl TrainStage {
                 training_accuracy: (training.stop_above != 1.0).then_some(training.stop_above),
                 ..StopConditions::default()
             },
-            // The trainer itself keeps the last state only: which others are wanted must not tell trainings apart.
             checkpoints: CheckpointPolicy {
-                at_stop: false,
+                epochs: profile.geometry.epochs.iter().copied().collect(),
                 ..CheckpointPolicy::default()
             },
             ..TrainSettings::new(self.experiment.network())
@@ -122,7 +128,7 @@ impl TrainStage {
     /// The training in the stage's folder, at its beginning or where it was interrupted.
     pub fn trainer(&self, work: &Work<'_>) -> Result<Trainer<'_>> {
         let (settings, data) = (self.train_settings(), &self.experiment.data);
-        let folder = work.folder.join(RUN);
+        let folder = run_folder(work);
         match Trainer::in_folder(settings.clone(), data, &folder) {
             // A damaged file holds no work that could be lost; one of other settings is somebody's, and stays an error.
             Err(error @ TrainError::Format { .. }) => {
@@ -135,31 +141,21 @@ impl TrainStage {
             other => Ok(other?),
         }
     }
+}
 
-    /// The epochs whose states are kept while training.
-    fn kept_epochs(&self) -> BTreeSet<usize> {
-        self.experiment
-            .profile
-            .geometry
-            .epochs
-            .iter()
-            .copied()
-            .collect()
+/// The trainer's folder.
+fn run_folder(work: &Work<'_>) -> PathBuf {
+    work.folder.join(RUN)
+}
+
+/// Thousandths of epochs behind a step.
+fn thousandths(progress: &Progress<'_>) -> Option<u64> {
+    match progress {
+        Progress::Step {
+            epoch, step, steps, ..
+        } => Some((1000 * (epoch - 1) + 1000 * (step + 1) / steps.max(&1)) as u64),
+        _ => None,
     }
-}
-
-/// The file of a kept state, below the stage's folder.
-fn state_file(folder: &Path, epoch: usize) -> PathBuf {
-    folder.join(STATES).join(kept_file(epoch))
-}
-
-/// Keeps the state that the trainer has just saved.
-fn keep_state(folder: &Path, epoch: usize) -> Result<()> {
-    let saved = folder.join(RUN).join(RESUME_FILE);
-    let bytes = fs::read(&saved).with_context(|| format!("cannot read {}", saved.display()))?;
-    let states = folder.join(STATES);
-    fs::create_dir_all(&states).with_context(|| format!("cannot make {}", states.display()))?;
-    write_atomically(&state_file(folder, epoch), &bytes)
 }
 
 /// What determines a training, apart from its data.
@@ -170,8 +166,7 @@ pub struct TrainingIdentity {
 
 impl TypedStage for TrainStage {
     const KIND: &'static str = "train";
-    // 2: states of chosen epochs beside the trainer's own.
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 1;
     const RUNS_ENGINE: bool = false;
     type Settings = TrainingIdentity;
     type Output = TrainingRecord;
@@ -182,7 +177,7 @@ impl TypedStage for TrainStage {
 
     fn settings(&self) -> TrainingIdentity {
         TrainingIdentity {
-            train: self.train_settings(),
+            train: self.train_settings().identity(),
         }
     }
 
@@ -193,56 +188,26 @@ impl TypedStage for TrainStage {
     fn compute(&self, work: &Work<'_>) -> Result<TrainingRecord> {
         let epochs = self.experiment.profile.training.max_epochs;
         let trainer = self.trainer(work)?;
-        let kept = self.kept_epochs();
-        // An attempt may have ended between the trainer's state and the copy of it.
-        if let Some(reached) = trainer.history().last().map(|metrics| metrics.epoch)
-            && kept.contains(&reached)
-        {
-            keep_state(work.folder, reached)?;
-        }
         let bar = work
             .progress
             .bar(&format!("train {}", self.label()), 1000 * epochs as u64);
-        let mut finished = 0;
-        let mut failure = None;
         let trained = trainer.run(&mut |progress| {
-            match progress {
-                Progress::Step {
-                    epoch, step, steps, ..
-                } => bar.set((1000 * (epoch - 1) + 1000 * (step + 1) / steps.max(1)) as u64),
-                Progress::EpochFinished { metrics, .. } => {
-                    finished = metrics.epoch;
-                    bar.message(format!(
-                        "epoch {} of {epochs}, training accuracy {:.1} %",
-                        metrics.epoch,
-                        100.0 * metrics.training_accuracy
-                    ));
-                }
-                Progress::Saved { path, .. } if path.ends_with(RESUME_FILE) => {
-                    if kept.contains(&finished)
-                        && let Err(error) = keep_state(work.folder, finished)
-                    {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-                _ => {}
+            if let Some(thousandths) = thousandths(&progress) {
+                bar.set(thousandths);
+            }
+            if let Progress::EpochFinished { metrics, .. } = progress {
+                bar.message(format!(
+                    "epoch {} of {epochs}, training accuracy {:.1} %",
+                    metrics.epoch,
+                    100.0 * metrics.training_accuracy
+                ));
             }
             ControlFlow::Continue(())
         })?;
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        let record = TrainingRecord {
+        Ok(TrainingRecord {
             history: trained.history,
             stopped: trained.stopped,
-        };
-        // The last state is the trainer's own.
-        let last = state_file(work.folder, record.last_epoch());
-        if last.exists() {
-            fs::remove_file(&last).with_context(|| format!("cannot remove {}", last.display()))?;
-        }
-        Ok(record)
+        })
     }
 
     /// Seconds on two quiet cores, by the runs of record of `quick` and `laptop`.
@@ -266,105 +231,10 @@ impl TypedStage for TrainStage {
     }
 }
 
-/// The state of a finished training after an epoch that was not kept: the training again, from the nearest earlier state.
-struct ReplayStage {
-    experiment: Rc<Experiment>,
-    epoch: usize,
-}
-
-/// What determines a replayed state, apart from its training.
-#[derive(Debug, Serialize)]
-struct ReplaySettings {
-    epoch: usize,
-}
-
-impl ReplayStage {
-    fn train(&self) -> TrainStage {
-        TrainStage::new(Rc::clone(&self.experiment))
-    }
-
-    /// Puts the nearest earlier state of the training where the trainer goes on from; nothing where it kept none.
-    fn begin(&self, work: &Work<'_>) -> Result<()> {
-        let kept = work.cache.folder(&self.train());
-        let resume = work.folder.join(RUN).join(RESUME_FILE);
-        if resume.exists() {
-            return Ok(());
-        }
-        let mut earlier = (0..self.epoch).rev().map(|epoch| state_file(&kept, epoch));
-        if let Some(state) = earlier.find(|state| state.exists()) {
-            let bytes =
-                fs::read(&state).with_context(|| format!("cannot read {}", state.display()))?;
-            let run = work.folder.join(RUN);
-            fs::create_dir_all(&run).with_context(|| format!("cannot make {}", run.display()))?;
-            write_atomically(&resume, &bytes)?;
-        }
-        Ok(())
-    }
-}
-
-impl TypedStage for ReplayStage {
-    const KIND: &'static str = "replay";
-    const VERSION: u32 = 1;
-    const RUNS_ENGINE: bool = false;
-    type Settings = ReplaySettings;
-    /// Epochs that were trained again.
-    type Output = usize;
-
-    fn label(&self) -> String {
-        format!("{}, to epoch {}", self.experiment.label(), self.epoch)
-    }
-
-    fn settings(&self) -> ReplaySettings {
-        ReplaySettings { epoch: self.epoch }
-    }
-
-    fn inputs(&self) -> StageInputs {
-        StageInputs::none().stage(&self.train())
-    }
-
-    fn compute(&self, work: &Work<'_>) -> Result<usize> {
-        self.begin(work)?;
-        let train = self.train();
-        let trainer = train.trainer(work)?;
-        let reached = |history: &[EpochMetrics]| history.last().map(|metrics| metrics.epoch);
-        let from = reached(trainer.history());
-        let mut history = trainer.history().to_vec();
-        if from.is_none_or(|epoch| epoch < self.epoch) {
-            let bar = work
-                .progress
-                .bar(&format!("replay {}", self.label()), self.epoch as u64);
-            let mut finished = 0;
-            let wanted = self.epoch;
-            history = trainer
-                .run(&mut |progress| match progress {
-                    Progress::EpochFinished { metrics, .. } => {
-                        finished = metrics.epoch;
-                        bar.set(finished as u64);
-                        ControlFlow::Continue(())
-                    }
-                    Progress::Saved { path, .. }
-                        if path.ends_with(RESUME_FILE) && finished == wanted =>
-                    {
-                        ControlFlow::Break(())
-                    }
-                    _ => ControlFlow::Continue(()),
-                })?
-                .history;
-        }
-        let first = work.cache.output(&train)?.history;
-        ensure!(
-            first.get(..=self.epoch) == Some(&history[..]),
-            "epoch {} differs from the first training: another version of the program trained it; train again with --force",
-            self.epoch
-        );
-        Ok(self.epoch - from.unwrap_or(0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{Cache, key};
+    use crate::cache::{Cache, Status, key};
     use crate::experiment::Experiments;
     use crate::profile::Profile;
     use crate::progress::Progress as Reports;
@@ -378,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn one_more_epoch_is_replayed_from_the_nearest_state_and_gives_the_same_bytes() {
+    fn one_more_epoch_costs_the_way_from_the_nearest_one_and_has_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let cache = |name: &str| Cache::new(folder.path().join(name), Reports::silent());
         let (few, many) = (training(&[0, 2]), training(&[0, 1, 2, 3]));
@@ -392,23 +262,25 @@ mod tests {
             cache: &here,
             progress: Reports::silent(),
         };
-        for (epoch, again) in [(1, 1), (3, 1)] {
-            let made = many.checkpoint(&work, epoch).unwrap();
-            let kept = state_file(&there.folder(&many), epoch);
+        let run = here.folder(&few).join(RUN);
+        for epoch in [1, 3] {
+            assert!(!run.join(kept_file(epoch)).exists());
+            assert_eq!(few.keep(&work, epoch).unwrap(), 1, "epochs trained again");
+            let made = few.checkpoint(&work, epoch).unwrap();
+            let kept = there.folder(&many).join(RUN).join(kept_file(epoch));
             assert_eq!(fs::read(made.path()).unwrap(), fs::read(kept).unwrap());
-            let replay = ReplayStage {
-                experiment: Rc::clone(&many.experiment),
-                epoch,
-            };
-            assert_eq!(here.output(&replay).unwrap(), again, "epochs trained again");
         }
-        assert_eq!(
-            here.wall_seconds(&few),
-            wall,
-            "nothing was trained from nothing"
-        );
-        assert_eq!(many.checkpoint(&work, 4).unwrap().header().epoch, 4);
-        let error = many.checkpoint(&work, 5).unwrap_err().to_string();
+        for epoch in 0..=4 {
+            let kept = few.keep(&work, epoch).unwrap();
+            assert_eq!(kept, 0, "epoch {epoch} was there");
+            assert!(few.network(&work, epoch).is_ok());
+        }
+        assert_eq!(here.status(&many), Status::Finished);
+        assert_eq!(here.wall_seconds(&few), wall, "trained from nothing");
+        let error = few.checkpoint(&work, 5).unwrap_err().to_string();
         assert!(error.contains("ended after epoch 4"), "{error}");
+        // What was added is under the entry's checksums like the rest.
+        fs::write(run.join(kept_file(3)), b"7").unwrap();
+        assert!(matches!(here.status(&few), Status::Damaged(_)));
     }
 }
