@@ -16,6 +16,7 @@
 //! | anything else | what the stage keeps to go on after an interruption, for instance checkpoints |
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -405,9 +406,9 @@ impl Cache {
         })
         .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
         for name in work_files(&folder)? {
-            if !record.files.contains_key(&name) {
-                let hash = hash_file(&folder.join(&name))?;
-                record.files.insert(name, hash);
+            let path = folder.join(&name);
+            if let Entry::Vacant(entry) = record.files.entry(name) {
+                entry.insert(hash_file(&path)?);
             }
         }
         write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
