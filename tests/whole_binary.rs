@@ -26,11 +26,11 @@ fn tiny() -> toml::Table {
         ("geometry", "gaussian_vectors", 20),
         ("simulation", "points", 5),
         ("umap", "points", 5),
-        ("supplement", "classes", 4),
-        ("supplement", "train_per_class", 24),
-        ("supplement", "test_per_class", 8),
-        ("supplement", "manifolds", 4),
-        ("supplement", "points", 4),
+        ("supplement.data", "classes", 4),
+        ("supplement.data", "train_per_class", 24),
+        ("supplement.data", "test_per_class", 8),
+        ("supplement.geometry", "manifolds", 4),
+        ("supplement.geometry", "points", 4),
         ("supplement.sensitivity", "points_while_manifolds_vary", 6),
         ("supplement.similarity", "points", 20),
     ] {
@@ -640,8 +640,18 @@ fn a_profile_that_cannot_work_is_refused_by_name() {
     let refused = |text: &str, words: &[&str]| {
         check_refused(&Place::with_profile(text), &["fig3"], words);
     };
-    let bad = tiny_with("geometry", "points", 600);
-    refused(&bad, &["points", "too"]);
+    for (table, figure) in [
+        ("geometry", "fig3"),
+        ("simulation", "fig1"),
+        ("double_descent.geometry", "fig4"),
+        ("supplement.geometry", "s1"),
+    ] {
+        let bad = Place::with_profile(&tiny_with(table, "points", 600));
+        check_refused(&bad, &[figure], &[&format!("{table}.points"), "600"]);
+    }
+    let bad = tiny_with("supplement.sensitivity", "points", vec![600]);
+    let named = ["supplement.sensitivity.points", "600"];
+    check_refused(&Place::with_profile(&bad), &["s5"], &named);
     let bad = tiny().to_string().replace("momentum", "momentun");
     refused(&bad, &["momentun", "tiny.toml"]);
     let bad = tiny_with("training", "max_epochs", 1);

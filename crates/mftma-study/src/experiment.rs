@@ -1,4 +1,4 @@
-//! Experiments: one profile and seed each, with its data; and how they are made so that nothing is read or drawn twice.
+//! Experiments: settings and a seed each, with the data; and how they are made so that nothing is read or drawn twice.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -12,12 +12,14 @@ use mftma_data::{
 use mftma_train::{DataIdentity, ImageShape, NetworkSpec, ParameterRole, TrainingData};
 
 use crate::cache::StageInputs;
-use crate::profile::{DataSettings, Profile};
+use crate::profile::{DataSettings, ExperimentSettings, Profile};
 
-/// One network on one data set: a profile, a seed, and the data with permuted labels.
+/// One network on one data set: settings, a seed, and the data with permuted labels.
 pub struct Experiment {
-    /// The settings.
-    pub profile: Profile,
+    /// Data, network, training and geometry.
+    pub settings: ExperimentSettings,
+    /// The profile that it belongs to: what is done with its network.
+    pub profile: Rc<Profile>,
     /// Seed of the permutation, the initialization, the order of examples and the Gaussian vectors.
     pub seed: u64,
     /// Images and labels; shared with the experiments of equal data settings and seed.
@@ -27,14 +29,14 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// The network that the profile asks for, on this run's images.
+    /// The network, on this run's images.
     pub fn network(&self) -> NetworkSpec {
         let dataset = self.data.dataset();
         let [channels, height, width] = dataset.image_shape();
         NetworkSpec {
-            architecture: self.profile.network.architecture,
-            width: self.profile.network.width,
-            batch_norm: self.profile.network.batch_norm,
+            architecture: self.settings.network.architecture,
+            width: self.settings.network.width,
+            batch_norm: self.settings.network.batch_norm,
             classes: dataset.classes(),
             input: ImageShape {
                 channels,
@@ -111,7 +113,7 @@ impl Experiment {
             ensure!(
                 names.contains(&layer.as_str()),
                 "{setting} of the profile names {layer:?}, but {} has the layers {}",
-                self.profile.network.architecture,
+                self.settings.network.architecture,
                 names.join(", ")
             );
         }
@@ -128,12 +130,11 @@ impl Experiment {
         }
     }
 
-    /// The examples of the manifolds of `group`; `keys` are the profile's for points and manifolds.
+    /// The examples of the manifolds of `group`.
     pub fn manifolds(
         &self,
         group: ExampleGroup,
         settings: &ManifoldSettings,
-        keys: &str,
     ) -> Result<ManifoldIndices> {
         draw_manifolds(
             group,
@@ -143,7 +144,7 @@ impl Experiment {
         )
         .with_context(|| {
             format!(
-                "{keys} of the profile is too large for the data set ({} manifolds of {} points)",
+                "{} manifolds of {} points are more than the data set has",
                 settings.manifolds, settings.examples
             )
         })
@@ -153,10 +154,10 @@ impl Experiment {
     pub fn label(&self) -> String {
         format!(
             "{} x{} on {}, {:.0} % permuted, seed {}",
-            self.profile.network.architecture,
-            self.profile.network.width,
+            self.settings.network.architecture,
+            self.settings.network.width,
             self.data.dataset().name(),
-            100.0 * self.profile.data.permuted_fraction,
+            100.0 * self.settings.data.permuted_fraction,
             self.seed
         )
     }
@@ -186,22 +187,34 @@ impl Experiments {
         }
     }
 
-    /// The experiment of `profile` with `seed`; the same one where it was asked for before.
+    /// The main experiment of a profile with `seed`.
+    pub fn main(&self, profile: Profile, seed: u64) -> Result<Rc<Experiment>> {
+        let settings = profile.experiment.clone();
+        self.get(&Rc::new(profile), settings, seed)
+    }
+
+    /// The experiment of these settings with `seed`; the same one where it was asked for before.
     ///
     /// The images depend on the profile's own seed only, so that runs differ in permutation, initialization and order.
-    pub fn get(&self, profile: Profile, seed: u64) -> Result<Rc<Experiment>> {
+    pub fn get(
+        &self,
+        profile: &Rc<Profile>,
+        settings: ExperimentSettings,
+        seed: u64,
+    ) -> Result<Rc<Experiment>> {
         let known = self.made.borrow();
         if let Some(experiment) = known
             .iter()
-            .find(|e| e.seed == seed && e.profile == profile)
+            .find(|e| e.seed == seed && e.settings == settings && e.profile == *profile)
         {
             return Ok(Rc::clone(experiment));
         }
         drop(known);
-        let data = self.data(&profile, seed)?;
+        let data = self.data(&settings.data, profile.seed, seed)?;
         let experiment = Rc::new(Experiment {
             identity: data.identity(),
-            profile,
+            settings,
+            profile: Rc::clone(profile),
             seed,
             data,
         });
@@ -209,27 +222,32 @@ impl Experiments {
         Ok(experiment)
     }
 
-    fn data(&self, profile: &Profile, seed: u64) -> Result<Rc<TrainingData>> {
-        let key = (profile.data.clone(), profile.seed, seed);
+    fn data(
+        &self,
+        settings: &DataSettings,
+        subset_seed: u64,
+        seed: u64,
+    ) -> Result<Rc<TrainingData>> {
+        let key = (settings.clone(), subset_seed, seed);
         let known = self.data.borrow();
         if let Some((_, data)) = known.iter().find(|(other, _)| *other == key) {
             return Ok(Rc::clone(data));
         }
         drop(known);
-        let whole = self.whole(&profile.data.dataset)?;
+        let whole = self.whole(&settings.dataset)?;
         let subset = Subset {
-            classes: Some(profile.data.classes.min(whole.classes())),
-            train_per_class: Some(profile.data.train_per_class),
-            test_per_class: Some(profile.data.test_per_class),
-            seed: profile.seed,
+            classes: Some(settings.classes.min(whole.classes())),
+            train_per_class: Some(settings.train_per_class),
+            test_per_class: Some(settings.test_per_class),
+            seed: subset_seed,
             shortage: Shortage::Take,
         };
         let dataset = subset.of(&whole)?;
         let permutation = LabelPermutation::draw(
             dataset.train().labels(),
             dataset.classes(),
-            profile.data.permuted_fraction,
-            profile.data.scheme,
+            settings.permuted_fraction,
+            settings.scheme,
             seed,
         )?;
         let data = Rc::new(TrainingData::new(dataset, permutation)?);
@@ -278,11 +296,11 @@ mod tests {
     #[test]
     fn equal_settings_share_everything() {
         let experiments = Experiments::new(None);
-        let first = experiments.get(smoke(), 1).unwrap();
-        assert!(Rc::ptr_eq(&first, &experiments.get(smoke(), 1).unwrap()));
+        let first = experiments.main(smoke(), 1).unwrap();
+        assert!(Rc::ptr_eq(&first, &experiments.main(smoke(), 1).unwrap()));
         let mut wider = smoke();
-        wider.network.width += 1;
-        let wider = experiments.get(wider, 1).unwrap();
+        wider.experiment.network.width += 1;
+        let wider = experiments.main(wider, 1).unwrap();
         assert!(!Rc::ptr_eq(&first, &wider));
         assert!(Rc::ptr_eq(&first.data, &wider.data));
     }
@@ -290,8 +308,8 @@ mod tests {
     #[test]
     fn seeds_and_data_settings_tell_data_apart() {
         let experiments = Experiments::new(None);
-        let first = experiments.get(smoke(), 1).unwrap();
-        let second = experiments.get(smoke(), 2).unwrap();
+        let first = experiments.main(smoke(), 1).unwrap();
+        let second = experiments.main(smoke(), 2).unwrap();
         assert_eq!(
             first.identity.dataset_checksum,
             second.identity.dataset_checksum
@@ -301,8 +319,8 @@ mod tests {
             second.identity.permutation_checksum
         );
         let mut clean = smoke();
-        clean.data.permuted_fraction = 0.0;
-        let clean = experiments.get(clean, 1).unwrap();
+        clean.experiment.data.permuted_fraction = 0.0;
+        let clean = experiments.main(clean, 1).unwrap();
         assert_eq!(clean.data.permutation().permuted(), 0);
         assert_ne!(first.label(), clean.label());
     }
@@ -310,8 +328,8 @@ mod tests {
     #[test]
     fn unknown_sets_are_not_offered_for_download() {
         let mut profile = smoke();
-        profile.data.dataset = "cifar1000".into();
-        let error = Experiments::new(None).get(profile, 1).err().unwrap();
+        profile.experiment.data.dataset = "cifar1000".into();
+        let error = Experiments::new(None).main(profile, 1).err().unwrap();
         let text = format!("{error:#}");
         assert!(text.contains("cifar100"), "{text}");
         assert!(!text.contains("fetch"), "{text}");
@@ -320,8 +338,8 @@ mod tests {
     #[test]
     fn multiplications_by_hand() {
         let mut profile = smoke();
-        profile.network.width = 1;
-        let experiment = Experiments::new(None).get(profile, 1).unwrap();
+        profile.experiment.network.width = 1;
+        let experiment = Experiments::new(None).main(profile, 1).unwrap();
         // VGG-11 of width 1 on one channel of 32 x 32: eight 3 x 3 convolutions on sides of 32, 16, 8, 8, 4, 4, 2 and 2,
         // then 10 classes from 8 x 1 x 1.
         let by_hand = 9.0

@@ -6,13 +6,16 @@ mod supplement;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use mftma_data::PermutationScheme;
 use mftma_train::{Architecture, Initialization, Schedule};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 pub use gradients::GradientSettings;
-pub use supplement::{SimilaritySettings, SupplementSettings};
+pub use supplement::{
+    SensitivitySettings, SimilaritySettings, SupplementSettings, TinyImageNetSettings,
+};
 
 /// The profiles that come with the project: name and text.
 pub const BUILT_IN: [(&str, &str); 4] = [
@@ -22,8 +25,13 @@ pub const BUILT_IN: [(&str, &str); 4] = [
     ("paper", include_str!("../profiles/paper.toml")),
 ];
 
-/// Settings of a reproduction. Every value stands in the file: nothing here has a default, but for
-/// [`TrainingSettings::schedule`] and [`TrainingSettings::initialization`].
+/// Settings of a reproduction.
+///
+/// In the file the main experiment's tables stand at the top: `[data]`, `[network]`, `[training]`, `[geometry]`. The other experiments
+/// hold the same tables (`[supplement.network]`), and what a file does not say there is as in the main experiment; in
+/// `[supplement.tiny_imagenet]`, as in the supplement.
+///
+/// A new setting gets a default, by `#[serde(default)]`, so that it is written in one place and touches no profile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -33,14 +41,8 @@ pub struct Profile {
     pub seed: u64,
     /// Number of independent runs.
     pub runs: u64,
-    /// Images and labels.
-    pub data: DataSettings,
-    /// The network.
-    pub network: NetworkSettings,
-    /// Its training.
-    pub training: TrainingSettings,
-    /// The analysis of its layers.
-    pub geometry: GeometrySettings,
+    /// The main experiment.
+    pub experiment: ExperimentSettings,
     /// Figure 1: capacity by simulation.
     pub simulation: SimulationSettings,
     /// Figure 2, panel b: features drawn in two dimensions.
@@ -53,6 +55,21 @@ pub struct Profile {
     pub gradients: GradientSettings,
     /// Figures S1 to S6.
     pub supplement: SupplementSettings,
+}
+
+/// The settings of one experiment: which images, which network, how it is trained and measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentSettings {
+    /// Images and labels.
+    pub data: DataSettings,
+    /// The network.
+    pub network: NetworkSettings,
+    /// Its training.
+    #[serde(default)]
+    pub training: TrainingSettings,
+    /// The analysis of its layers.
+    pub geometry: GeometrySettings,
 }
 
 /// Which images, and how many labels are noise.
@@ -69,7 +86,8 @@ pub struct DataSettings {
     pub test_per_class: usize,
     /// Fraction of training examples whose labels are permuted.
     pub permuted_fraction: f64,
-    /// How they are permuted.
+    /// How they are permuted; among themselves where left out \[P\].
+    #[serde(default)]
     pub scheme: PermutationScheme,
 }
 
@@ -86,8 +104,10 @@ pub struct NetworkSettings {
 }
 
 /// Training by stochastic gradient descent with momentum, without any regularisation.
+///
+/// Where a setting is left out, it is as in [`mftma_train::TrainSettings`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct TrainingSettings {
     /// Epochs at most.
     pub max_epochs: usize,
@@ -95,16 +115,28 @@ pub struct TrainingSettings {
     pub stop_above: f64,
     /// Learning rate, multiplied by the schedule.
     pub learning_rate: f64,
-    /// Course of the learning rate; constant where left out \[D\].
-    #[serde(default)]
+    /// Course of the learning rate; constant by default \[D\].
     pub schedule: Schedule,
-    /// How weights start; He-normal, at its own scale, where left out \[D\].
-    #[serde(default)]
+    /// How weights start; He-normal, at its own scale, by default \[D\].
     pub initialization: Initialization,
     /// Momentum.
     pub momentum: f32,
     /// Examples in a batch.
     pub batch_size: usize,
+}
+
+impl Default for TrainingSettings {
+    fn default() -> Self {
+        Self {
+            max_epochs: 1000,    // [P]
+            stop_above: 0.99,    // [P]
+            learning_rate: 0.01, // [S] the reference's example notebook
+            schedule: Schedule::default(),
+            initialization: Initialization::default(),
+            momentum: 0.9,   // [S] the reference's example notebook
+            batch_size: 128, // [D]
+        }
+    }
 }
 
 /// Which layers' manifolds are measured when, and how finely.
@@ -119,16 +151,9 @@ pub struct GeometrySettings {
     pub points: usize,
     /// n_t, Gaussian vectors of a manifold.
     pub gaussian_vectors: usize,
-    /// κ, margin.
+    /// κ, margin; 0 where left out \[S\].
+    #[serde(default)]
     pub margin: f64,
-    /// The keys of the profile that `manifolds` and `points` come from, for errors; no setting.
-    #[serde(skip, default = "main_geometry")]
-    pub keys: &'static str,
-}
-
-/// [`GeometrySettings::keys`] of the main experiment.
-fn main_geometry() -> &'static str {
-    "geometry.points or geometry.manifolds"
 }
 
 /// Capacity by simulation beside mean-field capacity, on a few layers of the trained network.
@@ -191,38 +216,14 @@ pub enum RewindingStatistics {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DoubleDescentSettings {
-    /// Name of the data set.
-    pub dataset: String,
-    /// Architecture.
-    pub architecture: Architecture,
-    /// Whether convolutions are followed by batch normalisation.
-    pub batch_norm: bool,
     /// Base widths, ascending.
     pub widths: Vec<usize>,
     /// Independent runs of each width.
     pub runs: u64,
-    /// Classes at most.
-    pub classes: usize,
-    /// Training images of a class at most.
-    pub train_per_class: usize,
-    /// Test images of a class at most.
-    pub test_per_class: usize,
-    /// Fraction of training examples whose labels are permuted.
-    pub permuted_fraction: f64,
-    /// Epochs: all are trained, at every width.
-    pub max_epochs: usize,
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Momentum.
-    pub momentum: f32,
-    /// Examples in a batch.
-    pub batch_size: usize,
-    /// The layer whose manifolds are measured, by name.
+    /// The layer whose manifolds are measured at the end, by name.
     pub layer: String,
-    /// M, points of a manifold.
-    pub points: usize,
-    /// n_t, Gaussian vectors of a manifold.
-    pub gaussian_vectors: usize,
+    /// The networks, but for their widths.
+    pub experiment: ExperimentSettings,
 }
 
 impl Profile {
@@ -230,8 +231,14 @@ impl Profile {
     ///
     /// Returns its short name too, which names the default results folder.
     pub fn load(name: &str) -> Result<(String, Self)> {
+        Self::load_with(name, &[])
+    }
+
+    /// The same with some values changed, by their keys: `("data.classes", 6.into())`. Experiments that take a value from the main one
+    /// take the new one.
+    pub fn load_with(name: &str, changes: &[(&str, Value)]) -> Result<(String, Self)> {
         if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
-            return Ok((name.to_owned(), Self::parse(text, name)?));
+            return Ok((name.to_owned(), Self::parse(text, name, changes)?));
         }
         let path = Path::new(name);
         if path.extension().is_none_or(|extension| extension != "toml") {
@@ -248,15 +255,43 @@ impl Profile {
             || "custom".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
-        Ok((short, Self::parse(&text, name)?))
+        Ok((short, Self::parse(&text, name, changes)?))
     }
 
-    fn parse(text: &str, name: &str) -> Result<Self> {
-        let profile: Self = toml::from_str(text).with_context(|| {
+    fn parse(text: &str, name: &str, changes: &[(&str, Value)]) -> Result<Self> {
+        let profile = || -> Result<Self> {
+            let mut table: Table = toml::from_str(text)?;
+            for (key, value) in changes {
+                set(&mut table, key, value)?;
+            }
+            gather_experiments(&mut table)?;
+            // First the experiment that others take values from, so that an error names the value where it stands.
+            if let Some(main) = table.get(GATHERED).cloned() {
+                ExperimentSettings::deserialize(main)
+                    .map_err(|error| in_words_of_the_file(&error))?;
+            }
+            let profile = Self::deserialize(table).map_err(|error| in_words_of_the_file(&error))?;
+            profile.check()?;
+            Ok(profile)
+        };
+        profile().with_context(|| {
             format!("profile {name} is not valid; compare it with crates/mftma-study/profiles/quick.toml")
-        })?;
-        profile.check().with_context(|| format!("profile {name}"))?;
-        Ok(profile)
+        })
+    }
+
+    /// Every experiment's settings, with what stands before their keys.
+    fn experiments(&self) -> [(&'static str, &ExperimentSettings); 5] {
+        let supplement = &self.supplement;
+        [
+            ("", &self.experiment),
+            ("double_descent.", &self.double_descent.experiment),
+            ("gradients.", &self.gradients.experiment),
+            ("supplement.", &supplement.experiment),
+            (
+                "supplement.tiny_imagenet.",
+                &supplement.tiny_imagenet.experiment,
+            ),
+        ]
     }
 
     /// Checks what the libraries cannot: they check their own settings.
@@ -264,33 +299,121 @@ impl Profile {
         if self.runs == 0 {
             bail!("runs is 0: give at least 1");
         }
-        if !(0.0..=1.0).contains(&self.data.permuted_fraction) {
-            bail!(
-                "data.permuted_fraction is {}: give a number from 0 to 1",
-                self.data.permuted_fraction
-            );
-        }
-        if let Some(epoch) = self
-            .geometry
-            .epochs
-            .iter()
-            .find(|&&epoch| epoch > self.training.max_epochs)
-        {
-            bail!(
-                "geometry.epochs holds {epoch}, but training ends at epoch {} (training.max_epochs)",
-                self.training.max_epochs
-            );
-        }
-        for (name, value) in [
-            ("data.classes", self.data.classes),
-            ("geometry.manifolds", self.geometry.manifolds),
-        ] {
-            if value < 2 {
-                bail!("{name} is {value}: give at least 2, manifolds are compared");
+        for (prefix, settings) in self.experiments() {
+            // No class leaves the figure out.
+            if prefix != "supplement.tiny_imagenet." || settings.data.classes > 0 {
+                settings.check(prefix)?;
             }
+        }
+        let supplement = &self.supplement;
+        for &fraction in &supplement.permuted_fractions {
+            check_fraction("supplement.permuted_fractions", fraction)?;
+        }
+        for &manifolds in &supplement.sensitivity.manifolds {
+            check_compared("supplement.sensitivity.manifolds", manifolds)?;
         }
         Ok(())
     }
+}
+
+impl ExperimentSettings {
+    fn check(&self, prefix: &str) -> Result<()> {
+        let key = |name: &str| format!("{prefix}{name}");
+        check_fraction(&key("data.permuted_fraction"), self.data.permuted_fraction)?;
+        check_compared(&key("data.classes"), self.data.classes)?;
+        check_compared(&key("geometry.manifolds"), self.geometry.manifolds)?;
+        let last = self.training.max_epochs;
+        match self.geometry.epochs.iter().find(|&&epoch| epoch > last) {
+            Some(epoch) => bail!(
+                "{} holds {epoch}, but training ends at epoch {last} ({})",
+                key("geometry.epochs"),
+                key("training.max_epochs")
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_fraction(key: &str, value: f64) -> Result<()> {
+    ensure!(
+        (0.0..=1.0).contains(&value),
+        "{key} is {value}: give numbers from 0 to 1"
+    );
+    Ok(())
+}
+
+fn check_compared(key: &str, value: usize) -> Result<()> {
+    ensure!(
+        value >= 2,
+        "{key} is {value}: give at least 2, manifolds are compared"
+    );
+    Ok(())
+}
+
+/// The tables that make up an experiment.
+const PARTS: [&str; 4] = ["data", "network", "training", "geometry"];
+/// Under which name they are gathered.
+const GATHERED: &str = "experiment";
+/// Tables that hold an experiment like that of another table; the first is the main experiment's. A table stands after the one it is like.
+const EXPERIMENTS: [(&[&str], &[&str]); 5] = [
+    (&[], &[]),
+    (&["double_descent"], &[]),
+    (&["gradients"], &[]),
+    (&["supplement"], &[]),
+    (&["supplement", "tiny_imagenet"], &["supplement"]),
+];
+
+/// Makes every experiment whole: gathers its tables under one name, and adds what stands only in the one that it is like.
+fn gather_experiments(table: &mut Table) -> Result<()> {
+    for (path, like) in EXPERIMENTS {
+        let like = match inner(table, like)?.get(GATHERED) {
+            Some(Value::Table(like)) => like.clone(),
+            _ => Table::new(),
+        };
+        let here = inner(table, path)?;
+        let mut whole = Table::new();
+        for part in PARTS {
+            let mut settings = match like.get(part) {
+                Some(Value::Table(settings)) => settings.clone(),
+                _ => Table::new(),
+            };
+            match here.remove(part) {
+                Some(Value::Table(own)) => settings.extend(own),
+                Some(_) => bail!("{} is no table", [path, &[part]].concat().join(".")),
+                None => {}
+            }
+            whole.insert(part.to_owned(), Value::Table(settings));
+        }
+        here.insert(GATHERED.to_owned(), Value::Table(whole));
+    }
+    Ok(())
+}
+
+/// The table at a path, made where it is not there.
+fn inner<'a>(mut table: &'a mut Table, path: &[&str]) -> Result<&'a mut Table> {
+    for name in path {
+        let next = table
+            .entry(*name)
+            .or_insert_with(|| Value::Table(Table::new()));
+        table = next
+            .as_table_mut()
+            .with_context(|| format!("{} is no table", path.join(".")))?;
+    }
+    Ok(table)
+}
+
+/// Sets the value of a key with dots.
+fn set(table: &mut Table, key: &str, value: &Value) -> Result<()> {
+    let mut path: Vec<&str> = key.split('.').collect();
+    let name = path.pop().unwrap_or_default();
+    inner(table, &path)?.insert(name.to_owned(), value.clone());
+    Ok(())
+}
+
+/// An error with the keys as they stand in the file: not gathered.
+fn in_words_of_the_file(error: &toml::de::Error) -> anyhow::Error {
+    let text = error.to_string().replace(&format!("{GATHERED}."), "");
+    anyhow::Error::msg(text.trim_end().replace('\n', " "))
 }
 
 #[cfg(test)]
@@ -325,17 +448,100 @@ mod tests {
         }
     }
 
+    /// The error of the smoke profile with `old` replaced by `new` where it first stands after `behind`.
+    fn refused(behind: &str, old: &str, new: &str) -> String {
+        let (before, after) = BUILT_IN[0].1.split_once(behind).unwrap();
+        assert!(after.contains(old), "{old}");
+        let text = format!("{before}{behind}{}", after.replacen(old, new, 1));
+        format!("{:#}", Profile::parse(&text, "x", &[]).unwrap_err())
+    }
+
     #[test]
-    fn unknown_names_and_fields_are_refused() {
+    fn errors_name_the_key() {
         let error = Profile::load("enormous").unwrap_err().to_string();
         assert!(error.contains("smoke, quick, laptop, paper"), "{error}");
-        let text = BUILT_IN[0].1.replace("momentum =", "momentun =");
-        assert!(Profile::parse(&text, "x").is_err());
-        let text = BUILT_IN[0]
-            .1
-            .replace("epochs = [0, 2, 4]", "epochs = [0, 2, 9]");
-        let error = format!("{:#}", Profile::parse(&text, "x").unwrap_err());
-        assert!(error.contains("geometry.epochs holds 9"), "{error}");
+        for (behind, old, new, named) in [
+            ("[training]", "momentum =", "momentun =", "momentun"),
+            (
+                "[training]",
+                "batch_size = 64",
+                "batch_size = \"64\"",
+                "`training.batch_size`",
+            ),
+            ("[network]", "width = 8", "width = -8", "`network.width`"),
+            (
+                "[supplement.network]",
+                "width = 4",
+                "width = \"4\"",
+                "`supplement.network.width`",
+            ),
+            ("[supplement.network]", "width", "widht", "widht"),
+            (
+                "[supplement.sensitivity]",
+                "points = [8, 15]",
+                "points = 8",
+                "`supplement.sensitivity.points`",
+            ),
+            (
+                "[geometry]",
+                "epochs = [0, 2, 4]",
+                "epochs = [0, 2, 9]",
+                "geometry.epochs holds 9",
+            ),
+            (
+                "[double_descent.data]",
+                "permuted_fraction = 0.2",
+                "permuted_fraction = 2.0",
+                "double_descent.data.permuted_fraction is 2",
+            ),
+            (
+                "[supplement.data]",
+                "classes = 8",
+                "classes = 1",
+                "supplement.data.classes is 1",
+            ),
+            (
+                "[supplement.sensitivity]",
+                "manifolds = [5, 10]",
+                "manifolds = [1]",
+                "supplement.sensitivity.manifolds is 1",
+            ),
+            (
+                "[supplement.geometry]",
+                "manifolds = 8",
+                "manifolds = 1",
+                "supplement.geometry.manifolds is 1",
+            ),
+        ] {
+            let error = refused(behind, old, new);
+            assert!(error.contains(named), "{named}: {error}");
+            assert!(!error.contains(GATHERED), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_experiment_is_as_the_main_one_where_it_does_not_say_otherwise() {
+        let changes = [
+            ("data.dataset", "cifar100".into()),
+            ("data.permuted_fraction", 0.25.into()),
+            ("training.learning_rate", 0.5.into()),
+            ("supplement.training.max_epochs", 7.into()),
+            ("supplement.network.width", 3.into()),
+        ];
+        let profile = Profile::load_with("smoke", &changes).unwrap().1;
+        let supplement = &profile.supplement.experiment;
+        let tiny = &profile.supplement.tiny_imagenet.experiment;
+        assert_eq!(supplement.data.dataset, "cifar100");
+        assert_eq!(supplement.training.max_epochs, 7);
+        assert_eq!(supplement.network.width, 3);
+        assert_eq!(tiny.geometry, supplement.geometry);
+        assert_ne!(tiny.data.dataset, "cifar100");
+        assert_eq!(profile.double_descent.experiment.data.dataset, "glyphs");
+        for (prefix, settings) in profile.experiments() {
+            assert_eq!(settings.network.batch_norm, prefix != "double_descent.");
+            let rate = settings.training.learning_rate;
+            assert_eq!(rate == 0.5, prefix != "double_descent.", "{prefix}: {rate}");
+        }
     }
 
     #[test]
@@ -348,7 +554,8 @@ mod tests {
              momentum =",
             1,
         );
-        let training = Profile::parse(&text, "x").unwrap().training;
+        let profile = Profile::parse(&text, "x", &[]).unwrap();
+        let training = profile.experiment.training;
         assert_eq!(training.schedule.factor(5, 0, 1), 0.0);
         assert_ne!(training.initialization, Initialization::default());
     }

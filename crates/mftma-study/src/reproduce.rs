@@ -67,14 +67,7 @@ pub enum Action {
 
 /// Does what the options ask for, on the threads of the current pool. Lines for people go to `to`.
 pub fn run(options: &Options, progress: &Progress, to: &mut dyn Write) -> Result<()> {
-    let (profile_name, mut profile) = Profile::load(&options.profile)?;
-    if let Some(dataset) = &options.dataset {
-        profile.data.dataset.clone_from(dataset);
-    }
-    if let Some(runs) = options.seeds {
-        profile.runs = runs;
-    }
-    profile.check()?;
+    let (profile_name, profile) = Profile::load_with(&options.profile, &changes(options)?)?;
     let of_record = Path::new("results").join(&profile_name);
     let compares = options.action == Action::Compare;
     let figures = select(&options.figures, options.panel.as_deref())?;
@@ -119,6 +112,19 @@ pub fn run(options: &Options, progress: &Progress, to: &mut dyn Write) -> Result
         return compare::run(&out, &of_record, &stems, options.figures.is_empty(), to);
     }
     Ok(())
+}
+
+/// What the flags change of the profile.
+fn changes(options: &Options) -> Result<Vec<(&'static str, toml::Value)>> {
+    let mut changes = Vec::new();
+    if let Some(dataset) = &options.dataset {
+        changes.push(("data.dataset", dataset.as_str().into()));
+    }
+    if let Some(runs) = options.seeds {
+        let runs = i64::try_from(runs).context("--seeds is too large")?;
+        changes.push(("runs", runs.into()));
+    }
+    Ok(changes)
 }
 
 /// Says what would run, why, and about how long it would take.

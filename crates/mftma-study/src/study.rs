@@ -8,7 +8,7 @@ use mftma_data::ExampleGroup;
 
 use crate::cache::{Cache, Stage, Status, key};
 use crate::experiment::{Experiment, Experiments};
-use crate::profile::Profile;
+use crate::profile::{ExperimentSettings, Profile};
 use crate::stages::{GeometryStage, RewindStage, TrainStage, TrainingRecord};
 
 /// What figures and claims work with.
@@ -22,6 +22,8 @@ pub struct Study<'a> {
     /// The finished work.
     pub cache: &'a Cache,
     experiments: Experiments,
+    /// [`Self::profile`], as the experiments hold it.
+    shared: Rc<Profile>,
 }
 
 impl<'a> Study<'a> {
@@ -32,29 +34,25 @@ impl<'a> Study<'a> {
         experiments: Experiments,
         cache: &'a Cache,
     ) -> Result<Self> {
-        let runs = (0..profile.runs)
-            .map(|run| {
-                let run = experiments.get(profile.clone(), profile.seed.wrapping_add(run))?;
-                TrainStage::new(Rc::clone(&run)).check()?;
-                Ok(run)
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self {
+        let mut study = Self {
             profile_name,
             profile,
-            runs,
+            runs: Vec::new(),
             cache,
             experiments,
-        })
+            shared: Rc::new(profile.clone()),
+        };
+        study.runs = (0..profile.runs)
+            .map(|run| study.experiment(profile.experiment.clone(), run))
+            .collect::<Result<_>>()?;
+        Ok(study)
     }
 
-    /// An experiment whose profile differs from the study's. The same one for equal settings and seed; images and labels are
-    /// shared with every experiment of equal data settings and seed.
-    pub fn variant(&self, change: impl FnOnce(&mut Profile), seed: u64) -> Result<Rc<Experiment>> {
-        let mut profile = self.profile.clone();
-        change(&mut profile);
-        profile.check()?;
-        let experiment = self.experiments.get(profile, seed)?;
+    /// Run number `run`, from 0, of an experiment. The same one for equal settings and run; images and labels are shared with every
+    /// experiment of equal data settings and run.
+    pub fn experiment(&self, settings: ExperimentSettings, run: u64) -> Result<Rc<Experiment>> {
+        let seed = self.profile.seed.wrapping_add(run);
+        let experiment = self.experiments.get(&self.shared, settings, seed)?;
         TrainStage::new(Rc::clone(&experiment)).check()?;
         Ok(experiment)
     }
@@ -92,7 +90,7 @@ impl<'a> Study<'a> {
     ///
     /// Before training is finished the profile's epochs are all that is known.
     pub fn epochs(&self, run: &Rc<Experiment>) -> Result<Vec<usize>> {
-        let mut epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
+        let mut epochs: BTreeSet<usize> = run.settings.geometry.epochs.iter().copied().collect();
         if let Some(last) = self.last_epoch(run)? {
             epochs.retain(|&epoch| epoch <= last);
             epochs.insert(last);
@@ -119,8 +117,8 @@ impl<'a> Study<'a> {
     pub fn rewindings(&self, run: &Rc<Experiment>) -> Result<Vec<RewindStage>> {
         let last = self
             .last_epoch(run)?
-            .unwrap_or(run.profile.training.max_epochs);
-        let epochs: BTreeSet<usize> = run.profile.geometry.epochs.iter().copied().collect();
+            .unwrap_or(run.settings.training.max_epochs);
+        let epochs: BTreeSet<usize> = run.settings.geometry.epochs.iter().copied().collect();
         Ok(epochs
             .into_iter()
             .filter(|&epoch| epoch < last)
@@ -130,35 +128,13 @@ impl<'a> Study<'a> {
 
     /// The networks of double descent: every width with every seed.
     pub fn networks_of_widths(&self) -> Result<Vec<Rc<Experiment>>> {
-        let settings = &self.profile.double_descent;
+        let sweep = &self.profile.double_descent;
         let mut experiments = Vec::new();
-        for &width in &settings.widths {
-            for run in 0..settings.runs {
-                let seed = self.profile.seed.wrapping_add(run);
-                experiments.push(self.variant(
-                    |profile| {
-                        profile.data.dataset.clone_from(&settings.dataset);
-                        profile.data.classes = settings.classes;
-                        profile.data.train_per_class = settings.train_per_class;
-                        profile.data.test_per_class = settings.test_per_class;
-                        profile.data.permuted_fraction = settings.permuted_fraction;
-                        profile.network.architecture = settings.architecture;
-                        profile.network.batch_norm = settings.batch_norm;
-                        profile.network.width = width;
-                        profile.training.max_epochs = settings.max_epochs;
-                        profile.training.stop_above = 1.0;
-                        profile.training.learning_rate = settings.learning_rate;
-                        profile.training.momentum = settings.momentum;
-                        profile.training.batch_size = settings.batch_size;
-                        profile.geometry.epochs = vec![settings.max_epochs];
-                        profile.geometry.manifolds = settings.classes;
-                        profile.geometry.points = settings.points;
-                        profile.geometry.keys =
-                            "double_descent.points (against double_descent.test_per_class)";
-                        profile.geometry.gaussian_vectors = settings.gaussian_vectors;
-                    },
-                    seed,
-                )?);
+        for &width in &sweep.widths {
+            let mut settings = sweep.experiment.clone();
+            settings.network.width = width;
+            for run in 0..sweep.runs {
+                experiments.push(self.experiment(settings.clone(), run)?);
             }
         }
         Ok(experiments)
@@ -167,26 +143,19 @@ impl<'a> Study<'a> {
     /// The manifolds of the test examples of one of [`Self::networks_of_widths`] at the end of its training, in the layer of the
     /// profile.
     pub fn geometry_of_width(experiment: &Rc<Experiment>) -> GeometryStage {
-        let last = experiment.profile.training.max_epochs;
+        let last = experiment.settings.training.max_epochs;
         GeometryStage::new(Rc::clone(experiment), last, ExampleGroup::Test)
             .in_layer(experiment.profile.double_descent.layer.clone())
     }
 
     /// The runs whose gradients are measured, in a short training of their own.
     pub fn gradient_runs(&self) -> Result<Vec<Rc<Experiment>>> {
-        let settings = &self.profile.gradients;
-        let last = settings.epochs.iter().max().copied().unwrap_or(0);
-        (0..settings.runs)
-            .map(|run| {
-                self.variant(
-                    |profile| {
-                        profile.network.width = settings.width;
-                        profile.training.max_epochs = last;
-                        profile.geometry.epochs = Vec::new();
-                    },
-                    self.profile.seed.wrapping_add(run),
-                )
-            })
+        let gradients = &self.profile.gradients;
+        let mut settings = gradients.experiment.clone();
+        settings.training.max_epochs = gradients.epochs.iter().max().copied().unwrap_or(0);
+        settings.geometry.epochs = Vec::new();
+        (0..gradients.runs)
+            .map(|run| self.experiment(settings.clone(), run))
             .collect()
     }
 }

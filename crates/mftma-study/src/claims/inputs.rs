@@ -253,7 +253,7 @@ pub fn networks_of_widths(study: &Study<'_>) -> Result<Vec<NetworkOfWidth>> {
         if let (Some(test), Some(geometry)) = (test, geometry) {
             values.push(NetworkOfWidth {
                 seed: network.seed,
-                width: network.profile.network.width,
+                width: network.settings.network.width,
                 error: 1.0 - test.accuracy(),
                 radius: geometry.radius.value,
                 dimension: geometry.dimension.value,

@@ -363,16 +363,18 @@ mod tests {
     /// Each claim with a cache of its own: what it does not name is not there.
     #[test]
     fn every_part_of_every_claim_has_its_values_in_the_stages_it_names() {
-        let (name, mut profile) = Profile::load("smoke").unwrap();
-        profile.data.classes = 6;
-        profile.data.train_per_class = 24;
-        profile.data.test_per_class = 8;
-        profile.network.width = 2;
-        profile.training.max_epochs = 3;
-        profile.training.batch_size = 16;
-        profile.geometry.epochs = vec![0, 2, 3];
-        profile.geometry.points = 6;
-        profile.geometry.gaussian_vectors = 20;
+        let changes = [
+            ("data.classes", 6.into()),
+            ("data.train_per_class", 24.into()),
+            ("data.test_per_class", 8.into()),
+            ("network.width", 2.into()),
+            ("training.max_epochs", 3.into()),
+            ("training.batch_size", 16.into()),
+            ("geometry.epochs", vec![0, 2, 3].into()),
+            ("geometry.points", 6.into()),
+            ("geometry.gaussian_vectors", 20.into()),
+        ];
+        let (name, mut profile) = Profile::load_with("smoke", &changes).unwrap();
         profile.double_descent.widths = vec![1, 2, 3, 4];
         profile.double_descent.runs = 3;
         let mut judged = 0;

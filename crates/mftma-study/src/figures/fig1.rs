@@ -66,7 +66,7 @@ impl Figure1 {
         let run = &study.runs[0];
         let last = study
             .last_epoch(run)?
-            .unwrap_or(run.profile.training.max_epochs);
+            .unwrap_or(run.settings.training.max_epochs);
         Ok(COMPARED
             .into_iter()
             .map(|group| SimulateStage::new(Rc::clone(run), last, group))
@@ -210,7 +210,7 @@ impl Figure for Figure1 {
                     .min(study.runs[0].data.dataset().classes()),
                 settings.points,
                 settings.repetitions,
-                study.profile.geometry.gaussian_vectors,
+                study.profile.experiment.geometry.gaussian_vectors,
                 settings.layers.first().map_or("", String::as_str),
                 settings.layers.last().map_or("", String::as_str),
             );
@@ -730,7 +730,7 @@ mod tests {
     fn examples_show_what_their_group_means() {
         let profile = crate::profile::Profile::load("smoke").unwrap().1;
         let run = crate::experiment::Experiments::new(None)
-            .get(profile, 1)
+            .main(profile, 1)
             .unwrap();
         let examples = examples(&run);
         assert_eq!(examples.len(), 3 * IMAGES);

@@ -6,5 +6,6 @@ use super::geometry::{GeometryFigure, Runs};
 pub const FIGURE: GeometryFigure = GeometryFigure {
     name: "fig3",
     title: "Manifold geometry by layer and epoch for the four example groups",
+    table: "geometry",
     runs: |study| Ok(Runs::Chosen(study.runs.clone())),
 };

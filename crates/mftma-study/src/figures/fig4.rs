@@ -9,11 +9,12 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
 
+use super::geometry::check_size;
 use super::group_colour;
 use super::{Figure, Study, foot, geometry_rows, over_runs, runs_in_words};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
-use crate::profile::RewindingStatistics;
+use crate::profile::{ExperimentSettings, RewindingStatistics};
 use crate::stages::{
     LayerGeometry, REWOUND_GROUPS, RewindStage, Rewindings, Rewound, TrainStage, TrainingRecord,
 };
@@ -89,7 +90,7 @@ impl Figure for Figure4 {
              single runs, lines their means, bands one standard error. A grey line marks the first width, if any, at which the training error \
              is below {} %.",
             statistics_in_words(study),
-            100.0 * sweep.permuted_fraction,
+            100.0 * sweep.experiment.data.permuted_fraction,
             sweep.layer,
             100.0 * INTERPOLATING,
         )
@@ -104,9 +105,8 @@ impl Figure for Figure4 {
         for experiment in study.networks_of_widths()? {
             let layer = std::slice::from_ref(&settings.layer);
             experiment.check_layers("double_descent.layer", layer)?;
-            Study::geometry_of_width(&experiment)
-                .manifolds()
-                .context("profile, double_descent.points or .test_per_class")?;
+            let stage = Study::geometry_of_width(&experiment);
+            check_size(&stage, "double_descent.geometry")?;
         }
         ensure!(
             settings.widths.windows(2).all(|pair| pair[0] < pair[1]),
@@ -173,20 +173,26 @@ impl Figure for Figure4 {
             );
         }
         if sweeping(panels) {
+            let ExperimentSettings {
+                data,
+                network,
+                training,
+                geometry,
+            } = &sweep.experiment;
             note += &format!(
                 "c–e: {} on {}, {} training images of {} classes, {:.0} % of labels permuted, {} epochs without regularisation; \
                  geometry of the test examples in layer {}, P = {}, M = {}, {} Gaussian vectors; {}, dots: single runs, bands: one \
                  standard error over {}. Grey line: the first width, if any, at which the training error is below {} %.",
-                sweep.architecture.title(),
-                sweep.dataset,
-                sweep.classes * sweep.train_per_class,
-                sweep.classes,
-                100.0 * sweep.permuted_fraction,
-                sweep.max_epochs,
+                network.architecture.title(),
+                data.dataset,
+                data.classes * data.train_per_class,
+                data.classes,
+                100.0 * data.permuted_fraction,
+                training.max_epochs,
                 sweep.layer,
-                sweep.classes,
-                sweep.points,
-                sweep.gaussian_vectors,
+                geometry.manifolds,
+                geometry.points,
+                geometry.gaussian_vectors,
                 runs_in_words(sweep.runs),
                 match sweep.runs {
                     1 => "classes or examples",

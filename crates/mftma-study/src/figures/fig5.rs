@@ -83,7 +83,7 @@ impl Figure for Figure5 {
     }
 
     fn check(&self, study: &Study<'_>) -> Result<()> {
-        let fraction = study.profile.data.permuted_fraction;
+        let fraction = study.profile.experiment.data.permuted_fraction;
         if fraction <= 0.0 || fraction >= 1.0 {
             bail!(
                 "figure 5 compares unpermuted with permuted examples, but data.permuted_fraction is {fraction}: give a number between 0 and 1"

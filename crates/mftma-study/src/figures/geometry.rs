@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mftma_data::ExampleGroup;
 
 use super::group_colour;
@@ -46,6 +46,8 @@ pub struct GeometryFigure {
     pub name: &'static str,
     /// What it shows, in one line.
     pub title: &'static str,
+    /// The profile's table of points and manifolds.
+    pub table: &'static str,
     /// Whose layers are measured.
     pub runs: fn(&Study<'_>) -> Result<Runs>,
 }
@@ -95,7 +97,7 @@ impl Figure for GeometryFigure {
     fn check(&self, study: &Study<'_>) -> Result<()> {
         for run in self.chosen(study)? {
             for group in ExampleGroup::ALL {
-                GeometryStage::new(Rc::clone(&run), 0, group).manifolds()?;
+                check_size(&GeometryStage::new(Rc::clone(&run), 0, group), self.table)?;
             }
         }
         Ok(())
@@ -134,6 +136,13 @@ impl Figure for GeometryFigure {
             Runs::LeftOut(why) => left_out(self.title, &why),
         })
     }
+}
+
+/// Checks that there are as many examples as `table` of the profile asks for.
+pub fn check_size(stage: &GeometryStage, table: &str) -> Result<()> {
+    let manifolds = stage.manifolds();
+    manifolds.with_context(|| format!("{table}.points or {table}.manifolds of the profile"))?;
+    Ok(())
 }
 
 /// How the text of a page without a figure begins.
@@ -175,7 +184,7 @@ pub fn caption(runs: &[Rc<Experiment>]) -> String {
     let Some(run) = runs.first() else {
         return String::new();
     };
-    let geometry = &run.profile.geometry;
+    let geometry = &run.settings.geometry;
     let bands = match runs.len() {
         1 => "classes",
         _ => "runs",
@@ -225,7 +234,7 @@ pub fn rows(
 
 /// What the bands and manifolds of these runs are, for the foot of a figure, after what stands about their `setting`.
 pub fn note(runs: &[Rc<Experiment>], setting: &str) -> String {
-    let geometry = &runs[0].profile.geometry;
+    let geometry = &runs[0].settings.geometry;
     let errors = if runs.len() == 1 { "classes" } else { "runs" };
     format!(
         "{setting}. P = {} manifolds of M = {} points, {} Gaussian vectors, margin {}. Bands: one standard error over {errors}.",

@@ -107,8 +107,8 @@ impl Study<'_> {
         Row {
             profile: self.profile_name.to_owned(),
             dataset: run.data.dataset().name().to_owned(),
-            architecture: run.profile.network.architecture.to_string(),
-            width: run.profile.network.width,
+            architecture: run.settings.network.architecture.to_string(),
+            width: run.settings.network.width,
             seed: run.seed,
             layer_index: None,
             layer: None,
@@ -131,14 +131,14 @@ impl Study<'_> {
 
     /// The same for the runs of another experiment; at least one.
     pub fn setting_of(&self, runs: &[Rc<Experiment>]) -> String {
-        let permuted = 100.0 * runs[0].profile.data.permuted_fraction;
+        let permuted = 100.0 * runs[0].settings.data.permuted_fraction;
         self.setting_with(runs, &format!("{permuted:.0} % of labels permuted"))
     }
 
     /// The same with other words about the permuted labels.
     pub fn setting_with(&self, runs: &[Rc<Experiment>], permuted: &str) -> String {
         let run = &runs[0];
-        let network = &run.profile.network;
+        let network = &run.settings.network;
         let train = run.data.dataset().train().len();
         let classes = run.data.dataset().classes();
         let runs = runs_in_words(runs.len() as u64);
@@ -146,7 +146,7 @@ impl Study<'_> {
             "{}, width {} (published: 64), on {}: {train} training images of {classes} classes, {permuted}; {runs}",
             network.architecture.title(),
             network.width,
-            run.profile.data.dataset,
+            run.settings.data.dataset,
         )
     }
 }

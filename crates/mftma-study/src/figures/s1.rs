@@ -9,5 +9,6 @@ use super::supplement::other_architecture;
 pub const FIGURE: GeometryFigure = GeometryFigure {
     name: "s1",
     title: "Manifold geometry in AlexNet",
+    table: "supplement.geometry",
     runs: |study| other_architecture(study, Architecture::AlexNet),
 };

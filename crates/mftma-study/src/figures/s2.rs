@@ -9,5 +9,6 @@ use super::supplement::other_architecture;
 pub const FIGURE: GeometryFigure = GeometryFigure {
     name: "s2",
     title: "Manifold geometry in ResNet-18",
+    table: "supplement.geometry",
     runs: |study| other_architecture(study, Architecture::ResNet18),
 };

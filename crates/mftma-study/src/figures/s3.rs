@@ -7,24 +7,16 @@ use super::supplement::runs;
 pub const FIGURE: GeometryFigure = GeometryFigure {
     name: "s3",
     title: "Manifold geometry on Tiny ImageNet",
+    table: "supplement.tiny_imagenet.geometry",
     runs: |study| {
-        let tiny = &study.profile.supplement.tiny_imagenet;
-        if tiny.classes == 0 {
+        let tiny = &study.profile.supplement.tiny_imagenet.experiment;
+        if tiny.data.classes == 0 {
             return Ok(Runs::LeftOut(format!(
                 "the profile {} works without a download, and nothing embedded stands in for images of 64 x 64 pixels. \
                  `cargo xtask fetch` with `tiny-imagenet` and `cifar100`, then `cargo xtask reproduce s3 --profile laptop`, draws it.",
                 study.profile_name
             )));
         }
-        let tiny = tiny.clone();
-        let runs = runs(study, |profile| {
-            profile.data.dataset = "tiny-imagenet-200".into();
-            profile.data.classes = tiny.classes;
-            profile.data.train_per_class = tiny.train_per_class;
-            profile.data.test_per_class = tiny.test_per_class;
-            profile.network.width = tiny.width;
-            profile.training.max_epochs = tiny.max_epochs;
-        })?;
-        Ok(Runs::Chosen(runs))
+        Ok(Runs::Chosen(runs(study, tiny)?))
     },
 };

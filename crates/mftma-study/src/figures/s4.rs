@@ -7,7 +7,8 @@ use anyhow::Result;
 use mftma_data::ExampleGroup;
 
 use super::geometry::{
-    Measure, PANELS, caption, draw_groups, measures_of, note, retain_shown, rows, train_and_measure,
+    Measure, PANELS, caption, check_size, draw_groups, measures_of, note, retain_shown, rows,
+    train_and_measure,
 };
 use super::supplement::runs;
 use super::{Figure, Study};
@@ -29,10 +30,9 @@ impl FigureS4 {
         fractions
             .iter()
             .map(|&fraction| {
-                let runs = runs(study, |profile| {
-                    profile.data.permuted_fraction = fraction;
-                })?;
-                Ok((fraction, runs))
+                let mut settings = study.profile.supplement.experiment.clone();
+                settings.data.permuted_fraction = fraction;
+                Ok((fraction, runs(study, &settings)?))
             })
             .collect()
     }
@@ -75,7 +75,8 @@ impl Figure for FigureS4 {
     fn check(&self, study: &Study<'_>) -> Result<()> {
         for run in Self::runs(study)?.iter().flat_map(|(_, runs)| runs) {
             // The other groups may be too small at some fraction; this one has the same size at all.
-            GeometryStage::new(Rc::clone(run), 0, ExampleGroup::Test).manifolds()?;
+            let test = GeometryStage::new(Rc::clone(run), 0, ExampleGroup::Test);
+            check_size(&test, "supplement.geometry")?;
         }
         Ok(())
     }

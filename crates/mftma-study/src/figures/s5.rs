@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mftma_data::ExampleGroup;
 
 use super::geometry::{
@@ -11,7 +11,7 @@ use super::geometry::{
 use super::{Figure, Study};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
-use crate::profile::Profile;
+use crate::profile::{GeometrySettings, SensitivitySettings};
 use crate::stages::{GeometryStage, TrainStage};
 use crate::table::Row;
 use mftma_draw::INK;
@@ -19,40 +19,40 @@ use mftma_draw::INK;
 /// The groups that are measured anew: the extremes. Permuted is drawn solid, unpermuted broken.
 const GROUPS: [ExampleGroup; 2] = [ExampleGroup::Permuted, ExampleGroup::Unpermuted];
 
-/// One setting that is varied: its symbol, what it counts, its values, and how a profile gets one.
+/// One setting that is varied: its symbol, what it counts, its values, and how an experiment gets one.
 struct Varied {
     symbol: &'static str,
     counts: &'static str,
-    values: fn(&Profile) -> &[usize],
-    set: fn(&mut Profile, usize),
+    /// Its key, and those of what goes with it.
+    keys: &'static str,
+    values: fn(&SensitivitySettings) -> &[usize],
+    set: fn(&mut GeometrySettings, &SensitivitySettings, usize),
 }
 
 const VARIED: [Varied; 3] = [
     Varied {
         symbol: "P",
         counts: "number of manifolds P",
-        values: |profile| &profile.supplement.sensitivity.manifolds,
-        set: |profile, value| {
-            profile.geometry.manifolds = value;
-            profile.geometry.points = profile.supplement.sensitivity.points_while_manifolds_vary;
-            profile.geometry.keys = "supplement.sensitivity.manifolds or \
-                supplement.sensitivity.points_while_manifolds_vary";
+        keys: "supplement.sensitivity.manifolds or supplement.sensitivity.points_while_manifolds_vary",
+        values: |sensitivity| &sensitivity.manifolds,
+        set: |geometry, sensitivity, value| {
+            geometry.manifolds = value;
+            geometry.points = sensitivity.points_while_manifolds_vary;
         },
     },
     Varied {
         symbol: "M",
         counts: "points of a manifold M",
-        values: |profile| &profile.supplement.sensitivity.points,
-        set: |profile, value| {
-            profile.geometry.points = value;
-            profile.geometry.keys = "supplement.sensitivity.points";
-        },
+        keys: "supplement.sensitivity.points",
+        values: |sensitivity| &sensitivity.points,
+        set: |geometry, _, value| geometry.points = value,
     },
     Varied {
         symbol: "n_t",
         counts: "Gaussian vectors n_t",
-        values: |profile| &profile.supplement.sensitivity.gaussian_vectors,
-        set: |profile, value| profile.geometry.gaussian_vectors = value,
+        keys: "supplement.sensitivity.gaussian_vectors",
+        values: |sensitivity| &sensitivity.gaussian_vectors,
+        set: |geometry, _, value| geometry.gaussian_vectors = value,
     },
 ];
 
@@ -60,14 +60,16 @@ const VARIED: [Varied; 3] = [
 pub struct FigureS5;
 
 impl FigureS5 {
-    /// Every value of every setting: its condition, and the main runs under it. Their training is the main one's.
-    fn runs(study: &Study<'_>) -> Result<Vec<(String, Rc<Experiment>)>> {
+    /// Every value of every setting, with the main runs under it. Their training is the main one's.
+    fn runs(study: &Study<'_>) -> Result<Vec<(&'static Varied, usize, Rc<Experiment>)>> {
+        let sensitivity = &study.profile.supplement.sensitivity;
         let mut runs = Vec::new();
         for varied in &VARIED {
-            for &value in (varied.values)(study.profile) {
-                for main in &study.runs {
-                    let run = study.variant(|profile| (varied.set)(profile, value), main.seed)?;
-                    runs.push((condition(varied.symbol, value), run));
+            for &value in (varied.values)(sensitivity) {
+                let mut settings = study.profile.experiment.clone();
+                (varied.set)(&mut settings.geometry, sensitivity, value);
+                for run in 0..study.profile.runs {
+                    runs.push((varied, value, study.experiment(settings.clone(), run)?));
                 }
             }
         }
@@ -109,9 +111,15 @@ impl Figure for FigureS5 {
     }
 
     fn check(&self, study: &Study<'_>) -> Result<()> {
-        for (_, run) in Self::runs(study)? {
+        for (varied, value, run) in Self::runs(study)? {
             for group in GROUPS {
-                GeometryStage::new(Rc::clone(&run), 0, group).manifolds()?;
+                let manifolds = GeometryStage::new(Rc::clone(&run), 0, group).manifolds();
+                manifolds.with_context(|| {
+                    format!(
+                        "{} of the profile, {} = {value}",
+                        varied.keys, varied.symbol
+                    )
+                })?;
             }
         }
         Ok(())
@@ -122,7 +130,7 @@ impl Figure for FigureS5 {
         for run in &study.runs {
             stages.push(Box::new(TrainStage::new(Rc::clone(run))));
         }
-        for (_, run) in Self::runs(study)? {
+        for (_, _, run) in Self::runs(study)? {
             for stage in Self::geometry(study, &run)? {
                 stages.push(Box::new(stage));
             }
@@ -132,7 +140,8 @@ impl Figure for FigureS5 {
 
     fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
         let mut table = Vec::new();
-        for (condition, run) in Self::runs(study)? {
+        for (varied, value, run) in Self::runs(study)? {
+            let condition = condition(varied.symbol, value);
             let stages = Self::geometry(study, &run)?;
             table.extend(rows(&run, study, &stages, Some(&condition))?);
         }
@@ -141,7 +150,7 @@ impl Figure for FigureS5 {
     }
 
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
-        let geometry = &study.profile.geometry;
+        let geometry = &study.profile.experiment.geometry;
         let note = format!(
             "{}. After the last epoch. Solid: permuted examples; broken: unpermuted. What is not varied is as in figure 3: P = {}, M = {} ({} while P varies), n_t = {}. \
              Bands: one standard error over classes.",
@@ -156,15 +165,22 @@ impl Figure for FigureS5 {
             geometry.gaussian_vectors
         );
         let measures = measures_of(panels);
-        Ok(draw(self.title(), study.profile, table, &measures, &note))
+        let sensitivity = &study.profile.supplement.sensitivity;
+        Ok(draw(self.title(), sensitivity, table, &measures, &note))
     }
 }
 
-fn draw(title: &str, profile: &Profile, table: &[Row], measures: &[Measure], note: &str) -> String {
+fn draw(
+    title: &str,
+    sensitivity: &SensitivitySettings,
+    table: &[Row],
+    measures: &[Measure],
+    note: &str,
+) -> String {
     let mut keys = Vec::new();
     let mut columns = Vec::new();
     for varied in &VARIED {
-        let values = (varied.values)(profile);
+        let values = (varied.values)(sensitivity);
         let labels: Vec<String> = values.iter().map(usize::to_string).collect();
         let key = Key::ranked(varied.symbol, &labels);
         let mut lines = Vec::new();
@@ -195,15 +211,17 @@ fn draw(title: &str, profile: &Profile, table: &[Row], measures: &[Measure], not
 mod tests {
     use super::super::geometry::tests::table;
     use super::*;
+    use crate::profile::Profile;
     use mftma_draw::clipped_texts;
 
     #[test]
     fn every_value_has_a_line_for_each_group() {
         let profile = Profile::load("quick").unwrap().1;
+        let sensitivity = &profile.supplement.sensitivity;
         let mut rows = Vec::new();
         let mut lines = 0;
         for varied in &VARIED {
-            for &value in (varied.values)(&profile) {
+            for &value in (varied.values)(sensitivity) {
                 lines += GROUPS.len();
                 rows.extend(table().into_iter().filter(|r| r.epoch == 5).map(|row| Row {
                     condition: Some(condition(varied.symbol, value)),
@@ -212,7 +230,7 @@ mod tests {
             }
         }
         let note = "A long note. ".repeat(20);
-        let svg = draw("A title", &profile, &rows, &measures_of(&PANELS), &note);
+        let svg = draw("A title", sensitivity, &rows, &measures_of(&PANELS), &note);
         assert_eq!(svg.matches("<polyline").count(), lines * 4);
         assert_eq!(clipped_texts(&svg), Vec::<String>::new());
     }

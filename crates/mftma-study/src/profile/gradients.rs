@@ -2,14 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ExperimentSettings;
+
 /// Gradients near initialization: a short training of its own for each run, and a perceptron at its initialization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GradientSettings {
     /// Independent runs: intervals are over these.
     pub runs: u64,
-    /// Base width of the network; its architecture is the main run's.
-    pub width: usize,
+    /// The network and its training, which ends with the last epoch to be measured.
+    pub experiment: ExperimentSettings,
     /// Optimiser steps after which gradients are measured; 0 is the initialization.
     pub steps: Vec<usize>,
     /// Epochs after which they are measured too; training ends with the last.

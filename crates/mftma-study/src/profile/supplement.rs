@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ExperimentSettings;
+
 /// Experiments beside the main one: other architectures (S1, S2), other images (S3), other permuted fractions (S4); and what is asked of
 /// the main run's checkpoints (S5, S6).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -9,24 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct SupplementSettings {
     /// Independent runs of S1 to S4.
     pub runs: u64,
-    /// Base width of their networks.
-    pub width: usize,
-    /// Classes at most.
-    pub classes: usize,
-    /// Training images of a class at most.
-    pub train_per_class: usize,
-    /// Test images of a class at most.
-    pub test_per_class: usize,
-    /// Epochs at most.
-    pub max_epochs: usize,
-    /// Epochs that are measured; the last one is always added.
-    pub epochs: Vec<usize>,
-    /// P, manifolds.
-    pub manifolds: usize,
-    /// M, points of a manifold.
-    pub points: usize,
-    /// n_t, Gaussian vectors of a manifold.
-    pub gaussian_vectors: usize,
+    /// Their sizes; each figure changes one thing.
+    pub experiment: ExperimentSettings,
     /// S3.
     pub tiny_imagenet: TinyImageNetSettings,
     /// S4: fractions of permuted labels.
@@ -37,20 +23,13 @@ pub struct SupplementSettings {
     pub similarity: SimilaritySettings,
 }
 
-/// S3: what differs from the other supplementary experiments.
+/// S3.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TinyImageNetSettings {
-    /// Classes at most; 0 leaves the figure out, where a profile is to work without a download.
-    pub classes: usize,
-    /// Training images of a class at most.
-    pub train_per_class: usize,
-    /// Test images of a class at most.
-    pub test_per_class: usize,
-    /// Base width of the network.
-    pub width: usize,
-    /// Epochs at most.
-    pub max_epochs: usize,
+    /// What differs from the other supplementary experiments. Where `data.classes` is 0, the figure is left out: a profile may be meant to
+    /// work without a download.
+    pub experiment: ExperimentSettings,
 }
 
 /// S5: values of one setting of the analysis, the others as in the main run.

@@ -68,22 +68,19 @@ impl GeometryStage {
     }
 
     fn manifold_settings(&self) -> ManifoldSettings {
-        let settings = &self.experiment.profile.geometry;
+        let settings = &self.experiment.settings.geometry;
         self.experiment
             .manifold_settings(settings.manifolds, settings.points)
     }
 
     /// The examples of the manifolds.
     pub fn manifolds(&self) -> Result<ManifoldIndices> {
-        self.experiment.manifolds(
-            self.group,
-            &self.manifold_settings(),
-            self.experiment.profile.geometry.keys,
-        )
+        self.experiment
+            .manifolds(self.group, &self.manifold_settings())
     }
 
     fn analysis(&self) -> AnalysisSettings {
-        AnalysisSettings::of(&self.experiment, self.experiment.profile.geometry.margin)
+        AnalysisSettings::of(&self.experiment, self.experiment.settings.geometry.margin)
     }
 }
 
@@ -103,7 +100,7 @@ impl AnalysisSettings {
     pub fn of(experiment: &Experiment, margin: f64) -> Self {
         Self {
             margin,
-            gaussian_vectors: experiment.profile.geometry.gaussian_vectors,
+            gaussian_vectors: experiment.settings.geometry.gaussian_vectors,
             seed: experiment.seed,
             conventions: Conventions::default(),
             resamples: RESAMPLES,
@@ -168,7 +165,7 @@ impl TypedStage for GeometryStage {
     /// Seconds on two quiet cores, by the runs of record of `quick` and `laptop`: every layer has its own way through the network,
     /// inner products of all points, anchor points, and some work that does not grow.
     fn amount(&self) -> f64 {
-        let geometry = &self.experiment.profile.geometry;
+        let geometry = &self.experiment.settings.geometry;
         let classes = self.experiment.data.dataset().classes();
         let manifolds = geometry.manifolds.min(classes) as f64;
         let (points, vectors) = (geometry.points as f64, geometry.gaussian_vectors as f64);

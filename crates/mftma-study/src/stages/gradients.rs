@@ -52,7 +52,7 @@ impl GradientStage {
     /// Optimiser steps of one epoch.
     pub fn steps_per_epoch(experiment: &Experiment) -> usize {
         let images = experiment.data.dataset().train().len();
-        images.div_ceil(experiment.profile.training.batch_size)
+        images.div_ceil(experiment.settings.training.batch_size)
     }
 
     /// The steps after which gradients are measured.
@@ -145,7 +145,7 @@ impl TypedStage for GradientStage {
         let run = &self.experiment;
         // Unpermuted, permuted, and permuted once more as restored; five more such measurements at the start.
         let measurements = self.steps().len() + 5;
-        let passes = 1.5 * measurements as f64 + run.profile.training.max_epochs as f64;
+        let passes = 1.5 * measurements as f64 + run.settings.training.max_epochs as f64;
         let images = run.data.dataset().train().len() as f64;
         3.0 * images * passes * run.multiply_adds()
     }
@@ -389,7 +389,7 @@ fn state_file(folder: &Path, step: usize) -> std::path::PathBuf {
 
 fn measure_settings(run: &Experiment) -> MeasureSettings {
     MeasureSettings {
-        batch_size: run.profile.training.batch_size,
+        batch_size: run.settings.training.batch_size,
         blocks: BLOCKS,
         per_example: run.profile.gradients.examples,
         seed: run.seed,

@@ -63,11 +63,9 @@ impl SimulateStage {
 
     /// The examples of the manifolds.
     pub fn manifolds(&self) -> Result<ManifoldIndices> {
-        self.experiment.manifolds(
-            self.group,
-            &self.manifold_settings(),
-            "simulation.points or simulation.manifolds",
-        )
+        self.experiment
+            .manifolds(self.group, &self.manifold_settings())
+            .context("simulation.points or simulation.manifolds of the profile")
     }
 }
 

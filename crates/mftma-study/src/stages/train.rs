@@ -99,8 +99,8 @@ impl TrainStage {
 
     /// The settings of the training.
     pub fn train_settings(&self) -> TrainSettings {
-        let profile = &self.experiment.profile;
-        let training = &profile.training;
+        let settings = &self.experiment.settings;
+        let training = &settings.training;
         TrainSettings {
             seed: self.experiment.seed,
             optimizer: OptimizerSettings::Sgd {
@@ -118,7 +118,7 @@ impl TrainStage {
                 ..StopConditions::default()
             },
             checkpoints: CheckpointPolicy {
-                epochs: profile.geometry.epochs.iter().copied().collect(),
+                epochs: settings.geometry.epochs.iter().copied().collect(),
                 ..CheckpointPolicy::default()
             },
             ..TrainSettings::new(self.experiment.network())
@@ -186,7 +186,7 @@ impl TypedStage for TrainStage {
     }
 
     fn compute(&self, work: &Work<'_>) -> Result<TrainingRecord> {
-        let epochs = self.experiment.profile.training.max_epochs;
+        let epochs = self.experiment.settings.training.max_epochs;
         let trainer = self.trainer(work)?;
         let bar = work
             .progress
@@ -214,7 +214,7 @@ impl TypedStage for TrainStage {
     fn amount(&self) -> f64 {
         let experiment = &self.experiment;
         let images =
-            experiment.data.dataset().train().len() * experiment.profile.training.max_epochs;
+            experiment.data.dataset().train().len() * experiment.settings.training.max_epochs;
         // Once forwards, and twice as much for the gradients of activations and parameters; and what each image costs in a network
         // of any size.
         images as f64 * (1.4e-11 * 3.0 * experiment.multiply_adds() + 1.1e-5)
@@ -241,10 +241,10 @@ mod tests {
 
     fn training(epochs: &[usize]) -> TrainStage {
         let mut profile = Profile::load("smoke").unwrap().1;
-        profile.data.train_per_class = 10;
-        profile.network.width = 1;
-        profile.geometry.epochs = epochs.to_vec();
-        TrainStage::new(Experiments::new(None).get(profile, 1).unwrap())
+        profile.experiment.data.train_per_class = 10;
+        profile.experiment.network.width = 1;
+        profile.experiment.geometry.epochs = epochs.to_vec();
+        TrainStage::new(Experiments::new(None).main(profile, 1).unwrap())
     }
 
     #[test]
