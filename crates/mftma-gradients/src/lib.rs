@@ -39,6 +39,6 @@ pub use measure::{
 };
 pub use predict::{Prediction, flat, predict_last_layer, predict_perceptron};
 pub use study::{
-    Advantage, AdvantageVerdict, DepthComparison, Interval, Row, Summary, compare_depths,
+    Advantage, AdvantageVerdict, DepthComparison, Interval, Measure, Row, Summary, compare_depths,
     over_seeds, prediction_rows, rows,
 };

@@ -6,11 +6,111 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use crate::measure::{Contributions, GradientGroup, LayerRatio};
 use crate::predict::Prediction;
 
+/// What the value of a [`Row`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// ‖Σ gradients‖ of the group.
+    SummedNorm,
+    /// The same over the number of its examples.
+    MeanNorm,
+    /// Mean norm of single examples' gradients.
+    ExampleNorm,
+    /// `MeanNorm` over `ExampleNorm`: 1 if all pull alike, about 1/√n if they cancel.
+    Coherence,
+    /// The norm that a mean of gradients of mean zero would have.
+    NoiseFloor,
+    /// Part of the total gradient along the total.
+    Share,
+    /// With the total gradient.
+    CosineWithTotal,
+    /// Of the unpermuted and the permuted group; on both.
+    CosineUnpermutedPermuted,
+    /// Of the restored with the unpermuted group.
+    CosineWithUnpermuted,
+    /// Mean gradient over its noise.
+    SignalToNoise,
+    /// On the permuted group: its `MeanNorm` over the unpermuted one's.
+    Ratio,
+    /// On all: how many parameters the layer has.
+    Parameters,
+    /// Of the gradient of the weights alone, beside which the prediction stands.
+    WeightNorm,
+    /// The same as predicted.
+    PredictedNorm,
+    /// Of the measured gradient with the predicted one.
+    PredictedCosine,
+    /// The predicted noise floor.
+    PredictedFloor,
+    /// Of what an offset common to all logits adds.
+    OffsetNorm,
+    /// Of the leading order, relative.
+    LeadingError,
+    /// `Ratio` as the moments of the pixels predict it ([`RatioModel`](crate::theory::RatioModel)).
+    PredictedRatio,
+}
+
+impl Measure {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::SummedNorm,
+        Self::MeanNorm,
+        Self::ExampleNorm,
+        Self::Coherence,
+        Self::NoiseFloor,
+        Self::Share,
+        Self::CosineWithTotal,
+        Self::CosineUnpermutedPermuted,
+        Self::CosineWithUnpermuted,
+        Self::SignalToNoise,
+        Self::Ratio,
+        Self::Parameters,
+        Self::WeightNorm,
+        Self::PredictedNorm,
+        Self::PredictedCosine,
+        Self::PredictedFloor,
+        Self::OffsetNorm,
+        Self::LeadingError,
+        Self::PredictedRatio,
+    ];
+
+    /// Name in tables, the same as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SummedNorm => "summed_norm",
+            Self::MeanNorm => "mean_norm",
+            Self::ExampleNorm => "example_norm",
+            Self::Coherence => "coherence",
+            Self::NoiseFloor => "noise_floor",
+            Self::Share => "share",
+            Self::CosineWithTotal => "cosine_with_total",
+            Self::CosineUnpermutedPermuted => "cosine_unpermuted_permuted",
+            Self::CosineWithUnpermuted => "cosine_with_unpermuted",
+            Self::SignalToNoise => "signal_to_noise",
+            Self::Ratio => "ratio",
+            Self::Parameters => "parameters",
+            Self::WeightNorm => "weight_norm",
+            Self::PredictedNorm => "predicted_norm",
+            Self::PredictedCosine => "predicted_cosine",
+            Self::PredictedFloor => "predicted_floor",
+            Self::OffsetNorm => "offset_norm",
+            Self::LeadingError => "leading_error",
+            Self::PredictedRatio => "predicted_ratio",
+        }
+    }
+}
+
+impl std::fmt::Display for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// One number of a study, for tables with a row per layer, group and measure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// What was done to the inputs: a name of [`InputAblation`](crate::InputAblation).
-    pub inputs: String,
+pub struct Row<I = String> {
+    /// What the network was given, in the caller's words or type: the name of an [`InputAblation`](crate::InputAblation), say.
+    pub inputs: I,
     /// Seed of the network and the permutation.
     pub seed: u64,
     /// Optimiser steps taken before the measurement; 0 at initialization.
@@ -23,11 +123,8 @@ pub struct Row {
     pub group: GradientGroup,
     /// Number of examples in the group.
     pub examples: usize,
-    /// Of [`rows`]: `summed_norm`, `mean_norm`, `example_norm`, `coherence`, `noise_floor`, `share`, `cosine_with_total`,
-    /// `cosine_unpermuted_permuted` (on both groups), `cosine_with_unpermuted` (restored), `signal_to_noise`, `ratio` (on
-    /// the permuted group: its `mean_norm` over the unpermuted one's), or `parameters` (on all: how many the layer has). Of [`prediction_rows`]: `weight_norm`,
-    /// `predicted_norm`, `predicted_cosine`, `predicted_floor`, `offset_norm`, `leading_error`.
-    pub measure: String,
+    /// What the value is.
+    pub measure: Measure,
     /// The value; norms in nats per unit of parameter.
     pub value: f64,
     /// Standard error over the drawn examples, where the measure has one.
@@ -35,28 +132,33 @@ pub struct Row {
 }
 
 /// All rows of one measurement.
-pub fn rows(contributions: &Contributions, inputs: &str, seed: u64, step: u64) -> Vec<Row> {
+pub fn rows<I: Clone>(
+    contributions: &Contributions,
+    inputs: &I,
+    seed: u64,
+    step: u64,
+) -> Vec<Row<I>> {
     let ratios = contributions.ratios();
     let mut out = Vec::new();
     for c in &contributions.rows {
         let row = Row {
-            inputs: inputs.to_owned(),
+            inputs: inputs.clone(),
             seed,
             step,
             layer_index: c.layer_index,
             layer: c.layer.clone(),
             group: c.group,
             examples: c.examples,
-            measure: String::new(),
+            // Each row gets its own below.
+            measure: Measure::MeanNorm,
             value: f64::NAN,
             standard_error: None,
         };
-        let with_other = match c.group {
-            GradientGroup::All => None,
-            GradientGroup::Unpermuted | GradientGroup::Permuted => {
-                Some("cosine_unpermuted_permuted")
-            }
-            GradientGroup::Restored => Some("cosine_with_unpermuted"),
+        let (with_other, cosine) = match c.group {
+            GradientGroup::Restored => (Measure::CosineWithUnpermuted, Some(c.cosine_with_other)),
+            // The whole has no other.
+            GradientGroup::All => (Measure::CosineUnpermutedPermuted, None),
+            _ => (Measure::CosineUnpermutedPermuted, Some(c.cosine_with_other)),
         };
         let ratio = ratios
             .iter()
@@ -69,26 +171,23 @@ pub fn rows(contributions: &Contributions, inputs: &str, seed: u64, step: u64) -
             .filter(|(mean, _)| *mean > 0.0)
             .map(|(mean, _)| c.mean_norm / mean);
         let values = [
-            ("summed_norm", Some(c.sum_norm)),
-            ("mean_norm", Some(c.mean_norm)),
-            ("coherence", coherence),
-            ("noise_floor", c.noise_floor()),
-            ("share", Some(c.share)),
-            ("cosine_with_total", Some(c.cosine_with_total)),
+            (Measure::SummedNorm, Some(c.sum_norm)),
+            (Measure::MeanNorm, Some(c.mean_norm)),
+            (Measure::Coherence, coherence),
+            (Measure::NoiseFloor, c.noise_floor()),
+            (Measure::Share, Some(c.share)),
+            (Measure::CosineWithTotal, Some(c.cosine_with_total)),
+            (with_other, cosine),
+            (Measure::SignalToNoise, Some(c.signal_to_noise)),
+            (Measure::Ratio, ratio),
             (
-                with_other.unwrap_or_default(),
-                with_other.map(|_| c.cosine_with_other),
-            ),
-            ("signal_to_noise", Some(c.signal_to_noise)),
-            ("ratio", ratio),
-            (
-                "parameters",
+                Measure::Parameters,
                 (c.group == GradientGroup::All).then_some(c.parameters as f64),
             ),
         ];
         extend(&mut out, &row, &values);
         out.extend(c.example_norm.map(|(mean, error)| Row {
-            measure: "example_norm".to_owned(),
+            measure: Measure::ExampleNorm,
             value: mean,
             standard_error: Some(error),
             ..row
@@ -98,28 +197,34 @@ pub fn rows(contributions: &Contributions, inputs: &str, seed: u64, step: u64) -
 }
 
 /// All rows of predictions and what they are compared with.
-pub fn prediction_rows(predictions: &[Prediction], inputs: &str, seed: u64, step: u64) -> Vec<Row> {
+pub fn prediction_rows<I: Clone>(
+    predictions: &[Prediction],
+    inputs: &I,
+    seed: u64,
+    step: u64,
+) -> Vec<Row<I>> {
     let mut out = Vec::new();
     for p in predictions {
         let row = Row {
-            inputs: inputs.to_owned(),
+            inputs: inputs.clone(),
             seed,
             step,
             layer_index: p.layer_index,
             layer: p.layer.clone(),
             group: p.group,
             examples: p.examples,
-            measure: String::new(),
+            // Each row gets its own below.
+            measure: Measure::MeanNorm,
             value: f64::NAN,
             standard_error: None,
         };
         let values = [
-            ("weight_norm", Some(p.measured_norm)),
-            ("predicted_norm", Some(p.predicted_norm)),
-            ("predicted_cosine", Some(p.predicted_cosine)),
-            ("predicted_floor", Some(p.noise_floor)),
-            ("offset_norm", p.offset_norm),
-            ("leading_error", Some(p.leading_error)),
+            (Measure::WeightNorm, Some(p.measured_norm)),
+            (Measure::PredictedNorm, Some(p.predicted_norm)),
+            (Measure::PredictedCosine, Some(p.predicted_cosine)),
+            (Measure::PredictedFloor, Some(p.noise_floor)),
+            (Measure::OffsetNorm, p.offset_norm),
+            (Measure::LeadingError, Some(p.leading_error)),
         ];
         extend(&mut out, &row, &values);
     }
@@ -127,10 +232,10 @@ pub fn prediction_rows(predictions: &[Prediction], inputs: &str, seed: u64, step
 }
 
 /// One row like `like` for every value that is there.
-fn extend(out: &mut Vec<Row>, like: &Row, values: &[(&str, Option<f64>)]) {
+fn extend<I: Clone>(out: &mut Vec<Row<I>>, like: &Row<I>, values: &[(Measure, Option<f64>)]) {
     out.extend(values.iter().filter_map(|&(measure, value)| {
         Some(Row {
-            measure: measure.to_owned(),
+            measure,
             value: value?,
             ..like.clone()
         })
@@ -188,18 +293,18 @@ impl Interval {
 
 /// Rows that differ in nothing but the seed, taken together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct Summary<I = String> {
     /// The first of the rows; its `seed`, `value` and `standard_error` are one seed's.
-    pub row: Row,
+    pub row: Row<I>,
     /// Mean over seeds with its interval.
     pub over_seeds: Interval,
 }
 
 /// Groups rows that agree in everything but the seed and gives each measure's interval over seeds. In the order in which
 /// the combinations first appear.
-pub fn over_seeds(rows: &[Row]) -> Vec<Summary> {
+pub fn over_seeds<I: Clone + Eq + std::hash::Hash>(rows: &[Row<I>]) -> Vec<Summary<I>> {
     let mut index = std::collections::HashMap::new();
-    let mut groups: Vec<(&Row, Vec<f64>)> = Vec::new();
+    let mut groups: Vec<(&Row<I>, Vec<f64>)> = Vec::new();
     for row in rows {
         let key = (
             &row.inputs,
@@ -207,7 +312,7 @@ pub fn over_seeds(rows: &[Row]) -> Vec<Summary> {
             row.layer_index,
             &row.layer,
             row.group,
-            &row.measure,
+            row.measure,
         );
         let at = *index.entry(key).or_insert_with(|| {
             groups.push((row, Vec::new()));

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use mftma_gradients::theory::{ClassMoments, RatioModel};
 use mftma_gradients::{
     Advantage, AdvantageVerdict, Contributions, Examples, GradientGroup, InputAblation, LayerRatio,
-    MeasureSettings, compare_depths, flat, measure, over_seeds, predict_last_layer,
+    Measure, MeasureSettings, compare_depths, flat, measure, over_seeds, predict_last_layer,
     predict_perceptron, prediction_rows, rows,
 };
 use mftma_train::{Architecture, ImageShape, Network, NetworkSpec, ParameterRole, StatisticsMode};
@@ -289,7 +289,7 @@ fn expansion_predicts_the_measured_gradient_of_a_perceptron() {
             );
         }
     }
-    let tidy = prediction_rows(&small, "raw", 4, 0);
+    let tidy = prediction_rows(&small, &"raw", 4, 0);
     assert_eq!(tidy.len(), 3 * 3 * 5); // no offset in a perceptron's rows
 }
 
@@ -365,7 +365,7 @@ fn ablation_says_whether_the_advantage_vanished() {
                 let measured = run(net.as_mut(), &examples, &settings);
                 let depths = compare_depths(&measured, GradientGroup::Unpermuted).unwrap();
                 assert!(depths.coherence_late <= 1.0 + 1e-9);
-                tidy.extend(rows(&measured, ablation.name(), seed, 0));
+                tidy.extend(rows(&measured, &ablation, seed, 0));
                 if ablation == InputAblation::Raw {
                     let moments =
                         ClassMoments::new(flat(images.view()).view(), &data.truth, classes)
@@ -407,7 +407,7 @@ fn ablation_says_whether_the_advantage_vanished() {
         assert!(
             summaries
                 .iter()
-                .any(|s| s.row.measure == "ratio" && s.row.group == GradientGroup::Permuted)
+                .any(|s| s.row.measure == Measure::Ratio && s.row.group == GradientGroup::Permuted)
         );
     }
 }

@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::claims::Finding;
 use crate::figures::{LEFT_OUT, select};
 use crate::report::is_whole;
 use crate::results::{CLAIMS, Claims, REPORT, read};
-use crate::table::{Row, from_csv};
+use crate::table::{Measure, Row, from_csv};
 
 /// Checks the folder; the named figures, or all where none is named. Lines for people go to `to`.
 pub fn run(folder: &Path, figures: &[String], to: &mut dyn Write) -> Result<()> {
@@ -113,31 +113,10 @@ fn check(folder: &Path, figure: &str) -> Result<usize> {
 
 /// Whether a value lies where its measure can lie.
 fn check_row(row: &Row) -> Result<()> {
-    let (low, high) = match row.measure.as_str() {
-        // A point manifold has capacity 2 at margin 0; nothing can be easier to separate.
-        "capacity" => (f64::MIN_POSITIVE, 2.0 + 1e-9),
-        "radius" | "cross_entropy" => (0.0, f64::MAX),
-        "capacity_lower" | "capacity_upper" => (0.0, f64::MAX),
-        "simulated_capacity" | "simulated_capacity_lower" | "simulated_capacity_upper" => {
-            (f64::MIN_POSITIVE, f64::MAX)
-        }
-        "label_in_training" | "label_in_analysis" => (0.0, f64::from(u16::MAX)),
-        "dimension" => (0.0, 1e6),
-        "umap_x" | "umap_y" => (f64::MIN, f64::MAX),
-        "centre_correlation" | "accuracy" | "error" | "training_error" => (0.0, 1.0 + 1e-9),
-        "centre_rank" => (0.0, row.count as f64),
-        "summed_norm" | "mean_norm" | "example_norm" | "noise_floor" | "weight_norm"
-        | "predicted_norm" | "predicted_floor" | "offset_norm" | "leading_error" | "ratio"
-        | "predicted_ratio" | "advantage" | "signal_to_noise" | "parameters" => (0.0, f64::MAX),
-        // A group may pull against the total.
-        "share" => (f64::MIN, f64::MAX),
-        "cosine_with_total"
-        | "cosine_unpermuted_permuted"
-        | "cosine_with_unpermuted"
-        | "predicted_cosine" => (-1.0 - 1e-9, 1.0 + 1e-9),
-        "cka" | "svcca" | "pwcca" => (0.0, 1.0 + 1e-9),
-        other => bail!("no measure is called {other:?}"),
-    };
+    let (low, mut high) = row.measure.range();
+    if row.measure == Measure::CentreRank {
+        high = row.count as f64;
+    }
     ensure!(
         row.value.is_finite() && (low..=high).contains(&row.value),
         "{} is {}, which is not between {low} and {high}",
@@ -173,8 +152,8 @@ mod tests {
             epoch: 0,
             step: None,
             condition: None,
-            group: "test".into(),
-            measure: measure.into(),
+            group: "test".parse().unwrap(),
+            measure: measure.parse().unwrap(),
             value,
             standard_error: Some(0.1),
             standard_error_vectors: None,
@@ -192,7 +171,10 @@ mod tests {
             row("radius", f64::INFINITY),
             row("accuracy", 1.5),
             row("centre_correlation", -0.1),
-            row("nonsense", 0.5),
+            Row {
+                count: 3,
+                ..row("centre_rank", 4.0)
+            },
             Row {
                 standard_error: Some(f64::NAN),
                 ..row("radius", 1.0)

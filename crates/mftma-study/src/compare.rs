@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::claims::Finding;
 use crate::results::{CLAIMS, Claims, read};
-use crate::table::{Row, from_csv};
+use crate::table::{Measure, Row, from_csv};
 
 /// Standard errors by which two values may differ, beside the tolerance of their measure \[D\].
 const STANDARD_ERRORS: f64 = 4.0;
@@ -141,10 +141,10 @@ fn identity(row: &Row) -> String {
         format!("epoch {}", row.epoch),
     ];
     words.extend(row.step.map(|step| format!("step {step}")));
-    words.extend(row.condition.clone());
+    words.extend(row.condition.as_ref().map(ToString::to_string));
     words.extend(row.layer.clone());
-    words.push(row.group.clone());
-    words.push(row.measure.clone());
+    words.push(row.group.to_string());
+    words.push(row.measure.to_string());
     words.join(", ")
 }
 
@@ -198,8 +198,8 @@ fn tolerance(old: &Row, new: &Row) -> f64 {
             .unwrap_or(0.0)
             .hypot(row.standard_error_vectors.unwrap_or(0.0))
     };
-    let own = match old.measure.as_str() {
-        "accuracy" | "error" | "training_error" => FRACTION,
+    let own = match old.measure {
+        Measure::Accuracy | Measure::Error | Measure::TrainingError => FRACTION,
         _ => SHARE * old.value.abs().max(new.value.abs()),
     };
     own + STANDARD_ERRORS * error(old).hypot(error(new))
@@ -238,8 +238,8 @@ mod tests {
             epoch: 5,
             step: None,
             condition: None,
-            group: "test".into(),
-            measure: measure.into(),
+            group: "test".parse().unwrap(),
+            measure: measure.parse().unwrap(),
             value,
             standard_error: Some(0.01),
             standard_error_vectors: None,

@@ -12,8 +12,8 @@ use mftma_gradients::GradientGroup;
 use super::inputs::{self, GradientMeasure, GradientValue, Stages, early, final_layers};
 use super::statistics::{End, mean, over_runs};
 use super::{Claim, Gap, Part, Side};
-use crate::stages::GradientInputs;
 use crate::study::Study;
+use crate::table::GradientInputs;
 
 /// A ratio below this is small \[D\].
 const SMALL: f64 = 0.1;

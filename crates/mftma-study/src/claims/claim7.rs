@@ -18,8 +18,8 @@ use mftma_gradients::{GradientGroup, InputAblation};
 use super::inputs::{self, GradientMeasure, GradientValue, Stages};
 use super::statistics::{End, mean, over_runs};
 use super::{Claim, Gap, Part, Side};
-use crate::stages::GradientInputs;
 use crate::study::Study;
+use crate::table::GradientInputs;
 
 /// A ratio below this is much smaller \[D\].
 const MUCH_SMALLER: f64 = 0.5;

@@ -5,15 +5,16 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use mftma_data::ExampleGroup;
-use mftma_gradients::{GradientGroup, Row as GradientRow};
+use mftma_gradients::GradientGroup;
+pub use mftma_gradients::Measure as GradientMeasure;
 
 use super::{Gap, Part};
 use crate::cache::Stage;
 use crate::stages::{
-    GradientInputs, GradientStage, LayerGeometry, REWOUND_GROUPS, Rewindings, Rewound, TrainStage,
-    TrainingRecord,
+    GradientStage, LayerGeometry, REWOUND_GROUPS, Rewindings, Rewound, TrainStage, TrainingRecord,
 };
 use crate::study::Study;
+use crate::table::GradientInputs;
 
 /// Stages, each after those it builds on.
 pub type Stages = Vec<Box<dyn Stage>>;
@@ -86,27 +87,6 @@ pub struct NetworkOfWidth {
     pub dimension: f64,
     /// ρ_centre.
     pub centre_correlation: f64,
-}
-
-/// What a [`GradientValue`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GradientMeasure {
-    /// Norm of the mean gradient.
-    MeanNorm,
-    /// Root of the mean squared norm of single examples' gradients.
-    ExampleNorm,
-    /// Number of the layer's parameters.
-    Parameters,
-}
-
-impl std::fmt::Display for GradientMeasure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::MeanNorm => "mean_norm",
-            Self::ExampleNorm => "example_norm",
-            Self::Parameters => "parameters",
-        })
-    }
 }
 
 /// One number about a layer's gradient.
@@ -269,24 +249,16 @@ pub fn gradients(study: &Study<'_>) -> Result<Vec<GradientValue>> {
     let mut values = Vec::new();
     for run in study.gradient_runs()? {
         let of_epoch = GradientStage::steps_per_epoch(&run);
-        let measured: Vec<GradientRow> =
-            study.cache.output(&GradientStage::new(Rc::clone(&run)))?;
+        let measured = study.cache.output(&GradientStage::new(Rc::clone(&run)))?;
         for row in measured {
-            let measure = match row.measure.as_str() {
-                "mean_norm" => GradientMeasure::MeanNorm,
-                "example_norm" => GradientMeasure::ExampleNorm,
-                "parameters" => GradientMeasure::Parameters,
-                _ => continue,
-            };
-            let inputs = row.inputs.parse().map_err(anyhow::Error::msg)?;
             values.push(GradientValue {
                 seed: row.seed,
                 epoch: row.step as usize / of_epoch,
                 step: row.step as usize,
                 layer_index: row.layer_index,
                 group: row.group,
-                inputs,
-                measure,
+                inputs: row.inputs,
+                measure: row.measure,
                 value: row.value,
             });
         }

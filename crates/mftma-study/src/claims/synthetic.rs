@@ -7,7 +7,7 @@ use mftma_gradients::{GradientGroup, InputAblation};
 
 use super::inputs::{Accuracy, ClassValue, GradientMeasure, GradientValue};
 use super::{Gap, Part, Verdict, verdict_of};
-use crate::stages::GradientInputs;
+use crate::table::GradientInputs;
 
 /// The verdict on parts that could be computed.
 pub fn verdict(parts: Result<Vec<Part>, Gap>) -> Verdict {

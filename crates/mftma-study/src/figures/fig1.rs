@@ -17,7 +17,7 @@ use super::{Figure, Study, foot, group_colour};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::stages::{LayerCapacities, SimulateStage, TrainStage};
-use crate::table::Row;
+use crate::table::{Ball, BallProperty, Condition, Group, Measure, Row};
 use mftma_draw::{
     Anchor, Canvas, GREY, INK, Panel, TextStyle, Weight, epoch_colour, footnote, nice_ticks,
 };
@@ -129,17 +129,17 @@ impl Figure for Figure1 {
         if panels.contains(&"a") {
             for example in examples(run) {
                 let row = Row {
-                    condition: Some(format!("training example {}", example.index)),
-                    group: example.group.name().into(),
+                    condition: Some(Condition::TrainingExample(example.index)),
+                    group: example.group.into(),
                     count: 1,
                     ..study.row(run)
                 };
                 for (measure, label) in [
-                    ("label_in_training", example.trained_as),
-                    ("label_in_analysis", example.analysed_as),
+                    (Measure::LabelInTraining, example.trained_as),
+                    (Measure::LabelInAnalysis, example.analysed_as),
                 ] {
                     rows.push(Row {
-                        measure: measure.into(),
+                        measure,
                         value: f64::from(label),
                         ..row.clone()
                     });
@@ -153,21 +153,21 @@ impl Figure for Figure1 {
                     let row = Row {
                         layer: Some(layer.layer),
                         epoch: stage.epoch(),
-                        group: stage.group().name().into(),
+                        group: stage.group().into(),
                         count: layer.manifolds,
                         ..study.row(run)
                     };
                     let theory = layer.mean_field;
                     for (measure, value) in [
-                        ("capacity", Some(theory.value)),
-                        ("capacity_lower", theory.interval.map(|i| i.lower)),
-                        ("capacity_upper", theory.interval.map(|i| i.upper)),
-                        ("simulated_capacity", layer.simulated[0]),
-                        ("simulated_capacity_lower", layer.simulated[1]),
-                        ("simulated_capacity_upper", layer.simulated[2]),
+                        (Measure::Capacity, Some(theory.value)),
+                        (Measure::CapacityLower, theory.interval.map(|i| i.lower)),
+                        (Measure::CapacityUpper, theory.interval.map(|i| i.upper)),
+                        (Measure::SimulatedCapacity, layer.simulated[0]),
+                        (Measure::SimulatedCapacityLower, layer.simulated[1]),
+                        (Measure::SimulatedCapacityUpper, layer.simulated[2]),
                     ] {
                         rows.extend(value.map(|value| Row {
-                            measure: measure.into(),
+                            measure,
                             value,
                             ..row.clone()
                         }));
@@ -180,9 +180,13 @@ impl Figure for Figure1 {
                 for curve in plot.curves {
                     for (x, value) in curve.points {
                         rows.push(Row {
-                            condition: Some(format!("ball, {}, {} {x:.3}", curve.fixed, plot.name)),
-                            group: "theory".into(),
-                            measure: "capacity".into(),
+                            condition: Some(Condition::Ball(Ball::new(
+                                curve.fixed.clone(),
+                                plot.varied,
+                                x,
+                            ))),
+                            group: Group::Theory,
+                            measure: Measure::Capacity,
                             value,
                             count: 1,
                             ..study.row(run)
@@ -303,8 +307,8 @@ fn png(split: &Split, index: usize) -> Result<Vec<u8>> {
 
 /// A plot of the theory.
 struct Plot {
-    /// What varies, as it stands in the table.
-    name: &'static str,
+    /// What varies.
+    varied: BallProperty,
     /// What stands below the axis.
     label: &'static str,
     symbol: (&'static str, &'static str),
@@ -315,8 +319,8 @@ struct Plot {
 
 /// Capacity over one quantity.
 struct Curve {
-    /// What is held fixed, as it stands in the table.
-    fixed: String,
+    /// What is held fixed.
+    fixed: Vec<(BallProperty, f64)>,
     /// What stands beside the curve.
     label: String,
     points: Vec<(f64, f64)>,
@@ -328,36 +332,39 @@ struct Curve {
 /// the cosines between centres are ±ρ, the shared direction is what the analysis removes, and a ball of radius R is left
 /// with a centre of norm √(1 − ρ): its relative radius is R/√(1 − ρ).
 fn theory() -> Vec<Plot> {
-    let curve =
-        |fixed: String, label: String, (from, to): (f64, f64), ball: &dyn Fn(f64) -> (f64, f64)| {
-            let points = (0..=POINTS)
-                .filter_map(|i| {
-                    let x = from + (to - from) * i as f64 / POINTS as f64;
-                    let (radius, dimension) = ball(x);
-                    Some((x, mftma::ball_capacity(radius, dimension, 0.0)?))
-                })
-                .collect();
-            Curve {
-                fixed,
-                label,
-                points,
-            }
-        };
+    use BallProperty::{Correlation, Dimension, Radius};
+    let curve = |fixed: Vec<(BallProperty, f64)>,
+                 label: String,
+                 (from, to): (f64, f64),
+                 ball: &dyn Fn(f64) -> (f64, f64)| {
+        let points = (0..=POINTS)
+            .filter_map(|i| {
+                let x = from + (to - from) * i as f64 / POINTS as f64;
+                let (radius, dimension) = ball(x);
+                Some((x, mftma::ball_capacity(radius, dimension, 0.0)?))
+            })
+            .collect();
+        Curve {
+            fixed,
+            label,
+            points,
+        }
+    };
     let (radii, dimensions, correlations) = ((0.0, 3.0), (1.0, 50.0), (0.0, 0.95));
     vec![
         Plot {
-            name: "R",
+            varied: Radius,
             label: "Radius",
             symbol: ("R", "M"),
             from: radii.0,
             to: radii.1,
             curves: DIMENSIONS
                 .iter()
-                .map(|&d| curve(format!("D {d}"), format!("D = {d}"), radii, &|r| (r, d)))
+                .map(|&d| curve(vec![(Dimension, d)], format!("D = {d}"), radii, &|r| (r, d)))
                 .collect(),
         },
         Plot {
-            name: "D",
+            varied: Dimension,
             label: "Dimension",
             symbol: ("D", "M"),
             from: dimensions.0,
@@ -365,14 +372,14 @@ fn theory() -> Vec<Plot> {
             curves: RADII
                 .iter()
                 .map(|&r| {
-                    curve(format!("R {r}"), format!("R = {r}"), dimensions, &|d| {
+                    curve(vec![(Radius, r)], format!("R = {r}"), dimensions, &|d| {
                         (r, d)
                     })
                 })
                 .collect(),
         },
         Plot {
-            name: "rho",
+            varied: Correlation,
             label: "Centre correlation",
             symbol: ("ρ", "centre"),
             from: correlations.0,
@@ -381,7 +388,7 @@ fn theory() -> Vec<Plot> {
                 .iter()
                 .map(|&r| {
                     curve(
-                        format!("R {r}, D {FIXED_DIMENSION}"),
+                        vec![(Radius, r), (Dimension, FIXED_DIMENSION)],
                         format!("R = {r}"),
                         correlations,
                         &|rho| (r / (1.0 - rho).sqrt(), FIXED_DIMENSION),
@@ -469,7 +476,7 @@ fn draw_images(canvas: &mut Canvas, pictures: &[Picture]) {
 /// Simulated over mean-field capacity, both on logarithmic scales, from `left` to the right.
 fn draw_capacities(canvas: &mut Canvas, table: &[Row], left: f64) {
     let side = SCATTER.2;
-    let of = |measure: &str, group: &str, layer: &str| {
+    let of = |measure: Measure, group: ExampleGroup, layer: &str| {
         table
             .iter()
             .find(|row| {
@@ -505,17 +512,19 @@ fn draw_capacities(canvas: &mut Canvas, table: &[Row], left: f64) {
         let colour = group_colour(group);
         let mut points = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
-            let at = |measure: &str| of(measure, group.name(), layer);
-            let (Some(x), Some(y)) = (at("capacity"), at("simulated_capacity")) else {
+            let at = |measure| of(measure, group, layer);
+            let (Some(x), Some(y)) = (at(Measure::Capacity), at(Measure::SimulatedCapacity)) else {
                 continue;
             };
-            let ends = |name: &str, value: f64| {
-                let end = |end: &str| at(&format!("{name}_{end}")).unwrap_or(value);
-                (end("lower"), end("upper"))
-            };
-            let (from, to) = ends("capacity", x);
+            let ends =
+                |lower, upper, value: f64| (at(lower).unwrap_or(value), at(upper).unwrap_or(value));
+            let (from, to) = ends(Measure::CapacityLower, Measure::CapacityUpper, x);
             canvas.line(panel.at(from, y), panel.at(to, y), colour, 0.6);
-            let (from, to) = ends("simulated_capacity", y);
+            let (lower, upper) = (
+                Measure::SimulatedCapacityLower,
+                Measure::SimulatedCapacityUpper,
+            );
+            let (from, to) = ends(lower, upper, y);
             canvas.line(panel.at(x, from), panel.at(x, to), colour, 0.6);
             let size = 1.0 + 1.6 * index as f64 / (layers.len().max(2) - 1) as f64;
             points.push((panel.at(x, y), size));
@@ -636,7 +645,7 @@ mod tests {
     use super::*;
     use mftma_draw::clipped_texts;
 
-    fn row(measure: &str, group: &str, layer: &str, value: f64) -> Row {
+    fn row(measure: Measure, group: ExampleGroup, layer: &str, value: f64) -> Row {
         Row {
             profile: "test".into(),
             dataset: "cifar100".into(),
@@ -649,7 +658,7 @@ mod tests {
             step: None,
             condition: None,
             group: group.into(),
-            measure: measure.into(),
+            measure,
             value,
             standard_error: None,
             standard_error_vectors: None,
@@ -664,8 +673,8 @@ mod tests {
                 for measure in ["capacity", "simulated_capacity"] {
                     let value = 0.011 * 12f64.powi(index as i32);
                     for (end, factor) in [("", 1.0), ("_lower", 0.9), ("_upper", 1.1)] {
-                        let measure = format!("{measure}{end}");
-                        rows.push(row(&measure, group.name(), layer, factor * value));
+                        let measure = format!("{measure}{end}").parse().unwrap();
+                        rows.push(row(measure, group, layer, factor * value));
                     }
                 }
             }
@@ -714,7 +723,7 @@ mod tests {
             for curve in &plot.curves {
                 assert_eq!(curve.points.len(), POINTS + 1);
                 let falls = |w: &[(f64, f64)]| w[1].1 < w[0].1 + 1e-12;
-                assert!(curve.points.windows(2).all(falls), "{}", curve.fixed);
+                assert!(curve.points.windows(2).all(falls), "{:?}", curve.fixed);
             }
         }
         for curve in &plots[0].curves {

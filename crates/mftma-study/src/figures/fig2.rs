@@ -13,7 +13,7 @@ use super::group_colour;
 use super::{Figure, Study, over_runs};
 use crate::cache::Stage;
 use crate::stages::{PICTURED_GROUPS, PicturePoint, TrainStage, TrainingRecord, UmapStage};
-use crate::table::Row;
+use crate::table::{Condition, Measure, Row};
 use mftma_draw::{
     Anchor, Canvas, Colour, INK, Panel, TextStyle, Weight, class_colour, footnote, nice_ticks,
     text_width,
@@ -33,6 +33,9 @@ const PICTURES: [f64; 4] = [26.0, 34.0, 68.0, 6.0];
 const TEXT: f64 = 7.0;
 /// Ground of the pictures.
 const GROUND: Colour = Colour(0xF6, 0xF6, 0xF6);
+
+/// Where a point of a picture lies.
+const COORDINATES: [Measure; 2] = [Measure::UmapX, Measure::UmapY];
 
 /// Accuracy over epochs, and pictures of features.
 pub struct Figure2;
@@ -118,18 +121,18 @@ impl Figure for Figure2 {
                     for (group, score) in &metrics.groups {
                         let row = Row {
                             epoch: metrics.epoch,
-                            group: group.name().into(),
+                            group: (*group).into(),
                             count: score.examples,
                             ..study.row(run)
                         };
                         rows.push(Row {
-                            measure: "accuracy".into(),
+                            measure: Measure::Accuracy,
                             value: score.accuracy(),
                             standard_error: Some(score.standard_error()),
                             ..row.clone()
                         });
                         rows.push(Row {
-                            measure: "cross_entropy".into(),
+                            measure: Measure::CrossEntropy,
                             value: score.loss,
                             ..row
                         });
@@ -143,17 +146,17 @@ impl Figure for Figure2 {
             for (layer, stage) in Self::pictures(study)? {
                 let picture: Vec<PicturePoint> = study.cache.output(&stage)?;
                 for (index, point) in picture.iter().enumerate() {
-                    for (measure, value) in ["umap_x", "umap_y"].into_iter().zip(point.at) {
+                    for (measure, value) in COORDINATES.into_iter().zip(point.at) {
                         rows.push(Row {
                             layer: Some(layer.clone()),
                             epoch: stage.epoch(),
                             step: None,
-                            condition: Some(format!(
-                                "point {index} of class {}",
-                                names[usize::from(point.class)]
-                            )),
-                            group: point.group.name().into(),
-                            measure: measure.into(),
+                            condition: Some(Condition::PicturePoint {
+                                index,
+                                class: names[usize::from(point.class)].clone(),
+                            }),
+                            group: point.group.into(),
+                            measure,
                             value,
                             count: 1,
                             ..study.row(run)
@@ -193,7 +196,7 @@ fn draw_accuracy(canvas: &mut Canvas, start: f64, table: &[Row]) {
     let end = start + COLUMN - right;
     let rows: Vec<&Row> = table
         .iter()
-        .filter(|row| row.measure == "accuracy")
+        .filter(|row| row.measure == Measure::Accuracy)
         .collect();
     let last = rows.iter().map(|row| row.epoch).max().unwrap_or(1);
     let panel = Panel::new(
@@ -208,7 +211,7 @@ fn draw_accuracy(canvas: &mut Canvas, start: f64, table: &[Row]) {
             .filter_map(|epoch| {
                 let values: Vec<_> = rows
                     .iter()
-                    .filter(|row| row.epoch == epoch && row.group == group.name())
+                    .filter(|row| row.epoch == epoch && row.group == group)
                     .map(|row| (row.value, row.standard_error))
                     .collect();
                 (!values.is_empty()).then(|| {
@@ -253,13 +256,13 @@ fn draw_accuracy(canvas: &mut Canvas, start: f64, table: &[Row]) {
 fn draw_pictures(canvas: &mut Canvas, start: f64, table: &[Row]) {
     let [left, top, side, gap] = PICTURES;
     let left = start + left;
-    let picked = |measure: &str| -> Vec<&Row> {
+    let picked = |measure: Measure| -> Vec<&Row> {
         table.iter().filter(|row| row.measure == measure).collect()
     };
     // Rows of the two coordinates come in pairs.
-    let points: Vec<(&Row, f64, f64)> = picked("umap_x")
+    let points: Vec<(&Row, f64, f64)> = picked(COORDINATES[0])
         .into_iter()
-        .zip(picked("umap_y"))
+        .zip(picked(COORDINATES[1]))
         .map(|(x, y)| (x, x.value, y.value))
         .collect();
     let mut layers: Vec<&str> = Vec::new();
@@ -302,7 +305,7 @@ fn draw_pictures(canvas: &mut Canvas, start: f64, table: &[Row]) {
             let (of_group, others): (Vec<_>, Vec<_>) = of_layer
                 .iter()
                 .copied()
-                .partition(|(point, ..)| point.group == group.name());
+                .partition(|(point, ..)| point.group == group);
             for (_, x, y) in others {
                 canvas.disc(panel.at(x, y), 0.55, Colour(0xD4, 0xD4, 0xD4));
             }
@@ -328,12 +331,12 @@ fn draw_pictures(canvas: &mut Canvas, start: f64, table: &[Row]) {
     }
 }
 
-/// The class of a point of a picture: `point 3 of class A` is of class `A`.
+/// The class of a point of a picture.
 fn class(row: &Row) -> Option<&str> {
-    row.condition
-        .as_deref()?
-        .split_once(" of class ")
-        .map(|(_, class)| class)
+    match &row.condition {
+        Some(Condition::PicturePoint { class, .. }) => Some(class),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -341,7 +344,7 @@ mod tests {
     use super::*;
     use mftma_draw::clipped_texts;
 
-    fn row(measure: &str, group: &str, value: f64) -> Row {
+    fn row(measure: Measure, group: ExampleGroup, value: f64) -> Row {
         Row {
             profile: "test".into(),
             dataset: "cifar100".into(),
@@ -354,7 +357,7 @@ mod tests {
             step: None,
             condition: None,
             group: group.into(),
-            measure: measure.into(),
+            measure,
             value,
             standard_error: None,
             standard_error_vectors: None,
@@ -366,7 +369,7 @@ mod tests {
         let mut rows = Vec::new();
         for group in ExampleGroup::ALL {
             for epoch in 0..1000 {
-                let accuracy = row("accuracy", group.name(), 0.999);
+                let accuracy = row(Measure::Accuracy, group, 0.999);
                 rows.push(Row { epoch, ..accuracy });
             }
         }
@@ -381,11 +384,14 @@ mod tests {
         for layer in ["conv1_2", "conv5_3"] {
             for (index, name) in names.into_iter().enumerate() {
                 for group in PICTURED_GROUPS {
-                    for measure in ["umap_x", "umap_y"] {
+                    for measure in COORDINATES {
                         rows.push(Row {
                             layer: Some(layer.into()),
-                            condition: Some(format!("point {index} of class {name}")),
-                            ..row(measure, group.name(), index as f64)
+                            condition: Some(Condition::PicturePoint {
+                                index,
+                                class: name.into(),
+                            }),
+                            ..row(measure, group, index as f64)
                         });
                     }
                 }

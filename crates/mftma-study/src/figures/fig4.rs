@@ -18,7 +18,7 @@ use crate::profile::{ExperimentSettings, RewindingStatistics};
 use crate::stages::{
     LayerGeometry, REWOUND_GROUPS, RewindStage, Rewindings, Rewound, TrainStage, TrainingRecord,
 };
-use crate::table::Row;
+use crate::table::{Condition, Group, Measure, RewoundLayers, Row};
 use mftma_draw::{
     Anchor, Band, Canvas, Colour, GREY, INK, Panel, TextStyle, Weight, colour_bar, epoch_colour,
     footnote, nice_ticks,
@@ -43,18 +43,21 @@ const FOOT: f64 = 30.0;
 const TEXT: f64 = 7.0;
 /// Training error below which a network counts as interpolating its training labels, drawn as a line \[D\].
 const INTERPOLATING: f64 = 0.05;
-/// The value of `condition` in the rows of the sweep.
-const SWEEP: &str = "double descent";
 
 /// The panels, in order.
 const PANELS: [&str; 5] = ["a", "b", "c", "d", "e"];
-/// The plots of the sweep: panel, measure in the table, label, symbol and subscript.
-const SWEEP_PLOTS: [(&str, &str, &str, (&str, &str)); 5] = [
-    ("c", "error", "Error (%)", ("", "")),
-    ("d", "radius", "Radius", ("R", "M")),
-    ("d", "centre_correlation", "Centre corr.", ("ρ", "centre")),
-    ("e", "dimension", "Dimension", ("D", "M")),
-    ("e", "capacity", "Capacity", ("α", "M")),
+/// The plots of the sweep: panel, measure, label, symbol and subscript.
+const SWEEP_PLOTS: [(&str, Measure, &str, (&str, &str)); 5] = [
+    ("c", Measure::Error, "Error (%)", ("", "")),
+    ("d", Measure::Radius, "Radius", ("R", "M")),
+    (
+        "d",
+        Measure::CentreCorrelation,
+        "Centre corr.",
+        ("ρ", "centre"),
+    ),
+    ("e", Measure::Dimension, "Dimension", ("D", "M")),
+    ("e", Measure::Capacity, "Capacity", ("α", "M")),
 ];
 
 /// Rewinding and double descent.
@@ -232,7 +235,7 @@ fn rewinding_rows(
             Rewound::None if !with_end => continue,
             Rewound::None => Row {
                 epoch: stage.last(),
-                condition: Some("none".into()),
+                condition: Some(Condition::Rewound(RewoundLayers::None)),
                 ..plain
             },
             Rewound::Layer(i) => {
@@ -241,20 +244,20 @@ fn rewinding_rows(
                     epoch: stage.epoch(),
                     layer_index: Some(*place),
                     layer: Some(name.clone()),
-                    condition: Some(format!("rewind {name}")),
+                    condition: Some(Condition::Rewound(RewoundLayers::One(name.clone()))),
                     ..plain
                 }
             }
             Rewound::Last(k) => Row {
                 epoch: stage.epoch(),
-                condition: Some(format!("rewind last {k}")),
+                condition: Some(Condition::Rewound(RewoundLayers::Last(k))),
                 ..plain
             },
         };
         for (group, score) in REWOUND_GROUPS.into_iter().zip(scores) {
             rows.extend(score.map(|score| Row {
-                group: group.name().into(),
-                measure: "accuracy".into(),
+                group: group.into(),
+                measure: Measure::Accuracy,
                 value: score.accuracy(),
                 standard_error: Some(score.standard_error()),
                 count: score.examples,
@@ -273,19 +276,19 @@ fn sweep_rows(study: &Study<'_>, experiment: &Rc<Experiment>) -> Result<Vec<Row>
     let end = record.history.last().context("the training has no epoch")?;
     let row = Row {
         epoch: end.epoch,
-        condition: Some(SWEEP.into()),
+        condition: Some(Condition::WidthSweep),
         ..study.row(experiment)
     };
     let mut rows = Vec::new();
     for (&group, score) in &end.groups {
         // The error is that of the test examples; how much is memorized is beside it.
         let (measure, value) = match group {
-            ExampleGroup::Test => ("error", 1.0 - score.accuracy()),
-            _ => ("accuracy", score.accuracy()),
+            ExampleGroup::Test => (Measure::Error, 1.0 - score.accuracy()),
+            _ => (Measure::Accuracy, score.accuracy()),
         };
         rows.push(Row {
-            group: group.name().into(),
-            measure: measure.into(),
+            group: group.into(),
+            measure,
             value,
             standard_error: Some(score.standard_error()),
             count: score.examples,
@@ -293,15 +296,15 @@ fn sweep_rows(study: &Study<'_>, experiment: &Rc<Experiment>) -> Result<Vec<Row>
         });
     }
     rows.push(Row {
-        group: "training".into(),
-        measure: "training_error".into(),
+        group: Group::Training,
+        measure: Measure::TrainingError,
         value: 1.0 - end.training_accuracy,
         count: experiment.data.dataset().train().len(),
         ..row.clone()
     });
     let layers: Vec<LayerGeometry> = study.cache.output(&Study::geometry_of_width(experiment))?;
     let row = Row {
-        group: ExampleGroup::Test.name().into(),
+        group: ExampleGroup::Test.into(),
         ..row
     };
     rows.extend(geometry_rows(&layers, &row));
@@ -385,18 +388,10 @@ fn letter(canvas: &mut Canvas, (x, y): (f64, f64), letter: &str, text: &str) {
 
 /// Accuracy over layers, one line for each epoch: the test examples above, the permuted below.
 fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64) {
-    let rows: Vec<&Row> = table
+    let (trained, rows): (Vec<&Row>, Vec<&Row>) = table
         .iter()
-        .filter(|row| {
-            row.condition
-                .as_deref()
-                .is_some_and(|c| c.starts_with("rewind "))
-        })
-        .collect();
-    let trained: Vec<&Row> = table
-        .iter()
-        .filter(|row| row.condition.as_deref() == Some("none"))
-        .collect();
+        .filter(|row| matches!(row.condition, Some(Condition::Rewound(_))))
+        .partition(|row| row.condition == Some(Condition::Rewound(RewoundLayers::None)));
     let epochs: BTreeSet<usize> = rows.iter().map(|row| row.epoch).collect();
     let colours: Vec<(usize, Colour)> = epochs
         .iter()
@@ -415,8 +410,12 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
     let names: Vec<String> = layers.iter().map(|(_, name)| name.clone()).collect();
     let count = names.len();
     let counts: Vec<String> = (1..=count).map(|k| k.to_string()).collect();
-    let singles: Vec<String> = names.iter().map(|name| format!("rewind {name}")).collect();
-    let lasts: Vec<String> = (1..=count).map(|k| format!("rewind last {k}")).collect();
+    let rewound = |layers| Some(Condition::Rewound(layers));
+    let one = |name: &String| rewound(RewoundLayers::One(name.clone()));
+    let singles: Vec<_> = names.iter().map(one).collect();
+    let lasts: Vec<_> = (1..=count)
+        .map(|k| rewound(RewoundLayers::Last(k)))
+        .collect();
 
     // What each panel varies: the values of `condition`, their names along the axis, and the axis's name.
     let columns: Vec<_> = [
@@ -448,9 +447,9 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
         let of_group: Vec<&Row> = rows
             .iter()
             .copied()
-            .filter(|row| row.group == group.name())
+            .filter(|row| row.group == group)
             .collect();
-        let end = mean(&trained, |row| row.group == group.name());
+        let end = mean(&trained, |row| row.group == group);
         let lines: Vec<Vec<Vec<Band>>> = columns
             .iter()
             .map(|(_, _, conditions, ..)| {
@@ -462,8 +461,7 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
                             .enumerate()
                             .filter_map(|(x, condition)| {
                                 let (mean, error) = mean(&of_group, |row| {
-                                    row.epoch == epoch
-                                        && row.condition.as_deref() == Some(condition)
+                                    row.epoch == epoch && row.condition == *condition
                                 })?;
                                 Some(percent((x as f64, mean, error)))
                             })
@@ -540,7 +538,7 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
 fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, top: f64) {
     let rows: Vec<&Row> = table
         .iter()
-        .filter(|row| row.condition.as_deref() == Some(SWEEP))
+        .filter(|row| row.condition == Some(Condition::WidthSweep))
         .filter(|row| row.layer.as_deref().is_none_or(|name| name == layer))
         .collect();
     let widths: BTreeSet<usize> = rows.iter().map(|row| row.width).collect();
@@ -553,7 +551,7 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, 
     let limits = (at(first) - margin, at(last) + margin);
     let threshold = widths.iter().copied().find(|&width| {
         mean(&rows, |row| {
-            row.width == width && row.measure == "training_error"
+            row.width == width && row.measure == Measure::TrainingError
         })
         .is_some_and(|(error, _)| error < INTERPOLATING)
     });
@@ -569,13 +567,13 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, 
     let mut lettered = None;
     for (index, (name, measure, label, symbol)) in plots.into_iter().enumerate() {
         let x = left + (width + GAPS.1) * index as f64;
-        let scale = if measure == "error" { 100.0 } else { 1.0 };
-        let group = ExampleGroup::Test.name();
-        let mut series = vec![(test, measure, group)];
-        if measure == "error" {
-            series.push((training, "training_error", "training"));
+        let errors = measure == Measure::Error;
+        let scale = if errors { 100.0 } else { 1.0 };
+        let mut series = vec![(test, measure, ExampleGroup::Test.into())];
+        if errors {
+            series.push((training, Measure::TrainingError, Group::Training));
         }
-        let picked = |measure: &str, group: &str| -> Vec<&Row> {
+        let picked = |measure: Measure, group: Group| -> Vec<&Row> {
             rows.iter()
                 .copied()
                 .filter(|row| row.measure == measure && row.group == group)
@@ -608,7 +606,7 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, 
         }
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let low = if measure == "error" { 0.0 } else { least };
+        let low = if errors { 0.0 } else { least };
         let ticks = nice_ticks(low, high, 4);
         let panel = Panel::new(
             [x, top, width, DESCENT],
@@ -641,7 +639,7 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, 
         }
         let style = TextStyle::new(TEXT, INK, Anchor::Middle);
         canvas.text((x + width / 2.0, top + DESCENT + 22.0), "Width", style);
-        if measure == "error" {
+        if errors {
             for (column, (text, colour)) in [("test", test), ("training", training)]
                 .into_iter()
                 .enumerate()
@@ -691,8 +689,8 @@ mod tests {
             epoch,
             step: None,
             condition: None,
-            group: "test".into(),
-            measure: "accuracy".into(),
+            group: ExampleGroup::Test.into(),
+            measure: Measure::Accuracy,
             value: 0.5,
             standard_error: Some(0.02),
             standard_error_vectors: None,
@@ -703,10 +701,11 @@ mod tests {
     /// A table as large as they come: every layer of a VGG-16 with a long name, all epochs of the paper's profile.
     fn table() -> Vec<Row> {
         let mut rows = Vec::new();
+        let test = Group::Examples(ExampleGroup::Test);
         for seed in 1..3 {
-            for group in ["test", "permuted"] {
+            for group in REWOUND_GROUPS {
                 rows.push(Row {
-                    condition: Some("none".into()),
+                    condition: Some(Condition::Rewound(RewoundLayers::None)),
                     group: group.into(),
                     ..row(seed, 64, 1000)
                 });
@@ -715,13 +714,13 @@ mod tests {
                         let name = format!("conv{layer}_1b");
                         rows.push(Row {
                             layer_index: Some(layer),
-                            condition: Some(format!("rewind {name}")),
+                            condition: Some(Condition::Rewound(RewoundLayers::One(name.clone()))),
                             layer: Some(name),
                             group: group.into(),
                             ..row(seed, 64, epoch)
                         });
                         rows.push(Row {
-                            condition: Some(format!("rewind last {layer}")),
+                            condition: Some(Condition::Rewound(RewoundLayers::Last(layer))),
                             group: group.into(),
                             value: 1.0,
                             ..row(seed, 64, epoch)
@@ -731,23 +730,23 @@ mod tests {
             }
             for (index, width) in [1, 2, 3, 4, 6, 8, 16, 32, 64].into_iter().enumerate() {
                 let sweep = Row {
-                    condition: Some(SWEEP.into()),
+                    condition: Some(Condition::WidthSweep),
                     ..row(seed, width, 100)
                 };
                 for (measure, group, value) in [
-                    ("error", "test", [0.9, 0.5, 0.7][index % 3]),
-                    ("training_error", "training", 0.2 / width as f64),
-                    ("capacity", "test", 0.123),
-                    ("radius", "test", 1000.5 + seed as f64),
-                    ("dimension", "test", 12345.0),
-                    ("centre_correlation", "test", 0.01),
+                    (Measure::Error, test, [0.9, 0.5, 0.7][index % 3]),
+                    (Measure::TrainingError, Group::Training, 0.2 / width as f64),
+                    (Measure::Capacity, test, 0.123),
+                    (Measure::Radius, test, 1000.5 + seed as f64),
+                    (Measure::Dimension, test, 12345.0),
+                    (Measure::CentreCorrelation, test, 0.01),
                 ] {
-                    let of_layer = !measure.ends_with("error");
+                    let of_layer = !matches!(measure, Measure::Error | Measure::TrainingError);
                     rows.push(Row {
                         layer: of_layer.then(|| "fc2".into()),
                         layer_index: of_layer.then_some(2),
-                        measure: measure.into(),
-                        group: group.into(),
+                        measure,
+                        group,
                         value,
                         ..sweep.clone()
                     });

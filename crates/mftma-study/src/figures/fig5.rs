@@ -8,7 +8,8 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 use mftma_data::ExampleGroup;
 use mftma_gradients::{
-    Advantage, AdvantageVerdict, GradientGroup, InputAblation, LayerRatio, Row as Measured,
+    Advantage, AdvantageVerdict, GradientGroup, InputAblation, LayerRatio, Measure as Gradient,
+    Row as Measured,
 };
 use mftma_train::Architecture;
 
@@ -16,8 +17,8 @@ use super::geometry::layer_names;
 use super::group_colour;
 use super::{Figure, Study, over_runs};
 use crate::cache::Stage;
-use crate::stages::{ExpansionStage, GradientInputs, GradientStage};
-use crate::table::Row;
+use crate::stages::{ExpansionStage, GradientStage};
+use crate::table::{Condition, GradientInputs, Measure, Row, WeightScale};
 use mftma_draw::{
     Anchor, Band, Canvas, Colour, GREY, INK, Panel, TextStyle, Weight, footnote, log_ticks,
     nice_ticks, text_width,
@@ -108,20 +109,19 @@ impl Figure for Figure5 {
         for run in study.gradient_runs()? {
             let row = study.row(&run);
             let of_epoch = GradientStage::steps_per_epoch(&run);
-            let measured: Vec<Measured> =
-                study.cache.output(&GradientStage::new(Rc::clone(&run)))?;
-            table.extend(tidy(&measured, &row, of_epoch));
+            let measured = study.cache.output(&GradientStage::new(Rc::clone(&run)))?;
+            table.extend(tidy(&measured, Given::Inputs, &row, of_epoch));
             if !panels.contains(&PERCEPTRONS) {
                 continue;
             }
             let expansion = ExpansionStage::new(Rc::clone(&run));
-            let measured: Vec<Measured> = study.cache.output(&expansion)?;
+            let measured = study.cache.output(&expansion)?;
             let row = Row {
                 architecture: expansion.network().architecture.to_string(),
                 width: expansion.network().width,
                 ..row
             };
-            table.extend(tidy(&measured, &row, of_epoch));
+            table.extend(tidy(&measured, Given::Scale, &row, of_epoch));
         }
         let advantages = advantages(&table);
         table.extend(advantages);
@@ -145,40 +145,80 @@ impl Figure for Figure5 {
     }
 }
 
+/// What a network was given, or how it began.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Given {
+    /// The network itself, with these inputs.
+    Inputs(GradientInputs),
+    /// A perceptron with weights of this scale.
+    Scale(WeightScale),
+}
+
+impl Given {
+    /// Images as they are.
+    const RAW: Self = Self::Inputs(GradientInputs::RAW);
+
+    /// What a row is about.
+    fn of(row: &Row) -> Option<Self> {
+        match row.condition {
+            Some(Condition::Inputs(inputs)) => Some(Self::Inputs(inputs)),
+            Some(Condition::WeightScale(scale)) => Some(Self::Scale(scale)),
+            _ => None,
+        }
+    }
+
+    fn condition(self) -> Condition {
+        match self {
+            Self::Inputs(inputs) => Condition::Inputs(inputs),
+            Self::Scale(scale) => Condition::WeightScale(scale),
+        }
+    }
+}
+
+/// Whether a row of a stage is in the figure's table.
+fn is_kept<I>(row: &Measured<I>, given: Given) -> bool {
+    if matches!(given, Given::Inputs(inputs) if inputs != GradientInputs::RAW) {
+        return matches!(
+            row.measure,
+            Gradient::MeanNorm | Gradient::Ratio | Gradient::PredictedRatio
+        );
+    }
+    match (row.group, row.measure) {
+        // A quotient of two others.
+        (_, Gradient::Coherence) => false,
+        (_, Gradient::Parameters) => row.step == 0,
+        (GradientGroup::All, measure) => {
+            matches!(measure, Gradient::MeanNorm | Gradient::ExampleNorm)
+        }
+        (
+            GradientGroup::Restored,
+            Gradient::ExampleNorm | Gradient::NoiseFloor | Gradient::SignalToNoise,
+        ) => false,
+        // The same on both groups.
+        (GradientGroup::Unpermuted, Gradient::CosineUnpermutedPermuted) => false,
+        _ => true,
+    }
+}
+
 /// The rows of the figure's table for the rows of one stage.
-fn tidy(measured: &[Measured], like: &Row, of_epoch: usize) -> Vec<Row> {
-    let kept = |row: &&Measured| {
-        let measure = row.measure.as_str();
-        let other = |&ablation: &InputAblation| {
-            let ablated = ablation != InputAblation::Raw && ablation.name() == row.inputs;
-            ablated || GradientInputs::uniform(ablation).to_string() == row.inputs
-        };
-        if InputAblation::ALL.iter().any(other) {
-            return ["mean_norm", "ratio", "predicted_ratio"].contains(&measure);
-        }
-        match (row.group, measure) {
-            // A quotient of two others.
-            (_, "coherence") => false,
-            (_, "parameters") => row.step == 0,
-            (GradientGroup::All, _) => ["mean_norm", "example_norm"].contains(&measure),
-            (GradientGroup::Restored, "example_norm" | "noise_floor" | "signal_to_noise") => false,
-            // The same on both groups.
-            (GradientGroup::Unpermuted, "cosine_unpermuted_permuted") => false,
-            _ => true,
-        }
-    };
+fn tidy<I: Copy>(
+    measured: &[Measured<I>],
+    given: fn(I) -> Given,
+    like: &Row,
+    of_epoch: usize,
+) -> Vec<Row> {
     let rounded = |value: f64| format!("{value:.*e}", DIGITS - 1).parse().unwrap_or(value);
     measured
         .iter()
-        .filter(kept)
+        .filter(|row| is_kept(row, given(row.inputs)))
         .map(|row| Row {
             layer_index: Some(row.layer_index),
             layer: Some(row.layer.clone()),
             epoch: row.step as usize / of_epoch,
             step: Some(row.step as usize),
-            condition: Some(row.inputs.clone()),
-            group: row.group.name().to_owned(),
-            measure: row.measure.clone(),
+            condition: Some(given(row.inputs).condition()),
+            group: row.group.into(),
+            measure: row.measure.into(),
             value: rounded(row.value),
             standard_error: row.standard_error.map(rounded),
             count: row.examples,
@@ -187,22 +227,23 @@ fn tidy(measured: &[Measured], like: &Row, of_epoch: usize) -> Vec<Row> {
         .collect()
 }
 
-/// The ratios of each seed at initialization under one condition, layer by layer.
-fn ratios(table: &[Row], condition: &str) -> Vec<(u64, Vec<LayerRatio>)> {
-    let rows = |group: GradientGroup, measure: &'static str| {
-        table.iter().filter(move |row| {
-            row.step == Some(0)
-                && row.condition.as_deref() == Some(condition)
-                && row.group == group.name()
-                && row.measure == measure
-        })
+/// The ratios of each seed at initialization on one kind of inputs, layer by layer.
+fn ratios(table: &[Row], inputs: GradientInputs) -> Vec<(u64, Vec<LayerRatio>)> {
+    let data = Data { table, of_epoch: 1 };
+    let rows = |group, measure| {
+        let wanted = Wanted {
+            given: Given::Inputs(inputs),
+            group,
+            measure,
+        };
+        data.rows(wanted).filter(|row| row.step == Some(0))
     };
-    let unpermuted = rows(GradientGroup::Unpermuted, "mean_norm")
+    let unpermuted = rows(GradientGroup::Unpermuted, Gradient::MeanNorm)
         .map(|row| row.count)
         .next()
         .unwrap_or(0);
     let mut seeds: BTreeMap<u64, Vec<LayerRatio>> = BTreeMap::new();
-    for row in rows(GradientGroup::Permuted, "ratio") {
+    for row in rows(GradientGroup::Permuted, Gradient::Ratio) {
         seeds.entry(row.seed).or_default().push(LayerRatio {
             layer: row.layer.clone().unwrap_or_default(),
             ratio: row.value,
@@ -215,17 +256,11 @@ fn ratios(table: &[Row], condition: &str) -> Vec<(u64, Vec<LayerRatio>)> {
 /// How many times more an unpermuted example contributes than a permuted one, over all layers, for each kind of inputs and seed.
 fn advantages(table: &[Row]) -> Vec<Row> {
     let mut out = Vec::new();
-    let conditions = InputAblation::ALL.into_iter().flat_map(|ablation| {
-        [
-            ablation.name().to_owned(),
-            GradientInputs::uniform(ablation).to_string(),
-        ]
-    });
-    for condition in conditions {
-        for (seed, layers) in ratios(table, &condition) {
+    for inputs in GradientInputs::all() {
+        for (seed, layers) in ratios(table, inputs) {
             let like = table
                 .iter()
-                .find(|row| row.seed == seed && row.condition.as_ref() == Some(&condition));
+                .find(|row| row.seed == seed && Given::of(row) == Some(Given::Inputs(inputs)));
             let advantage = Advantage::judge(&[layers]);
             if let (Some(like), Some(advantage)) = (like, advantage) {
                 out.push(Row {
@@ -233,8 +268,8 @@ fn advantages(table: &[Row]) -> Vec<Row> {
                     layer: None,
                     epoch: 0,
                     step: Some(0),
-                    group: GradientGroup::Permuted.name().to_owned(),
-                    measure: "advantage".to_owned(),
+                    group: GradientGroup::Permuted.into(),
+                    measure: Measure::Advantage,
                     value: (-advantage.log_ratio.mean).exp(),
                     standard_error: None,
                     ..like.clone()
@@ -254,23 +289,23 @@ struct Data<'a> {
 
 /// One selection of rows: those of a line before its layers or steps are told apart.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    condition: &'a str,
+struct Wanted {
+    given: Given,
     group: GradientGroup,
-    measure: &'a str,
+    measure: Gradient,
 }
 
 impl<'a> Data<'a> {
-    fn rows(&self, wanted: Wanted<'a>) -> impl Iterator<Item = &'a Row> {
+    fn rows(&self, wanted: Wanted) -> impl Iterator<Item = &'a Row> + use<'a> {
         self.table.iter().filter(move |row| {
-            row.condition.as_deref() == Some(wanted.condition)
-                && row.group == wanted.group.name()
-                && row.measure == wanted.measure
+            Given::of(row) == Some(wanted.given)
+                && row.group == wanted.group
+                && row.measure == Measure::Gradient(wanted.measure)
         })
     }
 
     /// Mean over runs of the common logarithm, layer by layer, at one step.
-    fn by_layer(&self, wanted: Wanted<'a>, step: usize) -> Vec<Band> {
+    fn by_layer(&self, wanted: Wanted, step: usize) -> Vec<Band> {
         let mut layers: BTreeMap<usize, Vec<(f64, Option<f64>)>> = BTreeMap::new();
         for row in self.rows(wanted).filter(|row| row.step == Some(step)) {
             if let Some(layer) = row.layer_index {
@@ -289,7 +324,7 @@ impl<'a> Data<'a> {
     /// Mean over runs and over some layers, step by step, of `value` of a row.
     fn by_step(
         &self,
-        wanted: Wanted<'a>,
+        wanted: Wanted,
         layers: &BTreeSet<usize>,
         value: impl Fn(&Row) -> f64,
     ) -> Vec<Band> {
@@ -313,19 +348,19 @@ impl<'a> Data<'a> {
     /// The steps of the plain measurements, ascending.
     fn steps(&self) -> Vec<usize> {
         let raw = Wanted {
-            condition: InputAblation::Raw.name(),
+            given: Given::RAW,
             group: GradientGroup::Unpermuted,
-            measure: "mean_norm",
+            measure: Gradient::MeanNorm,
         };
         let steps: BTreeSet<usize> = self.rows(raw).filter_map(|row| row.step).collect();
         steps.into_iter().collect()
     }
 
-    /// The layers under a condition.
-    fn layers(&self, condition: &str) -> Vec<String> {
-        layer_names(self.table.iter().filter(|row| {
-            row.condition.as_deref() == Some(condition) && row.measure == "mean_norm"
-        }))
+    /// The layers of a network.
+    fn layers(&self, given: Given) -> Vec<String> {
+        let norm = Measure::Gradient(Gradient::MeanNorm);
+        let rows = self.table.iter().filter(|row| row.measure == norm);
+        layer_names(rows.filter(|row| Given::of(row) == Some(given)))
     }
 }
 
@@ -484,7 +519,7 @@ fn group_names() -> Vec<(&'static str, Colour)> {
 fn norms(page: &mut Page, data: &Data<'_>) {
     page.head("a", "Norm of each group's summed gradient", &group_names());
     let steps = data.steps();
-    let names = data.layers(InputAblation::Raw.name());
+    let names = data.layers(Given::RAW);
     let middle = steps.partition_point(|&step| step < data.of_epoch);
     let shown = [
         0,
@@ -494,9 +529,9 @@ fn norms(page: &mut Page, data: &Data<'_>) {
     let of_step = |step: usize| -> Vec<Line> {
         let line = |group| {
             let wanted = Wanted {
-                condition: InputAblation::Raw.name(),
+                given: Given::RAW,
                 group,
-                measure: "summed_norm",
+                measure: Gradient::SummedNorm,
             };
             Line::solid(data.by_layer(wanted, step), colour(group))
         };
@@ -526,7 +561,7 @@ fn shares(page: &mut Page, data: &Data<'_>) {
     let title =
         "Over the first steps and epochs: first third of the layers (solid), last third (broken)";
     page.head("b", title, &group_names()[..2]);
-    let raw = InputAblation::Raw.name();
+    let raw = Given::RAW;
     let steps = data.steps();
     let count = data.layers(raw).len();
     let third = (count / 3).max(1);
@@ -539,15 +574,15 @@ fn shares(page: &mut Page, data: &Data<'_>) {
         .map(|&step| (place(step), step.to_string()))
         .collect();
     let labels = [
-        ("share", "share of the total gradient"),
-        ("cosine_with_total", "cosine with the total gradient"),
+        (Gradient::Share, "share of the total gradient"),
+        (Gradient::CosineWithTotal, "cosine with the total gradient"),
     ];
     for (column, (measure, heading)) in labels.into_iter().enumerate() {
         let lines: Vec<Line> = [GradientGroup::Unpermuted, GradientGroup::Permuted]
             .into_iter()
             .flat_map(|group| {
                 let wanted = Wanted {
-                    condition: raw,
+                    given: raw,
                     group,
                     measure,
                 };
@@ -573,9 +608,9 @@ fn shares(page: &mut Page, data: &Data<'_>) {
     // Small gradients of single examples are vanishing gradients; large ones with a small mean cancel.
     let parameters: BTreeMap<usize, f64> = data
         .rows(Wanted {
-            condition: raw,
+            given: raw,
             group: GradientGroup::All,
-            measure: "parameters",
+            measure: Gradient::Parameters,
         })
         .filter_map(|row| Some((row.layer_index?, row.value)))
         .collect();
@@ -583,11 +618,11 @@ fn shares(page: &mut Page, data: &Data<'_>) {
         let layer = row.layer_index.unwrap_or_default();
         (row.value / parameters.get(&layer).copied().unwrap_or(1.0).sqrt()).log10()
     };
-    let lines: Vec<Line> = [("mean_norm", INK), ("example_norm", GREY)]
+    let lines: Vec<Line> = [(Gradient::MeanNorm, INK), (Gradient::ExampleNorm, GREY)]
         .into_iter()
         .flat_map(|(measure, colour)| {
             let wanted = Wanted {
-                condition: raw,
+                given: raw,
                 group: GradientGroup::All,
                 measure,
             };
@@ -615,26 +650,25 @@ fn shares(page: &mut Page, data: &Data<'_>) {
 fn predictions(page: &mut Page, data: &Data<'_>) {
     let title = "Per example, at initialization: measured (discs, lines), class-mean term (rings), noise floor (broken)";
     page.head("c", title, &[]);
-    let perceptrons: BTreeSet<&str> = data
+    let mut scales: Vec<WeightScale> = data
         .table
         .iter()
-        .filter(|row| row.measure == "weight_norm")
-        .filter_map(|row| row.condition.as_deref())
-        .filter(|&condition| condition != InputAblation::Raw.name())
+        .filter_map(|row| match Given::of(row) {
+            Some(Given::Scale(scale)) => Some(scale),
+            _ => None,
+        })
         .collect();
+    scales.sort_by(|a, b| a.0.total_cmp(&b.0));
+    scales.dedup();
     page.y_label(0, "Norm of mean gradient");
     // The smallest scale, where the theory holds, and the largest.
-    let shown: Vec<&str> = perceptrons
-        .first()
-        .into_iter()
-        .chain(perceptrons.last())
-        .copied()
-        .collect();
-    for (column, condition) in shown.into_iter().enumerate().take(COLUMNS - 1) {
-        let names = data.layers(condition);
+    let shown = scales.first().into_iter().chain(scales.last());
+    for (column, &scale) in shown.enumerate().take(COLUMNS - 1) {
+        let given = Given::Scale(scale);
+        let names = data.layers(given);
         let of = |group, measure| {
             let wanted = Wanted {
-                condition,
+                given,
                 group,
                 measure,
             };
@@ -648,11 +682,15 @@ fn predictions(page: &mut Page, data: &Data<'_>) {
         let lines: Vec<Line> = GROUPS
             .into_iter()
             .flat_map(|group| {
-                ["weight_norm", "predicted_norm", "predicted_floor"]
-                    .map(|measure| Line::solid(of(group, measure), colour(group)))
+                [
+                    Gradient::WeightNorm,
+                    Gradient::PredictedNorm,
+                    Gradient::PredictedFloor,
+                ]
+                .map(|measure| Line::solid(of(group, measure), colour(group)))
             })
             .collect();
-        page.heading(column, &format!("perceptron, {condition}"));
+        page.heading(column, &format!("perceptron, {scale}"));
         let panel = page.log_panel(column, (-0.5, names.len() as f64 - 0.5), &lines, &[]);
         for of_group in lines.chunks(3) {
             let [measured, predicted, floor] = of_group else {
@@ -668,11 +706,11 @@ fn predictions(page: &mut Page, data: &Data<'_>) {
         panel.frame(&mut page.canvas);
         panel.x_names(&mut page.canvas, &names, true);
     }
-    let raw = InputAblation::Raw.name();
+    let raw = Given::RAW;
     let names = data.layers(raw);
     let of = |group, measure| {
         let wanted = Wanted {
-            condition: raw,
+            given: raw,
             group,
             measure,
         };
@@ -683,12 +721,12 @@ fn predictions(page: &mut Page, data: &Data<'_>) {
         .into_iter()
         .flat_map(|group| {
             [
-                Line::solid(of(group, "mean_norm"), colour(group)),
-                Line::dashed(of(group, "noise_floor"), colour(group)),
+                Line::solid(of(group, Gradient::MeanNorm), colour(group)),
+                Line::dashed(of(group, Gradient::NoiseFloor), colour(group)),
             ]
         })
         .collect();
-    let rings = pair.map(|group| (of(group, "predicted_norm"), colour(group)));
+    let rings = pair.map(|group| (of(group, Gradient::PredictedNorm), colour(group)));
     let also: Vec<f64> = rings
         .iter()
         .flat_map(|(points, _)| points)
@@ -717,25 +755,25 @@ fn ablations(page: &mut Page, data: &Data<'_>) {
     let title = "Permuted over unpermuted, per example: softmax uniform (orange), as initialized (grey), predicted from pixels (broken)";
     page.head("d", title, &[]);
     page.y_label(0, "Ratio of norms");
-    let of = |condition: &str, measure| {
+    let of = |inputs, measure| {
         let wanted = Wanted {
-            condition,
+            given: Given::Inputs(inputs),
             group: GradientGroup::Permuted,
             measure,
         };
         data.by_layer(wanted, 0)
     };
-    let names = data.layers(InputAblation::Raw.name());
+    let names = data.layers(Given::RAW);
     let ends = over(names.len());
     let each = InputAblation::ALL.map(|ablation| {
         let mut lines = vec![
-            Line::solid(of(ablation.name(), "ratio"), GREY),
+            Line::solid(of(GradientInputs::of(ablation), Gradient::Ratio), GREY),
             Line::solid(
-                of(&GradientInputs::uniform(ablation).to_string(), "ratio"),
+                of(GradientInputs::uniform(ablation), Gradient::Ratio),
                 colour(GradientGroup::Permuted),
             ),
         ];
-        for (_, y, _) in of(ablation.name(), "predicted_ratio") {
+        for (_, y, _) in of(GradientInputs::of(ablation), Gradient::PredictedRatio) {
             lines.push(Line::dashed(vec![(ends.0, y, 0.0), (ends.1, y, 0.0)], INK));
         }
         lines
@@ -749,11 +787,10 @@ fn ablations(page: &mut Page, data: &Data<'_>) {
         .chain([0.0])
         .collect();
     for (column, (ablation, lines)) in InputAblation::ALL.into_iter().zip(&each).enumerate() {
-        let seeds: Vec<Vec<LayerRatio>> =
-            ratios(data.table, &GradientInputs::uniform(ablation).to_string())
-                .into_iter()
-                .map(|(_, layers)| layers)
-                .collect();
+        let seeds: Vec<Vec<LayerRatio>> = ratios(data.table, GradientInputs::uniform(ablation))
+            .into_iter()
+            .map(|(_, layers)| layers)
+            .collect();
         let verdict = match Advantage::judge(&seeds).map(|advantage| advantage.verdict) {
             Some(AdvantageVerdict::Present) => "advantage present",
             Some(AdvantageVerdict::Vanished) => "advantage vanished",
@@ -781,10 +818,10 @@ mod tests {
 
     /// Rows of one seed: 17 layers at four steps, all three kinds of inputs, permuted examples contributing `ratio` times what
     /// unpermuted ones do; and a perceptron of two scales.
-    fn measured(seed: u64, ratio: f64) -> Vec<Measured> {
+    fn measured(seed: u64, ratio: f64) -> Vec<Measured<Given>> {
         let mut rows = Vec::new();
         let mut push =
-            |inputs: &str, step, layer_index, layer: String, measure: &str, scale: f64| {
+            |inputs: Given, step, layer_index, layer: String, measure: Gradient, scale: f64| {
                 for group in GradientGroup::ALL {
                     let of_group = if group == GradientGroup::Permuted {
                         ratio
@@ -792,59 +829,59 @@ mod tests {
                         1.0
                     };
                     let value = match measure {
-                        "ratio" if group != GradientGroup::Permuted => continue,
-                        "parameters" if group != GradientGroup::All => continue,
-                        "ratio" => ratio,
+                        Gradient::Ratio if group != GradientGroup::Permuted => continue,
+                        Gradient::Parameters if group != GradientGroup::All => continue,
+                        Gradient::Ratio => ratio,
                         _ => scale * of_group,
                     };
                     rows.push(Measured {
-                        inputs: inputs.into(),
+                        inputs,
                         seed,
                         step,
                         layer_index,
                         layer: layer.clone(),
                         group,
                         examples: 1800,
-                        measure: measure.into(),
+                        measure,
                         value: value * (1.0 + 0.01 * seed as f64),
                         standard_error: None,
                     });
                 }
             };
         let plain = [
-            "summed_norm",
-            "mean_norm",
-            "example_norm",
-            "coherence",
-            "noise_floor",
-            "share",
-            "cosine_with_total",
-            "ratio",
-            "parameters",
+            Gradient::SummedNorm,
+            Gradient::MeanNorm,
+            Gradient::ExampleNorm,
+            Gradient::Coherence,
+            Gradient::NoiseFloor,
+            Gradient::Share,
+            Gradient::CosineWithTotal,
+            Gradient::Ratio,
+            Gradient::Parameters,
         ];
         for layer in 0..17 {
             for ablation in InputAblation::ALL {
                 push(
-                    &GradientInputs::uniform(ablation).to_string(),
+                    Given::Inputs(GradientInputs::uniform(ablation)),
                     0,
                     layer,
                     format!("b2_conv{layer}"),
-                    "ratio",
+                    Gradient::Ratio,
                     1.0,
                 );
                 push(
-                    &GradientInputs::uniform(ablation).to_string(),
+                    Given::Inputs(GradientInputs::uniform(ablation)),
                     0,
                     layer,
                     format!("b2_conv{layer}"),
-                    "mean_norm",
+                    Gradient::MeanNorm,
                     1.0,
                 );
                 for step in [0, 8, 29, 2900] {
                     for measure in plain {
                         let scale = 10f64.powi(layer as i32 % 5 - 2);
                         push(
-                            ablation.name(),
+                            Given::Inputs(GradientInputs::of(ablation)),
                             step,
                             layer,
                             format!("b2_conv{layer}"),
@@ -855,13 +892,13 @@ mod tests {
                 }
             }
         }
-        for condition in ["weight scale 0.1", "weight scale 1"] {
+        for condition in [0.1, 1.0].map(|scale| Given::Scale(WeightScale(scale))) {
             for layer in 0..3 {
                 for measure in [
-                    "mean_norm",
-                    "weight_norm",
-                    "predicted_norm",
-                    "predicted_floor",
+                    Gradient::MeanNorm,
+                    Gradient::WeightNorm,
+                    Gradient::PredictedNorm,
+                    Gradient::PredictedFloor,
                 ] {
                     push(
                         condition,
@@ -885,7 +922,7 @@ mod tests {
                     seed,
                     ..like.clone()
                 };
-                tidy(&measured(seed, ratio), &like, 29)
+                tidy(&measured(seed, ratio), |given| given, &like, 29)
             })
             .collect();
         let advantages = advantages(&table);
@@ -922,12 +959,18 @@ mod tests {
     #[test]
     fn the_table_holds_what_is_drawn_and_the_advantage() {
         let table = table(0.5);
-        let rows = |measure: &str| table.iter().filter(|r| r.measure == measure).count();
-        assert_eq!(rows("coherence"), 0);
+        let rows = |measure: Gradient| {
+            let measure = Measure::Gradient(measure);
+            table.iter().filter(|r| r.measure == measure).count()
+        };
+        assert_eq!(rows(Gradient::Coherence), 0);
         // Once a layer and seed.
-        assert_eq!(rows("parameters"), 17 * 3);
+        assert_eq!(rows(Gradient::Parameters), 17 * 3);
         // Once for each kind of inputs, softmax and seed: twice as much from an unpermuted example.
-        let advantage: Vec<&Row> = table.iter().filter(|r| r.measure == "advantage").collect();
+        let advantage: Vec<&Row> = table
+            .iter()
+            .filter(|r| r.measure == Measure::Advantage)
+            .collect();
         assert_eq!(advantage.len(), 2 * 3 * 3);
         assert!(
             (advantage[0].value - 2.0).abs() < 1e-6,
@@ -946,9 +989,9 @@ mod tests {
             of_epoch: 29,
         };
         let wanted = Wanted {
-            condition: InputAblation::Raw.name(),
+            given: Given::RAW,
             group: GradientGroup::Permuted,
-            measure: "summed_norm",
+            measure: Gradient::SummedNorm,
         };
         let points = data.by_layer(wanted, 0);
         assert_eq!(points.len(), 17);

@@ -11,23 +11,27 @@ use super::{Figure, Study, geometry_rows, over_runs};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::stages::{GeometryStage, LayerGeometry, TrainStage};
-use crate::table::Row;
+use crate::table::{Condition, Measure, Row};
 use mftma_draw::{
     Anchor, Band, Canvas, Colour, INK, Panel, TextStyle, Weight, colour_bar, epoch_colour,
     footnote, nice_ticks,
 };
 
-/// A measure: name in the table, label, symbol and its subscript.
-pub type Measure = (&'static str, &'static str, (&'static str, &'static str));
+/// A measure as it is drawn: which, label, symbol and its subscript.
+pub type Shown = (Measure, &'static str, (&'static str, &'static str));
 
 /// The names of the panels.
 pub const PANELS: [&str; 4] = ["a", "b", "c", "d"];
 /// What each panel shows, of all columns side by side.
-pub const MEASURES: [Measure; 4] = [
-    ("capacity", "Capacity", ("α", "M")),
-    ("radius", "Radius", ("R", "M")),
-    ("dimension", "Dimension", ("D", "M")),
-    ("centre_correlation", "Centre correl.", ("ρ", "centre")),
+pub const MEASURES: [Shown; 4] = [
+    (Measure::Capacity, "Capacity", ("α", "M")),
+    (Measure::Radius, "Radius", ("R", "M")),
+    (Measure::Dimension, "Dimension", ("D", "M")),
+    (
+        Measure::CentreCorrelation,
+        "Centre correl.",
+        ("ρ", "centre"),
+    ),
 ];
 /// Width in points: two columns of a journal.
 const WIDTH: f64 = 510.0;
@@ -158,7 +162,7 @@ fn left_out(title: &str, why: &str) -> String {
 }
 
 /// What the chosen panels show.
-pub fn measures_of(panels: &[&str]) -> Vec<Measure> {
+pub fn measures_of(panels: &[&str]) -> Vec<Shown> {
     let chosen = PANELS
         .iter()
         .zip(MEASURES)
@@ -171,8 +175,8 @@ pub fn retain_shown(rows: &mut Vec<Row>, panels: &[&str]) {
     let chosen = measures_of(panels);
     rows.retain(|row| {
         // K, the directions removed, belongs with the correlation that they explain.
-        let shown = match row.measure.as_str() {
-            "centre_rank" => "centre_correlation",
+        let shown = match row.measure {
+            Measure::CentreRank => Measure::CentreCorrelation,
             other => other,
         };
         chosen.iter().any(|(name, ..)| *name == shown)
@@ -216,15 +220,15 @@ pub fn rows(
     run: &Experiment,
     study: &Study<'_>,
     stages: &[GeometryStage],
-    condition: Option<&str>,
+    condition: Option<Condition>,
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for stage in stages {
         let layers: Vec<LayerGeometry> = study.cache.output(stage)?;
         let row = Row {
             epoch: stage.epoch(),
-            condition: condition.map(str::to_owned),
-            group: stage.group().name().into(),
+            condition: condition.clone(),
+            group: stage.group().into(),
             ..study.row(run)
         };
         rows.extend(geometry_rows(&layers, &row));
@@ -296,7 +300,7 @@ pub fn draw_groups(
     title: &str,
     table: &[Row],
     (key, series): (&str, Series<'_>),
-    measures: &[Measure],
+    measures: &[Shown],
     note: &str,
 ) -> String {
     let values: BTreeSet<(usize, String)> = table.iter().map(series).collect();
@@ -313,7 +317,7 @@ pub fn draw_groups(
                 .map(|(value, (_, colour))| {
                     let rows = table
                         .iter()
-                        .filter(|row| row.group == group.name() && series(row) == *value);
+                        .filter(|row| row.group == group && series(row) == *value);
                     Line {
                         colour: *colour,
                         dashed: false,
@@ -332,7 +336,7 @@ pub fn by_epoch(row: &Row) -> (usize, String) {
 }
 
 /// The points of a line in one panel: the values over layers, averaged over runs.
-fn points(rows: &[&Row], measure: &str) -> Vec<Band> {
+fn points(rows: &[&Row], measure: Measure) -> Vec<Band> {
     let layers: BTreeSet<usize> = rows.iter().filter_map(|row| row.layer_index).collect();
     layers
         .into_iter()
@@ -361,7 +365,7 @@ pub fn draw_columns(
     title: &str,
     columns: &[Column<'_>],
     keys: &[Key],
-    measures: &[Measure],
+    measures: &[Shown],
     note: &str,
 ) -> String {
     let [left, top, right, bottom] = MARGINS;
@@ -461,8 +465,8 @@ pub mod tests {
                             epoch,
                             step: None,
                             condition: None,
-                            group: group.name().into(),
-                            measure: measure.into(),
+                            group: group.into(),
+                            measure,
                             value: 1000.0 / (1.0 + layer as f64) + epoch as f64,
                             standard_error: Some(10.0),
                             standard_error_vectors: None,
@@ -507,10 +511,10 @@ pub mod tests {
         let rows = table();
         let mut rows: Vec<&Row> = rows
             .iter()
-            .filter(|row| row.epoch == 5 && row.group == "test")
+            .filter(|row| row.epoch == 5 && row.group == ExampleGroup::Test)
             .collect();
         rows.reverse();
-        let points = points(&rows, "radius");
+        let points = points(&rows, Measure::Radius);
         assert_eq!(points.len(), 17);
         assert!(points.windows(2).all(|w| w[0].0 < w[1].0));
         assert_eq!(points[0], (0.0, 1005.0, 10.0));

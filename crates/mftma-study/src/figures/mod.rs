@@ -27,7 +27,7 @@ use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::stages::LayerGeometry;
 pub use crate::study::Study;
-use crate::table::Row;
+use crate::table::{Measure, Row};
 
 pub use geometry::LEFT_OUT;
 
@@ -102,7 +102,7 @@ impl Selection {
 }
 
 impl Study<'_> {
-    /// A row of a run, about the whole network: the other fields are the caller's.
+    /// A row of a run, about the whole network: of its test examples' accuracy, until the caller says otherwise.
     pub fn row(&self, run: &Experiment) -> Row {
         Row {
             profile: self.profile_name.to_owned(),
@@ -115,8 +115,8 @@ impl Study<'_> {
             epoch: 0,
             step: None,
             condition: None,
-            group: String::new(),
-            measure: String::new(),
+            group: ExampleGroup::Test.into(),
+            measure: Measure::Accuracy,
             value: f64::NAN,
             standard_error: None,
             standard_error_vectors: None,
@@ -259,7 +259,7 @@ pub fn geometry_rows(layers: &[LayerGeometry], row: &Row) -> Vec<Row> {
         };
         rows.extend(measures(geometry).into_iter().map(
             |(measure, value, standard_error, standard_error_vectors)| Row {
-                measure: measure.into(),
+                measure,
                 value,
                 standard_error,
                 standard_error_vectors,
@@ -270,8 +270,8 @@ pub fn geometry_rows(layers: &[LayerGeometry], row: &Row) -> Vec<Row> {
     rows
 }
 
-/// The measures of a layer: name, value, standard error over classes, standard error over Gaussian vectors.
-fn measures(geometry: &Geometry) -> Vec<(&'static str, f64, Option<f64>, Option<f64>)> {
+/// The measures of a layer: which, value, standard error over classes, standard error over Gaussian vectors.
+fn measures(geometry: &Geometry) -> Vec<(Measure, f64, Option<f64>, Option<f64>)> {
     let each = |value: fn(&mftma::ManifoldGeometry) -> f64| -> Vec<f64> {
         geometry.manifolds.iter().map(value).collect()
     };
@@ -280,25 +280,25 @@ fn measures(geometry: &Geometry) -> Vec<(&'static str, f64, Option<f64>, Option<
     let capacity = geometry.capacity;
     vec![
         (
-            "capacity",
+            Measure::Capacity,
             capacity.value,
             inverse_error.map(|error| capacity.value.powi(2) * error),
             capacity.standard_error,
         ),
         (
-            "radius",
+            Measure::Radius,
             geometry.radius.value,
             error_of_mean(&each(|m| m.radius.value)),
             geometry.radius.standard_error,
         ),
         (
-            "dimension",
+            Measure::Dimension,
             geometry.dimension.value,
             error_of_mean(&each(|m| m.dimension.value)),
             geometry.dimension.standard_error,
         ),
         (
-            "centre_correlation",
+            Measure::CentreCorrelation,
             geometry.centre_correlation,
             // A mean over pairs has no simple error: half the 68 % interval over resampled classes stands for it.
             geometry
@@ -306,7 +306,7 @@ fn measures(geometry: &Geometry) -> Vec<(&'static str, f64, Option<f64>, Option<
                 .map(|interval| (interval.upper - interval.lower) / 2.0),
             None,
         ),
-        ("centre_rank", geometry.rank as f64, None, None),
+        (Measure::CentreRank, geometry.rank as f64, None, None),
     ]
 }
 

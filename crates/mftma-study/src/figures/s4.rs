@@ -7,7 +7,7 @@ use anyhow::Result;
 use mftma_data::ExampleGroup;
 
 use super::geometry::{
-    Measure, PANELS, caption, check_size, draw_groups, measures_of, note, retain_shown, rows,
+    PANELS, Shown, caption, check_size, draw_groups, measures_of, note, retain_shown, rows,
     train_and_measure,
 };
 use super::supplement::runs;
@@ -15,10 +15,7 @@ use super::{Figure, Study};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::stages::GeometryStage;
-use crate::table::Row;
-
-/// How the condition of a row begins; the permuted fraction follows.
-const CONDITION: &str = "fraction ";
+use crate::table::{Condition, Row};
 
 /// Geometry by permuted fraction.
 pub struct FigureS4;
@@ -92,10 +89,10 @@ impl Figure for FigureS4 {
     fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
         let mut table = Vec::new();
         for (fraction, runs) in Self::runs(study)? {
-            let condition = format!("{CONDITION}{fraction}");
+            let condition = Condition::PermutedFraction(fraction);
             for run in &runs {
                 let stages = study.geometry(run, &Self::groups(run))?;
-                table.extend(rows(run, study, &stages, Some(&condition))?);
+                table.extend(rows(run, study, &stages, Some(condition.clone()))?);
             }
         }
         retain_shown(&mut table, panels);
@@ -121,15 +118,16 @@ impl Figure for FigureS4 {
 }
 
 /// Draws the last epoch of each run.
-fn draw(title: &str, table: &[Row], measures: &[Measure], note: &str) -> String {
+fn draw(title: &str, table: &[Row], measures: &[Shown], note: &str) -> String {
+    let run = |row: &Row| (by_fraction(row), row.seed);
     let mut last: HashMap<_, usize> = HashMap::new();
     for row in table {
-        let of_run = last.entry((&row.condition, row.seed)).or_default();
+        let of_run = last.entry(run(row)).or_default();
         *of_run = row.epoch.max(*of_run);
     }
     let table: Vec<Row> = table
         .iter()
-        .filter(|row| last.get(&(&row.condition, row.seed)) == Some(&row.epoch))
+        .filter(|row| last.get(&run(row)) == Some(&row.epoch))
         .cloned()
         .collect();
     draw_groups(title, &table, ("Permuted", &by_fraction), measures, note)
@@ -137,9 +135,10 @@ fn draw(title: &str, table: &[Row], measures: &[Measure], note: &str) -> String 
 
 /// A line for each fraction.
 fn by_fraction(row: &Row) -> (usize, String) {
-    let condition = row.condition.as_deref().unwrap_or_default();
-    let fraction = condition.trim_start_matches(CONDITION);
-    let percent = 100.0 * fraction.parse::<f64>().unwrap_or(0.0);
+    let percent = match row.condition {
+        Some(Condition::PermutedFraction(fraction)) => 100.0 * fraction,
+        _ => 0.0,
+    };
     (percent.round() as usize, format!("{percent:.0} %"))
 }
 
@@ -152,10 +151,10 @@ mod tests {
     #[test]
     fn each_fraction_is_drawn_at_its_own_last_epoch() {
         let mut rows = Vec::new();
-        for (fraction, epochs) in [("0.1", [0, 5]), ("1", [0, 1000])] {
+        for (fraction, epochs) in [(0.1, [0, 5]), (1.0, [0, 1000])] {
             for row in table().into_iter().filter(|r| epochs.contains(&r.epoch)) {
                 rows.push(Row {
-                    condition: Some(format!("fraction {fraction}")),
+                    condition: Some(Condition::PermutedFraction(fraction)),
                     ..row
                 });
             }

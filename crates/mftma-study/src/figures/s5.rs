@@ -6,22 +6,22 @@ use anyhow::{Context, Result};
 use mftma_data::ExampleGroup;
 
 use super::geometry::{
-    Column, Key, Line, Measure, PANELS, caption, draw_columns, measures_of, retain_shown, rows,
+    Column, Key, Line, PANELS, Shown, caption, draw_columns, measures_of, retain_shown, rows,
 };
 use super::{Figure, Study};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::profile::{GeometrySettings, SensitivitySettings};
 use crate::stages::{GeometryStage, TrainStage};
-use crate::table::Row;
+use crate::table::{AnalysisSetting, Condition, Row};
 use mftma_draw::INK;
 
 /// The groups that are measured anew: the extremes. Permuted is drawn solid, unpermuted broken.
 const GROUPS: [ExampleGroup; 2] = [ExampleGroup::Permuted, ExampleGroup::Unpermuted];
 
-/// One setting that is varied: its symbol, what it counts, its values, and how an experiment gets one.
+/// One setting that is varied: which, what it counts, its values, and how an experiment gets one.
 struct Varied {
-    symbol: &'static str,
+    setting: AnalysisSetting,
     counts: &'static str,
     /// Its key, and those of what goes with it.
     keys: &'static str,
@@ -31,7 +31,7 @@ struct Varied {
 
 const VARIED: [Varied; 3] = [
     Varied {
-        symbol: "P",
+        setting: AnalysisSetting::Manifolds,
         counts: "number of manifolds P",
         keys: "supplement.sensitivity.manifolds or supplement.sensitivity.points_while_manifolds_vary",
         values: |sensitivity| &sensitivity.manifolds,
@@ -41,14 +41,14 @@ const VARIED: [Varied; 3] = [
         },
     },
     Varied {
-        symbol: "M",
+        setting: AnalysisSetting::Points,
         counts: "points of a manifold M",
         keys: "supplement.sensitivity.points",
         values: |sensitivity| &sensitivity.points,
         set: |geometry, _, value| geometry.points = value,
     },
     Varied {
-        symbol: "n_t",
+        setting: AnalysisSetting::GaussianVectors,
         counts: "Gaussian vectors n_t",
         keys: "supplement.sensitivity.gaussian_vectors",
         values: |sensitivity| &sensitivity.gaussian_vectors,
@@ -83,11 +83,6 @@ impl FigureS5 {
     }
 }
 
-/// What the rows of one value are called: `P 20`.
-fn condition(symbol: &str, value: usize) -> String {
-    format!("{symbol} {value}")
-}
-
 impl Figure for FigureS5 {
     fn name(&self) -> &'static str {
         "s5"
@@ -117,7 +112,8 @@ impl Figure for FigureS5 {
                 manifolds.with_context(|| {
                     format!(
                         "{} of the profile, {} = {value}",
-                        varied.keys, varied.symbol
+                        varied.keys,
+                        varied.setting.symbol()
                     )
                 })?;
             }
@@ -141,9 +137,9 @@ impl Figure for FigureS5 {
     fn table(&self, study: &Study<'_>, panels: &[&str]) -> Result<Vec<Row>> {
         let mut table = Vec::new();
         for (varied, value, run) in Self::runs(study)? {
-            let condition = condition(varied.symbol, value);
+            let condition = Condition::Setting(varied.setting, value);
             let stages = Self::geometry(study, &run)?;
-            table.extend(rows(&run, study, &stages, Some(&condition))?);
+            table.extend(rows(&run, study, &stages, Some(condition))?);
         }
         retain_shown(&mut table, panels);
         Ok(table)
@@ -174,7 +170,7 @@ fn draw(
     title: &str,
     sensitivity: &SensitivitySettings,
     table: &[Row],
-    measures: &[Measure],
+    measures: &[Shown],
     note: &str,
 ) -> String {
     let mut keys = Vec::new();
@@ -182,14 +178,14 @@ fn draw(
     for varied in &VARIED {
         let values = (varied.values)(sensitivity);
         let labels: Vec<String> = values.iter().map(usize::to_string).collect();
-        let key = Key::ranked(varied.symbol, &labels);
+        let key = Key::ranked(varied.setting.symbol(), &labels);
         let mut lines = Vec::new();
         for (&value, (_, colour)) in values.iter().zip(&key.entries) {
-            let condition = condition(varied.symbol, value);
+            let condition = Some(Condition::Setting(varied.setting, value));
             for group in GROUPS {
-                let of_line = table.iter().filter(|row| {
-                    row.condition.as_ref() == Some(&condition) && row.group == group.name()
-                });
+                let of_line = table
+                    .iter()
+                    .filter(|row| row.condition == condition && row.group == group);
                 lines.push(Line {
                     colour: *colour,
                     dashed: group != GROUPS[0],
@@ -224,7 +220,7 @@ mod tests {
             for &value in (varied.values)(sensitivity) {
                 lines += GROUPS.len();
                 rows.extend(table().into_iter().filter(|r| r.epoch == 5).map(|row| Row {
-                    condition: Some(condition(varied.symbol, value)),
+                    condition: Some(Condition::Setting(varied.setting, value)),
                     ..row
                 }));
             }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use mftma_gradients::theory::{ClassMoments, RatioModel};
 use mftma_gradients::{
-    Examples, GradientGroup, InputAblation, MeasureSettings, Row, flat, measure,
+    Examples, GradientGroup, InputAblation, Measure, MeasureSettings, Row, flat, measure,
     predict_last_layer, predict_perceptron, prediction_rows, rows,
 };
 use mftma_train::{
@@ -23,6 +23,7 @@ use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::interim;
 use crate::profile::GradientSettings;
+use crate::table::{GradientInputs, WeightScale};
 
 /// Random blocks of each group, from which halves are made.
 const BLOCKS: usize = 8;
@@ -77,36 +78,35 @@ impl GradientStage {
         let images = training_images(run)?;
         let examples = examples(run, images.view())?;
         let settings = measure_settings(run);
-        let raw = InputAblation::Raw.name();
+        let raw = GradientInputs::RAW;
         let (seed, at) = (run.seed, step as u64);
         let measured = measured(&mut *network, &examples, &settings)?;
-        let mut table = rows(&measured, raw, seed, at);
+        let mut table = rows(&measured, &raw, seed, at);
         let only_norms = MeasureSettings {
             per_example: 0,
             ..settings
         };
-        let mut add = |network: &mut dyn Network, images: ArrayView4<'_, f32>, inputs: &str| {
-            let measured = self::measured(network, &self::examples(run, images)?, &only_norms)?;
-            table.extend(rows(&measured, inputs, seed, at));
-            anyhow::Ok(())
-        };
+        let mut add =
+            |network: &mut dyn Network, images: ArrayView4<'_, f32>, inputs: GradientInputs| {
+                let measured = self::measured(network, &self::examples(run, images)?, &only_norms)?;
+                table.extend(rows(&measured, &inputs, seed, at));
+                anyhow::Ok(())
+            };
         let ablated = |ablation: InputAblation| {
             let truth = run.data.permutation().true_labels();
             ablation.apply(images.view(), truth, run.data.dataset().classes())
         };
         if step == 0 {
             for ablation in [InputAblation::CentredClasses, InputAblation::ClassMeansOnly] {
-                add(&mut *network, ablated(ablation)?.view(), ablation.name())?;
+                let inputs = GradientInputs::of(ablation);
+                add(&mut *network, ablated(ablation)?.view(), inputs)?;
             }
             let mut uniform = network.duplicate();
             scale_last_layer(&mut *uniform, SMALL_HEAD);
             for ablation in InputAblation::ALL {
                 let images = ablated(ablation)?;
-                add(
-                    &mut *uniform,
-                    images.view(),
-                    &GradientInputs::uniform(ablation).to_string(),
-                )?;
+                let inputs = GradientInputs::uniform(ablation);
+                add(&mut *uniform, images.view(), inputs)?;
             }
             for ablation in InputAblation::ALL {
                 let images = ablated(ablation)?;
@@ -114,7 +114,7 @@ impl GradientStage {
                 table.push(row);
             }
             let predicted = predict_last_layer(&*network, &examples, &measured)?;
-            table.extend(prediction_rows(&predicted, raw, seed, at));
+            table.extend(prediction_rows(&predicted, &raw, seed, at));
         }
         interim::write(&path, &table)
     }
@@ -135,7 +135,7 @@ impl TypedStage for GradientStage {
     const VERSION: u32 = 1;
     const RUNS_ENGINE: bool = false;
     type Settings = GradientIdentity;
-    type Output = Vec<Row>;
+    type Output = Vec<Row<GradientInputs>>;
 
     fn label(&self) -> String {
         self.experiment.label()
@@ -171,7 +171,7 @@ impl TypedStage for GradientStage {
         self.experiment.data_inputs()
     }
 
-    fn compute(&self, work: &Work<'_>) -> Result<Vec<Row>> {
+    fn compute(&self, work: &Work<'_>) -> Result<Vec<Row<GradientInputs>>> {
         let steps = self.steps();
         let training = TrainStage::new(Rc::clone(&self.experiment));
         let trainer = training.trainer(work)?;
@@ -206,12 +206,12 @@ impl TypedStage for GradientStage {
         if let Some(error) = failure {
             return Err(error);
         }
-        let mut table: Vec<Row> = Vec::new();
+        let mut table = Vec::new();
         for step in steps {
             let path = state_file(work.folder, step);
             // Training may have ended before the last planned epoch.
             if path.exists() {
-                table.extend(interim::read::<Vec<Row>>(&path)?);
+                table.extend(interim::read::<Vec<Row<GradientInputs>>>(&path)?);
             }
         }
         Ok(table)
@@ -237,11 +237,6 @@ impl ExpansionStage {
     fn gradients(&self) -> &GradientSettings {
         &self.experiment.profile.gradients
     }
-
-    /// What the rows of one weight scale are called.
-    pub fn condition(scale: f32) -> String {
-        format!("weight scale {scale}")
-    }
 }
 
 /// What determines the gradients of the perceptron, apart from its data.
@@ -258,7 +253,7 @@ impl TypedStage for ExpansionStage {
     const VERSION: u32 = 1;
     const RUNS_ENGINE: bool = false;
     type Settings = ExpansionIdentity;
-    type Output = Vec<Row>;
+    type Output = Vec<Row<WeightScale>>;
 
     fn label(&self) -> String {
         format!("perceptron, {}", self.experiment.label())
@@ -290,7 +285,7 @@ impl TypedStage for ExpansionStage {
         Some(2.6e-9)
     }
 
-    fn compute(&self, _work: &Work<'_>) -> Result<Vec<Row>> {
+    fn compute(&self, _work: &Work<'_>) -> Result<Vec<Row<WeightScale>>> {
         let run = &*self.experiment;
         let images = training_images(run)?;
         let examples = examples(run, images.view())?;
@@ -305,70 +300,11 @@ impl TypedStage for ExpansionStage {
                 .build(&mut |parameter| initialization.fill(run.seed, parameter))?;
             let measured = measured(&mut *network, &examples, &measure_settings(run))?;
             let predicted = predict_perceptron(&*network, &examples, &measured)?;
-            let condition = Self::condition(scale);
-            table.extend(rows(&measured, &condition, run.seed, 0));
-            table.extend(prediction_rows(&predicted, &condition, run.seed, 0));
+            let inputs = WeightScale(scale);
+            table.extend(rows(&measured, &inputs, run.seed, 0));
+            table.extend(prediction_rows(&predicted, &inputs, run.seed, 0));
         }
         Ok(table)
-    }
-}
-
-/// What the images and the last layer were when gradients were taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct GradientInputs {
-    /// What was done to the images.
-    pub ablation: InputAblation,
-    /// Whether the weights of the last layer were made small, so that the softmax is uniform.
-    pub uniform_softmax: bool,
-}
-
-/// What stands in tables behind the ablation.
-const UNIFORM_SOFTMAX: &str = ", uniform softmax";
-
-impl GradientInputs {
-    /// The images as they are, in the network as it is trained.
-    pub const RAW: Self = Self::of(InputAblation::Raw);
-
-    /// These images in the network as it is.
-    pub const fn of(ablation: InputAblation) -> Self {
-        Self {
-            ablation,
-            uniform_softmax: false,
-        }
-    }
-
-    /// These images with a uniform softmax.
-    pub const fn uniform(ablation: InputAblation) -> Self {
-        Self {
-            ablation,
-            uniform_softmax: true,
-        }
-    }
-
-    /// Every ablation, as it is and with a uniform softmax.
-    pub fn all() -> impl Iterator<Item = Self> {
-        let both = |ablation| [Self::of(ablation), Self::uniform(ablation)];
-        InputAblation::ALL.into_iter().flat_map(both)
-    }
-}
-
-impl std::fmt::Display for GradientInputs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.ablation.name())?;
-        f.write_str(if self.uniform_softmax {
-            UNIFORM_SOFTMAX
-        } else {
-            ""
-        })
-    }
-}
-
-impl std::str::FromStr for GradientInputs {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::all().find(|inputs| inputs.to_string() == text);
-        found.ok_or_else(|| format!("no gradients are taken on {text:?}"))
     }
 }
 
@@ -436,8 +372,8 @@ fn predicted_ratio(
     run: &Experiment,
     images: ArrayView4<'_, f32>,
     ablation: InputAblation,
-    like: &Row,
-) -> Result<Row> {
+    like: &Row<GradientInputs>,
+) -> Result<Row<GradientInputs>> {
     let permutation = run.data.permutation();
     let classes = run.data.dataset().classes();
     let moments = ClassMoments::new(flat(images).view(), permutation.true_labels(), classes)?;
@@ -451,10 +387,10 @@ fn predicted_ratio(
         within,
     };
     Ok(Row {
-        inputs: ablation.name().to_owned(),
+        inputs: GradientInputs::of(ablation),
         group: GradientGroup::Permuted,
         examples: permutation.permuted(),
-        measure: "predicted_ratio".to_owned(),
+        measure: Measure::PredictedRatio,
         value: model.predict()?.ratio,
         standard_error: None,
         ..like.clone()

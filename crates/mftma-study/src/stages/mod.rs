@@ -9,7 +9,7 @@ mod train;
 mod umap;
 
 pub use geometry::{GeometryStage, LayerGeometry};
-pub use gradients::{ExpansionStage, GradientInputs, GradientStage};
+pub use gradients::{ExpansionStage, GradientStage};
 pub use rewind::{REWOUND_GROUPS, RewindStage, Rewindings, Rewound};
 pub use similarity::{Comparison, SimilarityStage};
 pub use simulate::{LayerCapacities, SimulateStage};

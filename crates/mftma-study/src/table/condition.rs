@@ -1,0 +1,330 @@
+//! What was varied for a row.
+
+use std::fmt;
+use std::str::FromStr;
+
+use mftma_gradients::InputAblation;
+
+use super::text::as_text;
+
+/// What sets a value apart from that of the plain experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// Figure 1, a: a training example, by its place among them.
+    TrainingExample(usize),
+    /// Figure 1, c: a ball.
+    Ball(Ball),
+    /// Figure 2, b: a point of a picture.
+    PicturePoint {
+        /// Its place in the picture.
+        index: usize,
+        /// Name of its class.
+        class: String,
+    },
+    /// Figure 4, a and b: layers put back to an earlier epoch.
+    Rewound(RewoundLayers),
+    /// Figure 4, c to e: a network of the sweep over widths.
+    WidthSweep,
+    /// Figure 5: what the network was given.
+    Inputs(GradientInputs),
+    /// Figure 5, c: the factor on a perceptron's initial weights.
+    WeightScale(WeightScale),
+    /// Figure S4: the fraction of permuted labels.
+    PermutedFraction(f64),
+    /// Figure S5: a setting of the analysis and its value.
+    Setting(AnalysisSetting, usize),
+    /// Figure S6: two layers.
+    Layers(String, String),
+    /// Figure S6: two epochs of a layer.
+    Epochs(usize, usize),
+}
+
+/// Which layers were put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RewoundLayers {
+    /// None: the trained network.
+    None,
+    /// This one.
+    One(String),
+    /// So many of the last.
+    Last(usize),
+}
+
+/// What the images and the last layer were when gradients were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GradientInputs {
+    /// What was done to the images.
+    pub ablation: InputAblation,
+    /// Whether the weights of the last layer were made small, so that the softmax is uniform.
+    pub uniform_softmax: bool,
+}
+
+/// The factor on the initial weights of a network.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct WeightScale(pub f32);
+
+/// A setting of the analysis that figure S5 varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnalysisSetting {
+    /// P.
+    Manifolds,
+    /// M.
+    Points,
+    /// n_t.
+    GaussianVectors,
+}
+
+/// A property of balls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BallProperty {
+    /// R.
+    Radius,
+    /// D.
+    Dimension,
+    /// ρ between centres.
+    Correlation,
+}
+
+/// A ball of the theory: what is held fixed, and what varies along its curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ball {
+    /// Properties held fixed.
+    pub fixed: Vec<(BallProperty, f64)>,
+    /// The property that varies.
+    pub varied: BallProperty,
+    /// Its value, in thousandths.
+    pub thousandths: i64,
+}
+
+impl Ball {
+    /// A ball at a value, of which three decimals are kept.
+    pub fn new(fixed: Vec<(BallProperty, f64)>, varied: BallProperty, value: f64) -> Self {
+        Self {
+            fixed,
+            varied,
+            thousandths: (1000.0 * value).round() as i64,
+        }
+    }
+}
+
+impl GradientInputs {
+    /// The images as they are, in the network as it is trained.
+    pub const RAW: Self = Self::of(InputAblation::Raw);
+
+    /// These images in the network as it is.
+    pub const fn of(ablation: InputAblation) -> Self {
+        Self {
+            ablation,
+            uniform_softmax: false,
+        }
+    }
+
+    /// These images with a uniform softmax.
+    pub const fn uniform(ablation: InputAblation) -> Self {
+        Self {
+            ablation,
+            uniform_softmax: true,
+        }
+    }
+
+    /// Every ablation, as it is and with a uniform softmax.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let both = |ablation| [Self::of(ablation), Self::uniform(ablation)];
+        InputAblation::ALL.into_iter().flat_map(both)
+    }
+}
+
+impl AnalysisSetting {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Manifolds, Self::Points, Self::GaussianVectors];
+
+    /// Its symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Manifolds => "P",
+            Self::Points => "M",
+            Self::GaussianVectors => "n_t",
+        }
+    }
+}
+
+impl BallProperty {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Radius, Self::Dimension, Self::Correlation];
+
+    /// Its symbol, in letters.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Radius => "R",
+            Self::Dimension => "D",
+            Self::Correlation => "rho",
+        }
+    }
+}
+
+const TRAINING_EXAMPLE: &str = "training example ";
+const BALL: &str = "ball, ";
+const POINT: &str = "point ";
+const OF_CLASS: &str = " of class ";
+const NOTHING_REWOUND: &str = "none";
+const REWOUND: &str = "rewind ";
+const LAST: &str = "rewind last ";
+const SWEEP: &str = "double descent";
+const UNIFORM_SOFTMAX: &str = ", uniform softmax";
+const WEIGHT_SCALE: &str = "weight scale ";
+const FRACTION: &str = "fraction ";
+const WITH: &str = " x ";
+const EPOCH: &str = "epoch ";
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrainingExample(index) => write!(f, "{TRAINING_EXAMPLE}{index}"),
+            Self::Ball(ball) => ball.fmt(f),
+            Self::PicturePoint { index, class } => write!(f, "{POINT}{index}{OF_CLASS}{class}"),
+            Self::Rewound(layers) => layers.fmt(f),
+            Self::WidthSweep => f.write_str(SWEEP),
+            Self::Inputs(inputs) => inputs.fmt(f),
+            Self::WeightScale(scale) => scale.fmt(f),
+            Self::PermutedFraction(fraction) => write!(f, "{FRACTION}{fraction}"),
+            Self::Setting(setting, value) => write!(f, "{} {value}", setting.symbol()),
+            Self::Layers(first, other) => write!(f, "{first}{WITH}{other}"),
+            Self::Epochs(first, other) => write!(f, "{EPOCH}{first}{WITH}{EPOCH}{other}"),
+        }
+    }
+}
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Pairs of epochs before pairs of layers: these may have any names.
+        let readings: [fn(&str) -> Option<Self>; 11] = [
+            |text| (text == SWEEP).then_some(Self::WidthSweep),
+            |text| number(text, TRAINING_EXAMPLE).map(Self::TrainingExample),
+            |text| text.parse().ok().map(Self::Ball),
+            |text| {
+                let (index, class) = text.strip_prefix(POINT)?.split_once(OF_CLASS)?;
+                let (index, class) = (index.parse().ok()?, class.to_owned());
+                Some(Self::PicturePoint { index, class })
+            },
+            |text| text.parse().ok().map(Self::Rewound),
+            |text| text.parse().ok().map(Self::Inputs),
+            |text| text.parse().ok().map(Self::WeightScale),
+            |text| number(text, FRACTION).map(Self::PermutedFraction),
+            |text| {
+                let (symbol, value) = text.split_once(' ')?;
+                let known = |setting: &AnalysisSetting| setting.symbol() == symbol;
+                let setting = AnalysisSetting::ALL.into_iter().find(known)?;
+                Some(Self::Setting(setting, value.parse().ok()?))
+            },
+            |text| {
+                let (first, other) = text.split_once(WITH)?;
+                Some(Self::Epochs(number(first, EPOCH)?, number(other, EPOCH)?))
+            },
+            |text| {
+                let (first, other) = text.split_once(WITH)?;
+                Some(Self::Layers(first.to_owned(), other.to_owned()))
+            },
+        ];
+        let found = readings.into_iter().find_map(|reading| reading(text));
+        found.ok_or_else(|| format!("no condition of a table is {text:?}"))
+    }
+}
+
+/// The number after `prefix`.
+fn number<T: FromStr>(text: &str, prefix: &str) -> Option<T> {
+    text.strip_prefix(prefix)?.parse().ok()
+}
+
+impl fmt::Display for RewoundLayers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str(NOTHING_REWOUND),
+            Self::One(layer) => write!(f, "{REWOUND}{layer}"),
+            Self::Last(count) => write!(f, "{LAST}{count}"),
+        }
+    }
+}
+
+impl FromStr for RewoundLayers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == NOTHING_REWOUND {
+            return Ok(Self::None);
+        }
+        let one = || Some(Self::One(text.strip_prefix(REWOUND)?.to_owned()));
+        let found = number(text, LAST).map(Self::Last).or_else(one);
+        found.ok_or_else(|| format!("{text:?} names no layers that were put back"))
+    }
+}
+
+impl fmt::Display for GradientInputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.ablation)?;
+        if self.uniform_softmax {
+            f.write_str(UNIFORM_SOFTMAX)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for GradientInputs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::all().find(|inputs| inputs.to_string() == text);
+        found.ok_or_else(|| format!("no gradients are taken on {text:?}"))
+    }
+}
+
+impl fmt::Display for WeightScale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{WEIGHT_SCALE}{}", self.0)
+    }
+}
+
+impl FromStr for WeightScale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scale = number(text, WEIGHT_SCALE).map(Self);
+        scale.ok_or_else(|| format!("{text:?} is no weight scale"))
+    }
+}
+
+impl fmt::Display for Ball {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(BALL)?;
+        for (property, value) in &self.fixed {
+            write!(f, "{} {value}, ", property.symbol())?;
+        }
+        let value = self.thousandths as f64 / 1000.0;
+        write!(f, "{} {value:.3}", self.varied.symbol())
+    }
+}
+
+impl FromStr for Ball {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let mut values = Vec::new();
+            for part in text.strip_prefix(BALL)?.split(", ") {
+                let (symbol, value) = part.split_once(' ')?;
+                let known = |property: &BallProperty| property.symbol() == symbol;
+                let property = BallProperty::ALL.into_iter().find(known)?;
+                let value: f64 = value.parse().ok()?;
+                values.push((property, Some(value).filter(|value| value.is_finite())?));
+            }
+            let (varied, value) = values.pop()?;
+            Some(Self::new(values, varied, value))
+        };
+        read().ok_or_else(|| format!("{text:?} is no ball"))
+    }
+}
+
+as_text!(Condition);
+as_text!(GradientInputs);
+as_text!(WeightScale);

@@ -1,0 +1,139 @@
+//! What a row's value is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use mftma_gradients::Measure as Gradient;
+
+use super::text::as_text;
+
+/// Between which values a measure can lie.
+pub type Range = (f64, f64);
+
+/// Rounding may carry a fraction or a cosine this far beyond 1.
+const ROUNDING: f64 = 1e-9;
+const ANY: Range = (f64::MIN, f64::MAX);
+const NOT_NEGATIVE: Range = (0.0, f64::MAX);
+const POSITIVE: Range = (f64::MIN_POSITIVE, f64::MAX);
+const FRACTION: Range = (0.0, 1.0 + ROUNDING);
+const COSINE: Range = (-1.0 - ROUNDING, 1.0 + ROUNDING);
+const LABEL: Range = (0.0, u16::MAX as f64);
+
+/// The measures: each with its name in tables and its range.
+macro_rules! measures {
+    ($($(#[$doc:meta])* $name:ident, $text:literal, $range:expr;)*) => {
+        /// What was measured.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Measure {
+            $($(#[$doc])* $name,)*
+            /// Of a gradient.
+            Gradient(Gradient),
+        }
+
+        impl Measure {
+            /// All measures.
+            pub fn all() -> impl Iterator<Item = Self> {
+                let gradients = Gradient::ALL.into_iter().map(Self::Gradient);
+                [$(Self::$name,)*].into_iter().chain(gradients)
+            }
+
+            /// Name in tables.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                    Self::Gradient(measure) => measure.name(),
+                }
+            }
+
+            /// Between which values it can lie.
+            pub fn range(self) -> Range {
+                match self {
+                    $(Self::$name => $range,)*
+                    Self::Gradient(measure) => range_of_gradient(measure),
+                }
+            }
+        }
+    };
+}
+
+measures! {
+    /// α_M by mean-field theory. A point manifold has 2 at margin 0; nothing can be easier to separate.
+    Capacity, "capacity", (f64::MIN_POSITIVE, 2.0 + ROUNDING);
+    /// Lower end of its interval.
+    CapacityLower, "capacity_lower", NOT_NEGATIVE;
+    /// Upper end of its interval.
+    CapacityUpper, "capacity_upper", NOT_NEGATIVE;
+    /// R_M.
+    Radius, "radius", NOT_NEGATIVE;
+    /// D_M.
+    Dimension, "dimension", (0.0, 1e6);
+    /// ρ_centre, mean absolute cosine between centres.
+    CentreCorrelation, "centre_correlation", FRACTION;
+    /// K, directions that explain it; at most as many as there are manifolds.
+    CentreRank, "centre_rank", NOT_NEGATIVE;
+    /// Capacity by simulation.
+    SimulatedCapacity, "simulated_capacity", POSITIVE;
+    /// Lower end of its interval.
+    SimulatedCapacityLower, "simulated_capacity_lower", POSITIVE;
+    /// Upper end of its interval.
+    SimulatedCapacityUpper, "simulated_capacity_upper", POSITIVE;
+    /// Fraction of examples that are given the label of their group.
+    Accuracy, "accuracy", FRACTION;
+    /// Mean cross-entropy with that label, in nats.
+    CrossEntropy, "cross_entropy", NOT_NEGATIVE;
+    /// Fraction of test examples that are not given their label.
+    Error, "error", FRACTION;
+    /// Fraction of training examples that are not given the label trained on.
+    TrainingError, "training_error", FRACTION;
+    /// The label that an example is trained on.
+    LabelInTraining, "label_in_training", LABEL;
+    /// The label by which its group is analysed.
+    LabelInAnalysis, "label_in_analysis", LABEL;
+    /// Where a point of a picture lies, across.
+    UmapX, "umap_x", ANY;
+    /// Where it lies, up.
+    UmapY, "umap_y", ANY;
+    /// Linear CKA.
+    Cka, "cka", FRACTION;
+    /// SVCCA.
+    Svcca, "svcca", FRACTION;
+    /// PWCCA.
+    Pwcca, "pwcca", FRACTION;
+    /// How many times more an unpermuted example contributes to the gradient than a permuted one.
+    Advantage, "advantage", NOT_NEGATIVE;
+}
+
+fn range_of_gradient(measure: Gradient) -> Range {
+    match measure {
+        // A group may pull against the total.
+        Gradient::Share => ANY,
+        Gradient::CosineWithTotal
+        | Gradient::CosineUnpermutedPermuted
+        | Gradient::CosineWithUnpermuted
+        | Gradient::PredictedCosine => COSINE,
+        _ => NOT_NEGATIVE,
+    }
+}
+
+impl From<Gradient> for Measure {
+    fn from(measure: Gradient) -> Self {
+        Self::Gradient(measure)
+    }
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Measure {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::all().find(|measure| measure.name() == text);
+        found.ok_or_else(|| format!("no measure is called {text:?}"))
+    }
+}
+
+as_text!(Measure);
