@@ -31,6 +31,7 @@ pub mod interim;
 pub mod profile;
 pub mod progress;
 pub mod provenance;
+pub mod published;
 pub mod record;
 pub mod report;
 pub mod reproduce;
