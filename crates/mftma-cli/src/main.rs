@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     if let Err(error) = interrupt::install() {
         eprintln!("note: Ctrl-C will stop the program without a summary ({error})");
     }
+    if let Err(error) = mftma::simd::Level::from_environment() {
+        return report(&anyhow::Error::new(error).context(mftma::simd::VARIABLE));
+    }
     let outcome = match &cli.command {
         Command::Analyze(args) => match matches.subcommand() {
             Some((_, matches)) => analyze::run(args, matches),

@@ -67,6 +67,7 @@ pub enum Action {
 
 /// Does what the options ask for, on the threads of the current pool. Lines for people go to `to`.
 pub fn run(options: &Options, progress: &Progress, to: &mut dyn Write) -> Result<()> {
+    mftma::simd::Level::from_environment().context(mftma::simd::VARIABLE)?;
     let (profile_name, profile) = Profile::load_with(&options.profile, &changes(options)?)?;
     let of_record = Path::new("results").join(&profile_name);
     let compares = options.action == Action::Compare;

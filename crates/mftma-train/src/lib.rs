@@ -9,8 +9,8 @@
 //!   the four example groups.
 //! - [`LayerActivations`] streams a layer into the engine (`mftma`); [`activations`] also writes to disk.
 //!
-//! The crate prints nothing, reads no clock and has no global state. Work runs on rayon's current pool and gives the same bytes at any number of
-//! threads. Every random draw comes from a stream named by a seed and a purpose.
+//! The crate prints nothing and reads no clock. Work runs on rayon's current pool and gives the same bytes at any number of
+//! threads and with any vector instructions ([`mftma::simd`] tells and chooses them). Every random draw comes from a stream named by a seed and a purpose.
 
 pub mod activations;
 pub mod assembly;

@@ -366,7 +366,7 @@ fn column_means<T: Scalar>(rows: ArrayView2<'_, T>) -> Vec<f64> {
     for some in rows.axis_chunks_iter(Axis(0), 4) {
         let row = |i: usize| some.row(i).to_slice();
         match (some.nrows() == 4).then(|| (row(0), row(1), row(2), row(3))) {
-            Some((Some(x), Some(y), Some(z), Some(w))) => pulp::Arch::new().dispatch(
+            Some((Some(x), Some(y), Some(z), Some(w))) => crate::simd::arch().dispatch(
                 #[inline(always)]
                 || {
                     let rows = x.iter().zip(y).zip(z).zip(w);
@@ -394,7 +394,7 @@ fn centred<'a, T: Scalar>(
     for (mu, row) in rows.rows().into_iter().enumerate() {
         let column = scratch.col_as_slice_mut(mu);
         match row.to_slice() {
-            Some(row) => pulp::Arch::new().dispatch(
+            Some(row) => crate::simd::arch().dispatch(
                 #[inline(always)]
                 || {
                     for ((out, &x), c) in column.iter_mut().zip(row).zip(mean) {

@@ -51,7 +51,8 @@
 //! # Determinism
 //! Every random draw comes from a ChaCha8 stream of the seed. Work is split by the data alone: the same source and
 //! settings give the same bytes on any number of threads. The crate reads no file and no clock, prints nothing and holds
-//! no thread pool: it runs on rayon's current one.
+//! no thread pool: it runs on rayon's current one. Its own kernels give the same bytes with any vector instructions, which
+//! [`simd`] tells and chooses; faer's matrix products and eigenproblems may differ in their last bits between kinds of processors.
 
 pub mod activations;
 pub mod analysis;
@@ -67,6 +68,7 @@ mod means;
 pub mod projection;
 mod removal;
 pub mod settings;
+pub mod simd;
 pub mod similarity;
 mod simulated;
 mod solver;

@@ -141,7 +141,7 @@ pub(crate) fn add_symmetric_product_tiled(out: &mut Mat<f64>, a: MatRef<'_, f64>
 
 /// a · b, in eight running sums so that the compiler may take eight entries at a time.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    pulp::Arch::new().dispatch(
+    crate::simd::arch().dispatch(
         #[inline(always)]
         || {
             let mut sums = [0.0; 8];

@@ -3,16 +3,39 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{LANES, Lanes};
+use super::simd::Level;
+use super::{Kernels, LANES, Lanes};
 
 /// Values per cache line of 64 bytes.
 const LINE: usize = 16;
 
-/// Free memory by size. A fresh large allocation costs a page fault for each 4 KiB, as much as computing on it.
-#[derive(Debug, Default)]
-pub(crate) struct Pool(Mutex<HashMap<usize, Vec<Vec<f32>>>>);
+/// Free memory by size, and the kernels that work on it. A fresh large allocation costs a page fault for each 4 KiB, as much as
+/// computing on it.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    free: Mutex<HashMap<usize, Vec<Vec<f32>>>>,
+    kernels: Box<dyn Kernels>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new(Level::current())
+    }
+}
 
 impl Pool {
+    pub(crate) fn new(kernels: impl Kernels + 'static) -> Self {
+        Self {
+            free: Mutex::default(),
+            kernels: Box::new(kernels),
+        }
+    }
+
+    /// The kernels that work on this memory.
+    pub(crate) fn kernels(&self) -> &dyn Kernels {
+        &*self.kernels
+    }
+
     /// Memory for `count` [`Lanes`], with unspecified values.
     pub(crate) fn take(self: &Arc<Self>, count: usize) -> Buffer {
         let size = count * LANES + LINE;
@@ -50,7 +73,7 @@ impl Pool {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Vec<Vec<f32>>>> {
         // The map is valid even where a thread died while it held the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::buffer::Pool;
-use super::simd::{Kernel, Level, Vector, WIDTH};
+use super::simd::{Kernel, Level, Register, Vector, WIDTH};
 use super::{LANES, Lanes, load, store};
 
 /// Output channels computed together: with two vectors each, 16 sums stay in registers.
@@ -180,39 +180,91 @@ struct Product<'a> {
     bias: Option<&'a [f32]>,
 }
 
+/// One tile of a [`Product`].
+struct Tile<'a> {
+    weights: &'a [[f32; TILE]],
+    /// Where the sums start.
+    start: [f32; TILE],
+    /// First channel in `out`, and how many there are.
+    first: usize,
+    used: usize,
+}
+
 impl Kernel for Product<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(mut self) {
         let pixels = self.out.len() / self.channels;
         for first in (0..self.channels).step_by(TILE) {
-            let tile = (self.first_channel + first) / TILE;
-            let weights = &self.packed[tile * self.tile_len..(tile + 1) * self.tile_len];
+            let number = (self.first_channel + first) / TILE;
             let used = TILE.min(self.channels - first);
             let mut start = [0.0; TILE];
             if let Some(bias) = self.bias {
                 let from = self.first_channel + first;
                 start[..used].copy_from_slice(&bias[from..from + used]);
             }
+            let tile = Tile {
+                weights: &self.packed[number * self.tile_len..(number + 1) * self.tile_len],
+                start,
+                first,
+                used,
+            };
             for pixel in 0..pixels {
-                let mut sums: [[V; 2]; TILE] = [[V::splat(0.0); 2]; TILE];
-                for lane in 0..TILE {
-                    sums[lane] = [V::splat(start[lane]); 2];
+                // As many sums as the registers hold beside their operands.
+                match (V::Register::MANY, V::Register::LANES) {
+                    (true, 16) => self.part::<V::Register, 8, 0, 2>(&tile, pixel),
+                    (true, _) => {
+                        self.part::<V::Register, 4, 0, 4>(&tile, pixel);
+                        self.part::<V::Register, 4, 4, 4>(&tile, pixel);
+                    }
+                    (false, _) => {
+                        self.part::<V::Register, 4, 0, 2>(&tile, pixel);
+                        self.part::<V::Register, 4, 4, 2>(&tile, pixel);
+                    }
                 }
-                for run in self.pattern.of(self.first_pixel + pixel) {
-                    let input = &self.input[run.input..run.input + run.len];
-                    let weights = &weights[run.weight..run.weight + run.len];
-                    for (input, weights) in input.iter().zip(weights) {
-                        let x: [V; 2] = load(input);
-                        for lane in 0..TILE {
-                            let weight = V::splat(weights[lane]);
-                            sums[lane][0] = x[0].mul_add(weight, sums[lane][0]);
-                            sums[lane][1] = x[1].mul_add(weight, sums[lane][1]);
+            }
+        }
+    }
+}
+
+impl Product<'_> {
+    /// One pixel's outputs `FROM..FROM + OUTS` of a tile, `REGISTERS` registers of examples at a time.
+    #[inline(always)]
+    fn part<R: Register, const OUTS: usize, const FROM: usize, const REGISTERS: usize>(
+        &mut self,
+        tile: &Tile<'_>,
+        pixel: usize,
+    ) {
+        let used = tile.used.saturating_sub(FROM).min(OUTS);
+        if used == 0 {
+            return;
+        }
+        for from in (0..LANES).step_by(REGISTERS * R::LANES) {
+            let mut sums = [[R::splat(0.0); REGISTERS]; OUTS];
+            for (sums, start) in sums.iter_mut().zip(&tile.start[FROM..]) {
+                *sums = [R::splat(*start); REGISTERS];
+            }
+            for run in self.pattern.of(self.first_pixel + pixel) {
+                let input = &self.input[run.input..run.input + run.len];
+                let weights = &tile.weights[run.weight..run.weight + run.len];
+                for (input, weights) in input.iter().zip(weights) {
+                    let input = &input[from..from + REGISTERS * R::LANES];
+                    let mut x = [R::splat(0.0); REGISTERS];
+                    for r in 0..REGISTERS {
+                        x[r] = R::load(&input[r * R::LANES..]);
+                    }
+                    for o in 0..OUTS {
+                        let weight = R::splat(weights[FROM + o]);
+                        for r in 0..REGISTERS {
+                            sums[o][r] = x[r].mul_add(weight, sums[o][r]);
                         }
                     }
                 }
-                let out = &mut self.out[pixel * self.channels + first..][..used];
-                for (out, sums) in out.iter_mut().zip(sums) {
-                    store(sums, out);
+            }
+            let out = &mut self.out[pixel * self.channels + tile.first + FROM..][..used];
+            for (out, sums) in out.iter_mut().zip(sums) {
+                let out = &mut out[from..from + REGISTERS * R::LANES];
+                for (r, sum) in sums.into_iter().enumerate() {
+                    sum.store(&mut out[r * R::LANES..]);
                 }
             }
         }
@@ -416,26 +468,74 @@ impl Kernel for Outer<'_> {
             let input =
                 &self.input[tile % self.quads_in * self.input_capacity..][..self.input_capacity];
             for (segments, sums) in self.taps.iter().zip(sums) {
-                let mut acc = [V::splat(0.0); WIDTH];
-                for segment in segments {
-                    let gradient = &gradient[segment.gradient..][..segment.len];
-                    let input = input[segment.input..].iter().step_by(self.stride);
-                    for (gradient, input) in gradient.iter().zip(input) {
-                        for half in 0..2 {
-                            let mut x = [V::splat(0.0); SIDE];
-                            for i in 0..SIDE {
-                                x[i] = load::<V>(&input[i])[half];
-                            }
-                            for o in 0..SIDE {
-                                let d = load::<V>(&gradient[o])[half];
-                                for i in 0..SIDE {
-                                    acc[o * SIDE + i] = d.mul_add(x[i], acc[o * SIDE + i]);
-                                }
-                            }
+                let mut acc = [[0.0; WIDTH]; WIDTH];
+                if V::Register::LANES == WIDTH {
+                    outer_part::<V::Register, SIDE, 0>(
+                        gradient,
+                        input,
+                        segments,
+                        self.stride,
+                        &mut acc,
+                    );
+                } else {
+                    outer_part::<V::Register, 2, 0>(
+                        gradient,
+                        input,
+                        segments,
+                        self.stride,
+                        &mut acc,
+                    );
+                    outer_part::<V::Register, 2, 2>(
+                        gradient,
+                        input,
+                        segments,
+                        self.stride,
+                        &mut acc,
+                    );
+                }
+                let mut vectors = [V::splat(0.0); WIDTH];
+                for (vector, acc) in vectors.iter_mut().zip(&acc) {
+                    *vector = V::load(acc);
+                }
+                V::sums(vectors).add(V::load(sums)).store(sums);
+            }
+        }
+    }
+}
+
+/// The products of a tile's outputs `FROM..FROM + OUTS` with all its inputs, a register of examples at a time.
+#[inline(always)]
+fn outer_part<R: Register, const OUTS: usize, const FROM: usize>(
+    gradient: &[Quad],
+    input: &[Quad],
+    segments: &[Segment],
+    stride: usize,
+    sums: &mut [[f32; WIDTH]; WIDTH],
+) {
+    for from in (0..WIDTH).step_by(R::LANES) {
+        let mut acc = [[R::splat(0.0); SIDE]; OUTS];
+        for segment in segments {
+            let gradient = &gradient[segment.gradient..][..segment.len];
+            let input = input[segment.input..].iter().step_by(stride);
+            for (gradient, input) in gradient.iter().zip(input) {
+                for half in [0, WIDTH] {
+                    let at = half + from;
+                    let mut x = [R::splat(0.0); SIDE];
+                    for i in 0..SIDE {
+                        x[i] = R::load(&input[i][at..at + R::LANES]);
+                    }
+                    for o in 0..OUTS {
+                        let d = R::load(&gradient[FROM + o][at..at + R::LANES]);
+                        for i in 0..SIDE {
+                            acc[o][i] = d.mul_add(x[i], acc[o][i]);
                         }
                     }
                 }
-                V::sums(acc).add(V::load(sums)).store(sums);
+            }
+        }
+        for o in 0..OUTS {
+            for i in 0..SIDE {
+                acc[o][i].store(&mut sums[(FROM + o) * SIDE + i][from..from + R::LANES]);
             }
         }
     }

@@ -166,12 +166,16 @@ fn respond<V: Vector, const N: usize, const RELU: bool>(
 /// The part of `gradient` that each input of the window receives: the first of the largest takes all.
 #[inline(always)]
 fn route<V: Vector, const N: usize, const RELU: bool>(z: [V; N], top: V, gradient: V) -> [V; N] {
-    let mut free = if RELU { top.positive() } else { u16::MAX };
+    let mut free = if RELU { top.positive() } else { V::all() };
     let mut parts = z;
     for (part, z) in parts.iter_mut().zip(z) {
-        let lanes = if N == 1 { free } else { z.equal(top) & free };
+        let lanes = if N == 1 {
+            free
+        } else {
+            V::both(z.equal(top), free)
+        };
         *part = gradient.keep(lanes);
-        free &= !lanes;
+        free = V::without(free, lanes);
     }
     parts
 }
@@ -410,19 +414,6 @@ pub(crate) fn return_gradient(
                     );
                 });
         });
-}
-
-/// Sum over lanes, pixels and blocks of each channel: the gradient of a bias.
-pub(crate) fn channel_sums(level: Level, e: &Extent, gradient: &[Lanes]) -> Vec<f32> {
-    let (zero, ones) = (vec![0.0; e.channels], vec![1.0; e.channels]);
-    let plain = Activation {
-        scale: &ones,
-        shift: &zero,
-        relu: false,
-        pool: false,
-    };
-    let sums = reduce_gradient(level, e, plain, gradient, gradient, &zero);
-    sums.iter().map(|[sum, _]| *sum as f32).collect()
 }
 
 /// Lanes handled as one unit where no structure matters.

@@ -84,14 +84,14 @@ impl Kernel for MaxBackward<'_> {
             for c in 0..self.channels {
                 let top: [V; 2] = load(&self.top[pixel * self.channels + c]);
                 let gradient: [V; 2] = load(&self.gradient[pixel * self.channels + c]);
-                let mut free = [u16::MAX; 2];
+                let mut free = [V::all(); 2];
                 for source in window {
                     let at = source * self.channels + c;
                     let x: [V; 2] = load(&self.x[at]);
                     let mut sum: [V; 2] = load(&self.out[at]);
                     for half in 0..2 {
-                        let lanes = x[half].equal(top[half]) & free[half];
-                        free[half] &= !lanes;
+                        let lanes = V::both(x[half].equal(top[half]), free[half]);
+                        free[half] = V::without(free[half], lanes);
                         sum[half] = sum[half].add(gradient[half].keep(lanes));
                     }
                     store(sum, &mut self.out[at]);

@@ -1,17 +1,17 @@
-//! Every kernel against plain loops, at each instruction set, with any number of threads.
+//! Every kernel at each level of vector instructions: close to plain loops, and byte for byte as at the other levels.
 
 use std::sync::Arc;
 
-use ndarray::{Array1, Array4, Array5};
+use mftma::simd::Level as Instructions;
+use ndarray::Array4;
 use proptest::prelude::*;
 
 use super::buffer::{Buffer, Pool};
-use super::convolution::{self, Geometry};
-use super::elementwise::{self, Activation, Extent, Spread};
+use super::convolution::Geometry;
+use super::elementwise::{Activation, Extent, Spread};
+use super::plain::PlainLoops;
 use super::simd::Level;
-use super::{blocks, images, pooling};
-
-const LEVELS: [fn() -> Level; 2] = [Level::detect, || Level::PORTABLE];
+use super::{Kernels, LANES, Lanes, blocks, images};
 
 /// Values in a small range, from a hash of index and seed.
 fn noise(seed: u64, index: usize) -> f32 {
@@ -19,6 +19,10 @@ fn noise(seed: u64, index: usize) -> f32 {
     x ^= x >> 29;
     x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
     ((x >> 40) as f32 / (1u64 << 24) as f32) * 2.0 - 1.0
+}
+
+fn per_channel(seed: u64, channels: usize) -> Vec<f32> {
+    (0..channels).map(|c| noise(seed, c)).collect()
 }
 
 fn array(seed: u64, shape: [usize; 4]) -> Array4<f32> {
@@ -36,102 +40,96 @@ fn to_blocks(pool: &Arc<Pool>, array: &Array4<f32>) -> Buffer {
     out
 }
 
-fn from_blocks(buffer: &Buffer, shape: [usize; 4]) -> Array4<f32> {
-    let mut out = Array4::zeros(shape);
-    images::unpack(
-        buffer.lanes(),
-        shape[1],
-        shape[2] * shape[3],
-        out.as_slice_mut().unwrap(),
-    );
-    out
+/// A batch in blocks.
+fn batch(pool: &Arc<Pool>, seed: u64, shape: [usize; 4]) -> Buffer {
+    to_blocks(pool, &array(seed, shape))
 }
 
-fn close(found: &Array4<f32>, wanted: &Array4<f64>, tolerance: f64) {
-    assert_eq!(found.dim(), wanted.dim());
-    for (index, (found, wanted)) in found.iter().zip(wanted).enumerate() {
-        assert!(
-            (f64::from(*found) - wanted).abs() <= tolerance,
-            "element {index}: {found} but plain loops give {wanted}"
-        );
-    }
-}
-
-/// Calls `visit(output row, output column, tap row, tap column, input row, input column)` for taps inside the image.
-fn taps(g: &Geometry, mut visit: impl FnMut(usize, usize, usize, usize, usize, usize)) {
-    let (height, width) = g.output();
-    for oy in 0..height {
-        for ox in 0..width {
-            for ky in 0..g.kernel {
-                for kx in 0..g.kernel {
-                    let y = (oy * g.stride + ky) as isize - g.padding as isize;
-                    let x = (ox * g.stride + kx) as isize - g.padding as isize;
-                    if (0..g.height as isize).contains(&y) && (0..g.width as isize).contains(&x) {
-                        visit(oy, ox, ky, kx, y as usize, x as usize);
-                    }
-                }
+/// Runs `kernel` at every level of this processor and with plain loops: results at all levels have the same bytes, and are
+/// within `tolerance` of the loops' in the lanes that hold an example of the batch.
+fn check(batch: usize, tolerance: f64, kernel: impl Fn(&dyn Kernels) -> Vec<Lanes>) {
+    let wanted = kernel(&PlainLoops);
+    let mut first: Option<Vec<Lanes>> = None;
+    for instructions in Instructions::available() {
+        let found = kernel(&Level::of(instructions));
+        assert_eq!(found.len(), wanted.len());
+        let per_block = found.len() / blocks(batch);
+        for (index, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+            let used = (batch - index / per_block * LANES).min(LANES);
+            for lane in 0..used {
+                let (found, wanted) = (found[lane], wanted[lane]);
+                assert!(
+                    f64::from(found - wanted).abs() <= tolerance,
+                    "{instructions}, {index}, lane {lane}: {found}, but plain loops give {wanted}"
+                );
+            }
+        }
+        match &first {
+            None => first = Some(found),
+            Some(first) => {
+                let bits = |lanes: &Lanes| lanes.map(f32::to_bits);
+                let differs = first
+                    .iter()
+                    .zip(&found)
+                    .position(|(a, b)| bits(a) != bits(b));
+                assert_eq!(differs, None, "{instructions} gives other bytes");
             }
         }
     }
 }
 
-fn check_convolution(g: Geometry, batch: usize, seed: u64) {
+/// The same for results that are no activations: `tolerance` holds for all of them.
+fn check_numbers(tolerance: f64, kernel: impl Fn(&dyn Kernels) -> Vec<f64>) {
+    let wanted = kernel(&PlainLoops);
+    let mut first: Option<Vec<f64>> = None;
+    for instructions in Instructions::available() {
+        let found = kernel(&Level::of(instructions));
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!(
+                (found - wanted).abs() <= tolerance,
+                "{instructions}: {found}, but plain loops give {wanted}"
+            );
+        }
+        match &first {
+            None => first = Some(found),
+            Some(first) => assert!(*first == found, "{instructions} gives other bytes"),
+        }
+    }
+}
+
+/// What `kernel` writes to a buffer of `len`.
+fn written(pool: &Arc<Pool>, len: usize, kernel: impl FnOnce(&mut [Lanes])) -> Vec<Lanes> {
+    let mut out = pool.take(len);
+    kernel(out.lanes_mut());
+    out.lanes().to_vec()
+}
+
+fn check_convolution(g: Geometry, n: usize, seed: u64) {
     let (height, width) = g.output();
-    let input = array(seed, [batch, g.channels_in, g.height, g.width]);
+    let pool: Arc<Pool> = Arc::default();
+    let x = batch(&pool, seed, [n, g.channels_in, g.height, g.width]);
     let weight = array(
         seed + 1,
         [g.channels_out, g.channels_in, g.kernel, g.kernel],
     );
-    let bias: Array1<f32> = (0..g.channels_out).map(|i| noise(seed + 2, i)).collect();
-    let gradient = array(seed + 3, [batch, g.channels_out, height, width]);
-
-    let mut out = Array4::<f64>::zeros([batch, g.channels_out, height, width]);
-    let mut for_input = Array4::<f64>::zeros(input.dim());
-    let mut for_weight = Array4::<f64>::zeros(weight.dim());
-    for n in 0..batch {
-        for o in 0..g.channels_out {
-            for oy in 0..height {
-                for ox in 0..width {
-                    out[[n, o, oy, ox]] = f64::from(bias[o]);
-                }
-            }
-            for i in 0..g.channels_in {
-                taps(&g, |oy, ox, ky, kx, y, x| {
-                    let w = f64::from(weight[[o, i, ky, kx]]);
-                    let d = f64::from(gradient[[n, o, oy, ox]]);
-                    let v = f64::from(input[[n, i, y, x]]);
-                    out[[n, o, oy, ox]] += w * v;
-                    for_input[[n, i, y, x]] += w * d;
-                    for_weight[[o, i, ky, kx]] += v * d;
-                });
-            }
-        }
-    }
-
-    let pool: Arc<Pool> = Arc::default();
-    let (x, d) = (to_blocks(&pool, &input), to_blocks(&pool, &gradient));
     let w = weight.as_slice().unwrap();
-    for level in LEVELS {
-        let level = level();
-        let mut y = pool.take(d.len());
-        convolution::forward(level, &g, x.lanes(), w, bias.as_slice(), y.lanes_mut());
-        close(
-            &from_blocks(&y, [batch, g.channels_out, height, width]),
-            &out,
-            1e-4,
-        );
-        let mut dx = pool.take(x.len());
-        convolution::backward_input(level, &g, d.lanes(), w, dx.lanes_mut());
-        close(
-            &from_blocks(&dx, [batch, g.channels_in, g.height, g.width]),
-            &for_input,
-            1e-4,
-        );
-        let mut dw = vec![f32::NAN; w.len()];
-        convolution::backward_weight(level, &g, &pool, x.lanes(), d.lanes(), &mut dw);
-        let dw = Array4::from_shape_vec(weight.dim(), dw).unwrap();
-        close(&dw, &for_weight, 2e-3);
-    }
+    let bias = per_channel(seed + 2, g.channels_out);
+    let d = batch(&pool, seed + 3, [n, g.channels_out, height, width]);
+    check(n, 1e-4, |kernels| {
+        written(&pool, d.len(), |out| {
+            kernels.convolve(&g, x.lanes(), w, Some(&bias), out)
+        })
+    });
+    check(n, 1e-4, |kernels| {
+        written(&pool, x.len(), |out| {
+            kernels.convolve_to_input(&g, d.lanes(), w, out)
+        })
+    });
+    check_numbers(2e-3, |kernels| {
+        let mut out = vec![f32::NAN; w.len()];
+        kernels.convolve_to_weight(&g, &pool, x.lanes(), d.lanes(), &mut out);
+        out.into_iter().map(f64::from).collect()
+    });
 }
 
 proptest! {
@@ -163,7 +161,7 @@ proptest! {
         kernel in 1usize..5,
         stride in 1usize..4,
         padding in 0usize..4,
-        batch in 1usize..40,
+        n in 1usize..40,
         seed in 0u64..1000,
     ) {
         let padding = padding.min(kernel - 1);
@@ -172,49 +170,18 @@ proptest! {
         prop_assume!(rows > 0 && columns > 0);
         // Padding of at most half the kernel, so that no window is all padding.
         prop_assume!(padding * 2 <= kernel);
-        let mut x = array(seed, [batch, channels, height, width]);
-        x.mapv_inplace(|v| (v * 4.0).round());
-        let d = array(seed + 1, [batch, channels, rows, columns]);
-        let mut max = Array4::from_elem(d.dim(), f64::NEG_INFINITY);
-        let mut mean = Array4::<f64>::zeros(d.dim());
-        let (mut for_max, mut for_mean) = (Array4::<f64>::zeros(x.dim()), Array4::<f64>::zeros(x.dim()));
-        let area = (kernel * kernel) as f64;
-        for n in 0..batch {
-            for c in 0..channels {
-                let mut winner = Array5::<usize>::zeros((1, 1, rows, columns, 2));
-                taps(&g, |oy, ox, _, _, y, x_| {
-                    let v = f64::from(x[[n, c, y, x_]]);
-                    mean[[n, c, oy, ox]] += v / area;
-                    for_mean[[n, c, y, x_]] += f64::from(d[[n, c, oy, ox]]) / area;
-                    if v > max[[n, c, oy, ox]] {
-                        max[[n, c, oy, ox]] = v;
-                        winner[[0, 0, oy, ox, 0]] = y;
-                        winner[[0, 0, oy, ox, 1]] = x_;
-                    }
-                });
-                for oy in 0..rows {
-                    for ox in 0..columns {
-                        let (y, x_) = (winner[[0, 0, oy, ox, 0]], winner[[0, 0, oy, ox, 1]]);
-                        for_max[[n, c, y, x_]] += f64::from(d[[n, c, oy, ox]]);
-                    }
-                }
-            }
-        }
         let pool: Arc<Pool> = Arc::default();
-        let (xb, db) = (to_blocks(&pool, &x), to_blocks(&pool, &d));
-        let (shape_in, shape_out) = ([batch, channels, height, width], [batch, channels, rows, columns]);
-        for level in LEVELS {
-            let level = level();
-            let (mut y, mut dx) = (pool.take(db.len()), pool.take(xb.len()));
-            pooling::max(level, &g, xb.lanes(), y.lanes_mut());
-            close(&from_blocks(&y, shape_out), &max, 0.0);
-            pooling::max_backward(level, &g, xb.lanes(), y.lanes(), db.lanes(), dx.lanes_mut());
-            close(&from_blocks(&dx, shape_in), &for_max, 1e-5);
-            pooling::average(level, &g, xb.lanes(), y.lanes_mut());
-            close(&from_blocks(&y, shape_out), &mean, 1e-5);
-            pooling::average_backward(level, &g, db.lanes(), dx.lanes_mut());
-            close(&from_blocks(&dx, shape_in), &for_mean, 1e-5);
-        }
+        // Few values, so that several pixels of a window are the largest.
+        let x = to_blocks(&pool, &array(seed, [n, channels, height, width]).mapv(|v| (v * 4.0).round()));
+        let d = batch(&pool, seed + 1, [n, channels, rows, columns]);
+        let largest = |kernels: &dyn Kernels| written(&pool, d.len(), |out| kernels.max(&g, x.lanes(), out));
+        check(n, 0.0, largest);
+        let top = largest(&PlainLoops);
+        check(n, 1e-5, |kernels| written(&pool, x.len(), |out| {
+            kernels.max_backward(&g, x.lanes(), &top, d.lanes(), out);
+        }));
+        check(n, 1e-5, |kernels| written(&pool, d.len(), |out| kernels.average(&g, x.lanes(), out)));
+        check(n, 1e-5, |kernels| written(&pool, x.len(), |out| kernels.average_backward(&g, d.lanes(), out)));
     }
 
     #[test]
@@ -222,83 +189,54 @@ proptest! {
         channels in 1usize..6,
         half_height in 1usize..6,
         half_width in 1usize..4,
-        batch in 1usize..40,
+        n in 1usize..40,
         relu: bool,
         pool_pixels: bool,
         seed in 0u64..1000,
     ) {
         let (height, width) = (2 * half_height, 2 * half_width);
         let side = if pool_pixels { 2 } else { 1 };
-        let (rows, columns) = (height / side, width / side);
-        let x = array(seed, [batch, channels, height, width]);
-        let d = array(seed + 1, [batch, channels, rows, columns]);
-        let per_channel = |seed| (0..channels).map(|c| noise(seed, c)).collect::<Vec<f32>>();
-        let (scale, shift) = (per_channel(seed + 2), per_channel(seed + 3));
-        let (mean, own) = (per_channel(seed + 4), per_channel(seed + 5));
-        let (slope, constant) = (per_channel(seed + 6), per_channel(seed + 7));
-
-        let mut out = Array4::<f64>::zeros(d.dim());
-        let mut back = Array4::<f64>::zeros(x.dim());
-        let mut sums = vec![[0.0f64; 2]; channels];
-        let (mut total, mut squares) = (vec![0.0f64; channels], vec![0.0f64; channels]);
-        for n in 0..batch {
-            for c in 0..channels {
-                for oy in 0..rows {
-                    for ox in 0..columns {
-                        let mut best = (f64::NEG_INFINITY, 0, 0);
-                        for py in 0..side {
-                            for px in 0..side {
-                                let (y, x_) = (oy * side + py, ox * side + px);
-                                let v = f64::from(x[[n, c, y, x_]]);
-                                total[c] += v;
-                                squares[c] += v * v;
-                                let z = v * f64::from(scale[c]) + f64::from(shift[c]);
-                                if z > best.0 {
-                                    best = (z, y, x_);
-                                }
-                                back[[n, c, y, x_]] = v * f64::from(slope[c]) + f64::from(constant[c]);
-                            }
-                        }
-                        out[[n, c, oy, ox]] = if relu { best.0.max(0.0) } else { best.0 };
-                        if !relu || best.0 > 0.0 {
-                            let d = f64::from(d[[n, c, oy, ox]]);
-                            let v = f64::from(x[[n, c, best.1, best.2]]);
-                            back[[n, c, best.1, best.2]] += f64::from(own[c]) * d;
-                            sums[c][0] += d;
-                            sums[c][1] += d * (v - f64::from(mean[c]));
-                        }
-                    }
-                }
-            }
-        }
-
         let pool: Arc<Pool> = Arc::default();
-        let (xb, db) = (to_blocks(&pool, &x), to_blocks(&pool, &d));
-        let extent = Extent { batch, channels, height, width };
+        let x = batch(&pool, seed, [n, channels, height, width]);
+        let d = batch(&pool, seed + 1, [n, channels, height / side, width / side]);
+        let vector = |k: u64| per_channel(seed + k, channels);
+        let (scale, shift, mean) = (vector(2), vector(3), vector(4));
+        let (own, slope, constant) = (vector(5), vector(6), vector(7));
+        let e = Extent { batch: n, channels, height, width };
         let activation = Activation { scale: &scale, shift: &shift, relu, pool: pool_pixels };
-        let count = (batch * height * width) as f64;
-        for level in LEVELS {
-            let level = level();
-            let mut y = pool.take(db.len());
-            elementwise::activate(level, &extent, activation, xb.lanes(), y.lanes_mut());
-            close(&from_blocks(&y, [batch, channels, rows, columns]), &out, 1e-5);
-            let spread = Spread { own: &own, slope: &slope, constant: &constant };
-            let mut dx = pool.take(xb.len());
-            elementwise::return_gradient(level, &extent, activation, spread, xb.lanes(), db.lanes(), dx.lanes_mut());
-            close(&from_blocks(&dx, [batch, channels, height, width]), &back, 1e-5);
-            let padded = dx.lanes().last().unwrap()[(batch - 1) % super::LANES + 1..].iter().all(|v| *v == 0.0);
-            prop_assert!(padded, "gradients of lanes without an example are 0");
-            let found = elementwise::reduce_gradient(level, &extent, activation, xb.lanes(), db.lanes(), &mean);
-            for (found, wanted) in found.iter().zip(&sums) {
-                prop_assert!((found[0] - wanted[0]).abs() < 1e-3 && (found[1] - wanted[1]).abs() < 1e-3);
-            }
-            let (means, variances) = elementwise::moments(level, &extent, xb.lanes());
-            for c in 0..channels {
-                let mean = total[c] / count;
-                prop_assert!((means[c] - mean).abs() < 1e-5);
-                prop_assert!((variances[c] - (squares[c] / count - mean * mean)).abs() < 1e-5);
-            }
-        }
+        let spread = Spread { own: &own, slope: &slope, constant: &constant };
+        check(n, 1e-5, |kernels| written(&pool, d.len(), |out| kernels.activate(&e, activation, x.lanes(), out)));
+        check(n, 1e-5, |kernels| {
+            let out = written(&pool, x.len(), |out| {
+                kernels.return_gradient(&e, activation, spread, x.lanes(), d.lanes(), out);
+            });
+            let padded = out.last().unwrap()[(n - 1) % LANES + 1..].iter().all(|v| *v == 0.0);
+            assert!(padded, "gradients of lanes without an example are 0");
+            out
+        });
+        check_numbers(1e-3, |kernels| {
+            kernels.reduce_gradient(&e, activation, x.lanes(), d.lanes(), &mean).into_flattened()
+        });
+        check_numbers(1e-3, |kernels| {
+            kernels.channel_sums(&e, x.lanes()).into_iter().map(f64::from).collect()
+        });
+        check_numbers(1e-5, |kernels| {
+            let (means, variances) = kernels.moments(&e, x.lanes());
+            [means, variances].concat()
+        });
+    }
+
+    #[test]
+    fn sums_are_rectified_and_their_gradient_with_them(len in 1usize..3000, relu: bool, seed in 0u64..1000) {
+        let pool: Arc<Pool> = Arc::default();
+        let [a, b] = [seed, seed + 1].map(|seed| batch(&pool, seed, [LANES, len, 1, 1]));
+        let sum = |kernels: &dyn Kernels| written(&pool, len, |out| kernels.add(a.lanes(), b.lanes(), relu, out));
+        check(LANES, 1e-6, sum);
+        let output = sum(&PlainLoops);
+        check(LANES, 0.0, |kernels| written(&pool, len, |out| {
+            out.copy_from_slice(a.lanes());
+            kernels.keep_positive(&output, out);
+        }));
     }
 }
 
@@ -328,14 +266,12 @@ fn variance_survives_a_large_mean() {
         height: 8,
         width: 8,
     };
-    let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / x.len() as f64;
-    let variance = x
-        .iter()
-        .map(|v| (f64::from(*v) - mean).powi(2))
-        .sum::<f64>()
-        / x.len() as f64;
-    for level in LEVELS {
-        let (means, variances) = elementwise::moments(level(), &extent, xb.lanes());
+    let count = x.len() as f64;
+    let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
+    let deviations = x.iter().map(|v| (f64::from(*v) - mean).powi(2));
+    let variance = deviations.sum::<f64>() / count;
+    for instructions in Instructions::available() {
+        let (means, variances) = Level::of(instructions).moments(&extent, xb.lanes());
         assert!((means[0] - mean).abs() < 1e-3, "{} {mean}", means[0]);
         assert!(
             (variances[0] - variance).abs() < 1e-4 * variance,

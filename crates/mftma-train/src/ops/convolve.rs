@@ -6,9 +6,8 @@ use super::value::{collect, deposit, deposit_parameter};
 use super::{Features, Maps, Parameter, Recording, Value, mismatch};
 use crate::error::NetworkError;
 use crate::kernels::buffer::{Buffer, Pool};
-use crate::kernels::convolution::{self as kernel, Geometry};
-use crate::kernels::elementwise::{Extent, channel_sums};
-use crate::kernels::simd::Level;
+use crate::kernels::convolution::Geometry;
+use crate::kernels::elementwise::Extent;
 
 /// A square window moved over an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,13 +190,11 @@ fn apply<S: dfdx::prelude::Shape, O: dfdx::prelude::Shape, T: Recording>(
     bias: Option<&Parameter>,
     shape: O,
 ) -> (Value<O>, T) {
-    let level = Level::detect();
     let pool = Arc::clone(input.data().pool());
     let (height, width) = geometry.output();
     let count = crate::kernels::blocks(batch) * geometry.channels_out * height * width;
     let mut data = pool.take(count);
-    kernel::forward(
-        level,
+    pool.kernels().convolve(
         &geometry,
         input.data().lanes(),
         weight.values(),
@@ -222,11 +219,10 @@ fn apply<S: dfdx::prelude::Shape, O: dfdx::prelude::Shape, T: Recording>(
                 deposit_parameter(
                     gradients,
                     &node,
-                    channel_sums(level, &extent, gradient.lanes()),
+                    pool.kernels().channel_sums(&extent, gradient.lanes()),
                 )?;
             }
             let (for_weight, for_input) = backward(
-                level,
                 &geometry,
                 &pool,
                 input.data(),
@@ -245,7 +241,6 @@ fn apply<S: dfdx::prelude::Shape, O: dfdx::prelude::Shape, T: Recording>(
 }
 
 fn backward(
-    level: Level,
     geometry: &Geometry,
     pool: &Arc<Pool>,
     input: &Buffer,
@@ -254,8 +249,7 @@ fn backward(
     needs_input: bool,
 ) -> (Vec<f32>, Option<Buffer>) {
     let mut for_weight = vec![0.0; weights.len()];
-    kernel::backward_weight(
-        level,
+    pool.kernels().convolve_to_weight(
         geometry,
         pool,
         input.lanes(),
@@ -264,7 +258,8 @@ fn backward(
     );
     let for_input = needs_input.then(|| {
         let mut out = pool.take(input.len());
-        kernel::backward_input(level, geometry, gradient.lanes(), weights, out.lanes_mut());
+        let kernels = pool.kernels();
+        kernels.convolve_to_input(geometry, gradient.lanes(), weights, out.lanes_mut());
         out
     });
     (for_weight, for_input)

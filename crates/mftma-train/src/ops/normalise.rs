@@ -5,8 +5,7 @@ use dfdx::prelude::{Const, ConstDim, HasShape};
 use super::value::{collect, deposit, deposit_parameter};
 use super::{Features, Halve, Maps, Parameter, Recording, Value, mismatch};
 use crate::error::NetworkError;
-use crate::kernels::elementwise::{self as kernel, Activation, Extent, Spread};
-use crate::kernels::simd::Level;
+use crate::kernels::elementwise::{Activation, Extent, Spread};
 
 /// Added to the variance before its root is taken; the customary value.
 const EPSILON: f64 = 1e-5;
@@ -97,7 +96,7 @@ fn apply<H: ConstDim, W: ConstDim, P: ConstDim, Q: ConstDim, T: Recording>(
         height: H::SIZE,
         width: W::SIZE,
     };
-    let level = Level::detect();
+    let memory = Arc::clone(input.data().pool());
     let count = (batch * H::SIZE * W::SIZE) as f64;
 
     // y = factor · x + offset, where factor = γ / √(variance + ε).
@@ -127,7 +126,7 @@ fn apply<H: ConstDim, W: ConstDim, P: ConstDim, Q: ConstDim, T: Recording>(
                 variance.iter().map(|x| f64::from(*x)).collect(),
             ),
             None => {
-                let (mean, variance) = kernel::moments(level, &extent, input.data().lanes());
+                let (mean, variance) = memory.kernels().moments(&extent, input.data().lanes());
                 let unbiased = count / (count - 1.0).max(1.0);
                 moments = Some(Moments {
                     mean: mean.iter().map(|x| *x as f32).collect(),
@@ -153,16 +152,11 @@ fn apply<H: ConstDim, W: ConstDim, P: ConstDim, Q: ConstDim, T: Recording>(
         relu,
         pool,
     };
-    let memory = Arc::clone(input.data().pool());
     let count_out = crate::kernels::blocks(batch) * channels * P::SIZE * Q::SIZE;
     let mut data = memory.take(count_out);
-    kernel::activate(
-        level,
-        &extent,
-        activation,
-        input.data().lanes(),
-        data.lanes_mut(),
-    );
+    memory
+        .kernels()
+        .activate(&extent, activation, input.data().lanes(), data.lanes_mut());
     let out = Value::new((batch, channels, P::default(), Q::default()), data);
 
     if T::OWNS_TAPE {
@@ -185,8 +179,7 @@ fn apply<H: ConstDim, W: ConstDim, P: ConstDim, Q: ConstDim, T: Recording>(
             let x = input.data().lanes();
             let (mut slope, mut constant) = (vec![0.0; channels], vec![0.0; channels]);
             if let Some((scale, shift, own_moments)) = norm {
-                let sums = kernel::reduce_gradient(
-                    level,
+                let sums = memory.kernels().reduce_gradient(
                     &extent,
                     activation,
                     x,
@@ -218,8 +211,7 @@ fn apply<H: ConstDim, W: ConstDim, P: ConstDim, Q: ConstDim, T: Recording>(
                 slope: &slope,
                 constant: &constant,
             };
-            kernel::return_gradient(
-                level,
+            memory.kernels().return_gradient(
                 &extent,
                 activation,
                 spread,

@@ -5,8 +5,7 @@ use dfdx::prelude::{ConstDim, HasShape};
 use super::value::{collect, deposit};
 use super::{Features, Maps, Recording, Value, Window};
 use crate::error::NetworkError;
-use crate::kernels::simd::Level;
-use crate::kernels::{blocks, images, pooling as kernel};
+use crate::kernels::{blocks, images};
 
 /// Largest value of each window; padding never wins, and the first of equal pixels takes the gradient.
 ///
@@ -26,11 +25,11 @@ where
     let (input, mut tape) = input.split();
     let (batch, channels, ..) = *input.shape();
     let geometry = window.over::<H, W, P, Q>("max pooling", channels, channels)?;
-    let level = Level::detect();
     let pool = Arc::clone(input.data().pool());
     let count = blocks(batch) * channels * P::SIZE * Q::SIZE;
     let mut data = pool.take(count);
-    kernel::max(level, &geometry, input.data().lanes(), data.lanes_mut());
+    let kernels = pool.kernels();
+    kernels.max(&geometry, input.data().lanes(), data.lanes_mut());
     let out = Value::new((batch, channels, P::default(), Q::default()), data);
     if T::OWNS_TAPE {
         let saved = out.again();
@@ -38,7 +37,8 @@ where
             let gradient = collect(gradients, saved.node(), &pool, count)?;
             let mut back = pool.take(input.data().len());
             let (x, top) = (input.data().lanes(), saved.data().lanes());
-            kernel::max_backward(level, &geometry, x, top, gradient.lanes(), back.lanes_mut());
+            let kernels = pool.kernels();
+            kernels.max_backward(&geometry, x, top, gradient.lanes(), back.lanes_mut());
             deposit(gradients, input.node(), back)
         });
     }
@@ -63,18 +63,19 @@ where
     let (input, mut tape) = input.split();
     let (batch, channels, ..) = *input.shape();
     let geometry = window.over::<H, W, P, Q>("average pooling", channels, channels)?;
-    let level = Level::detect();
     let pool = Arc::clone(input.data().pool());
     let count = blocks(batch) * channels * P::SIZE * Q::SIZE;
     let mut data = pool.take(count);
-    kernel::average(level, &geometry, input.data().lanes(), data.lanes_mut());
+    let kernels = pool.kernels();
+    kernels.average(&geometry, input.data().lanes(), data.lanes_mut());
     let out = Value::new((batch, channels, P::default(), Q::default()), data);
     if T::OWNS_TAPE {
         let (node, source, len) = (out.node().clone(), input.node().clone(), input.data().len());
         tape.add_backward_op(move |gradients| {
             let gradient = collect(gradients, &node, &pool, count)?;
             let mut back = pool.take(len);
-            kernel::average_backward(level, &geometry, gradient.lanes(), back.lanes_mut());
+            let kernels = pool.kernels();
+            kernels.average_backward(&geometry, gradient.lanes(), back.lanes_mut());
             deposit(gradients, &source, back)
         });
     }

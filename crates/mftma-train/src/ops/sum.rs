@@ -5,8 +5,6 @@ use dfdx::prelude::{ConstDim, HasShape};
 use super::value::{collect, deposit};
 use super::{Maps, Recording, Rectifier, Value, mismatch};
 use crate::error::NetworkError;
-use crate::kernels::elementwise as kernel;
-use crate::kernels::simd::Level;
 
 /// Residual addition: `a + b`, then the rectifier.
 ///
@@ -32,18 +30,12 @@ pub fn residual_sum<H: ConstDim, W: ConstDim, T: Recording>(
             ),
         ));
     }
-    let level = Level::detect();
     let pool = Arc::clone(a.data().pool());
     let count = a.data().len();
     let relu = rectifier == Rectifier::Relu;
     let mut data = pool.take(count);
-    kernel::add(
-        level,
-        a.data().lanes(),
-        b.data().lanes(),
-        relu,
-        data.lanes_mut(),
-    );
+    pool.kernels()
+        .add(a.data().lanes(), b.data().lanes(), relu, data.lanes_mut());
     let out = Value::new(*a.shape(), data);
     if T::OWNS_TAPE {
         let saved = out.again();
@@ -51,7 +43,8 @@ pub fn residual_sum<H: ConstDim, W: ConstDim, T: Recording>(
         tape.add_backward_op(move |gradients| {
             let mut gradient = collect(gradients, saved.node(), &pool, count)?;
             if relu {
-                kernel::keep_positive(level, saved.data().lanes(), gradient.lanes_mut());
+                let kernels = pool.kernels();
+                kernels.keep_positive(saved.data().lanes(), gradient.lanes_mut());
             }
             let mut copy = pool.take(count);
             copy.lanes_mut().copy_from_slice(gradient.lanes());

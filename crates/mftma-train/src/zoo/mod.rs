@@ -114,10 +114,66 @@ fn build(spec: &NetworkSpec) -> Result<Box<dyn Network>, NetworkError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use crate::assembly::Built;
+    use crate::kernels::buffer::Pool;
+    use crate::kernels::plain::PlainLoops;
     use crate::layers::Blueprint;
     use crate::ops::Workspace;
     use crate::{ImageShape, StatisticsMode};
+
+    /// Operators know kernels by their trait alone, so a network runs on plain loops too.
+    #[test]
+    fn a_step_on_plain_loops_is_the_same_step() {
+        let input = ImageShape {
+            channels: 2,
+            height: 32,
+            width: 32,
+        };
+        let spec = NetworkSpec {
+            architecture: Architecture::Vgg11,
+            width: 1,
+            batch_norm: true,
+            classes: 3,
+            input,
+        };
+        let images = ndarray::Array4::from_shape_fn((3, 2, 32, 32), |(n, c, y, x)| {
+            (((n * 37 + c * 11 + y * 5 + x) % 23) as f32 - 11.0) / 11.0
+        });
+        let step = |pool: Pool| {
+            let mut plan = Blueprint::new(vec![2, 32, 32], true);
+            let body = vgg::Vgg::<Const<32>>::new(&mut plan, &spec);
+            let mut network = Built {
+                spec: spec.clone(),
+                layers: plan.into_layers(),
+                body,
+                workspace: Workspace(Arc::new(pool)),
+            };
+            for parameter in network.parameters_mut() {
+                crate::Initialization::default().fill(5, parameter);
+            }
+            let labels = [0, 2, 1];
+            network.loss_and_gradients(images.view(), &labels, StatisticsMode::BatchOnly)
+        };
+        let found = step(Pool::default()).unwrap();
+        let wanted = step(Pool::new(PlainLoops)).unwrap();
+        assert!(
+            (found.loss - wanted.loss).abs() < 1e-4,
+            "{} {}",
+            found.loss,
+            wanted.loss
+        );
+        for (found, wanted) in found.gradients.iter().zip(&wanted.gradients) {
+            let largest = wanted.iter().fold(1e-3f32, |top, x| top.max(x.abs()));
+            for (found, wanted) in found.iter().zip(wanted) {
+                assert!(
+                    (found - wanted).abs() < 1e-2 * largest,
+                    "{found} {wanted} {largest}"
+                );
+            }
+        }
+    }
 
     /// All memory of a step is in the workspace's pool, in the step's gradients and in the parameters.
     #[test]

@@ -44,7 +44,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use faer::Mat;
 use ndarray::Array2;
-use pulp::Arch;
 use rand::seq::index::sample;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -652,7 +651,7 @@ impl Run<'_> {
             starts: self.layout.starts,
             rank: self.rank,
             longest: self.longest,
-            arch: Arch::new(),
+            arch: crate::simd::arch(),
         };
         let done = AtomicUsize::new(from);
         let cancelled = AtomicBool::new(false);

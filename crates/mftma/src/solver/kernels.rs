@@ -3,10 +3,13 @@
 //! Everything outside this file is compiled once, for the plain instruction set: the kernels are where the time goes,
 //! and compiling the whole solver three times over would take minutes.
 //! Every row is padded with zeros to a multiple of [`LANES`], so that no kernel has a tail.
+//!
+//! Every sum over a row has [`LANES`] lanes, in one, two or four registers, which are added in one order, and products are added with
+//! one rounding: so the bytes are the same with every instruction set.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Padding of rows: the widest vector of doubles in use (AVX-512).
+/// Padding of rows and lanes of their sums: the widest vector of doubles in use (AVX-512).
 pub(crate) const LANES: usize = 8;
 
 /// Length of a row of `n` entries with its padding.
@@ -21,7 +24,34 @@ fn add_scaled<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64]) {
     let (x, _) = S::as_simd_f64s(x);
     let (y, _) = S::as_mut_simd_f64s(y);
     for (y, x) in y.iter_mut().zip(x) {
-        *y = simd.mul_add_e_f64s(a, *x, *y);
+        *y = simd.mul_add_f64s(a, *x, *y);
+    }
+}
+
+/// [`LANES`] running sums, in the first registers.
+#[derive(Clone, Copy)]
+struct Sums<S: Simd>([S::f64s; LANES]);
+
+impl<S: Simd> Sums<S> {
+    /// How many registers are in use.
+    const REGISTERS: usize = LANES / S::F64_LANES;
+
+    #[inline(always)]
+    fn zero(simd: S) -> Self {
+        Self([simd.splat_f64s(0.0); LANES])
+    }
+
+    /// The sum of the lanes: the upper half is added to the lower one, three times.
+    #[inline(always)]
+    fn total(mut self, simd: S) -> f64 {
+        let mut registers = Self::REGISTERS;
+        while registers > 1 {
+            registers /= 2;
+            for i in 0..registers {
+                self.0[i] = simd.add_f64s(self.0[i], self.0[i + registers]);
+            }
+        }
+        simd.reduce_sum_f64s(self.0[0])
     }
 }
 
@@ -29,11 +59,14 @@ fn add_scaled<S: Simd>(simd: S, a: f64, x: &[f64], y: &mut [f64]) {
 fn inner<S: Simd>(simd: S, x: &[f64], y: &[f64]) -> f64 {
     let (x, _) = S::as_simd_f64s(x);
     let (y, _) = S::as_simd_f64s(y);
-    let mut sum = simd.splat_f64s(0.0);
-    for (x, y) in x.iter().zip(y) {
-        sum = simd.mul_add_e_f64s(*x, *y, sum);
+    let n = Sums::<S>::REGISTERS;
+    let mut sums = Sums::zero(simd);
+    for (x, y) in x.chunks_exact(n).zip(y.chunks_exact(n)) {
+        for i in 0..n {
+            sums.0[i] = simd.mul_add_f64s(x[i], y[i], sums.0[i]);
+        }
     }
-    simd.reduce_sum_f64s(sum)
+    sums.total(simd)
 }
 
 /// x·y.
@@ -148,12 +181,16 @@ impl WithSimd for SquaredExcess<'_> {
         let (x, _) = S::as_simd_f64s(self.x);
         let (w, _) = S::as_simd_f64s(self.w);
         let (zero, shift) = (simd.splat_f64s(0.0), simd.splat_f64s(self.shift));
-        let mut sum = zero;
-        for (x, w) in x.iter().zip(w) {
-            let excess = simd.max_f64s(simd.add_f64s(*x, shift), zero);
-            sum = simd.mul_add_e_f64s(simd.mul_f64s(excess, *w), excess, sum);
+        let n = Sums::<S>::REGISTERS;
+        let mut sums = Sums::zero(simd);
+        for (x, w) in x.chunks_exact(n).zip(w.chunks_exact(n)) {
+            for i in 0..n {
+                let excess = simd.max_f64s(simd.add_f64s(x[i], shift), zero);
+                let weighted = simd.mul_f64s(excess, w[i]);
+                sums.0[i] = simd.mul_add_f64s(weighted, excess, sums.0[i]);
+            }
         }
-        simd.reduce_sum_f64s(sum)
+        sums.total(simd)
     }
 }
 
@@ -211,14 +248,17 @@ impl Guess<'_> {
         let (b, _) = S::as_simd_f64s(self.b);
         let (k, _) = S::as_simd_f64s(self.inverse_lengths);
         let (zero, shift) = (simd.splat_f64s(0.0), simd.splat_f64s(total));
-        let (mut sum, mut slope) = (zero, zero);
-        for (b, k) in b.iter().zip(k) {
-            let excess = simd.sub_f64s(*b, shift);
-            let k = simd.select_f64s(simd.greater_than_f64s(excess, zero), *k, zero);
-            sum = simd.mul_add_e_f64s(excess, k, sum);
-            slope = simd.add_f64s(slope, k);
+        let n = Sums::<S>::REGISTERS;
+        let (mut sums, mut slopes) = (Sums::zero(simd), Sums::zero(simd));
+        for (b, k) in b.chunks_exact(n).zip(k.chunks_exact(n)) {
+            for i in 0..n {
+                let excess = simd.sub_f64s(b[i], shift);
+                let k = simd.select_f64s(simd.greater_than_f64s(excess, zero), k[i], zero);
+                sums.0[i] = simd.mul_add_f64s(excess, k, sums.0[i]);
+                slopes.0[i] = simd.add_f64s(slopes.0[i], k);
+            }
         }
-        (simd.reduce_sum_f64s(sum) - total) / (1.0 + simd.reduce_sum_f64s(slope))
+        (sums.total(simd) - total) / (1.0 + slopes.total(simd))
     }
 }
 
@@ -341,7 +381,7 @@ impl Combine<'_> {
             let (row, _) = S::as_simd_f64s(&data[row * stride + from..][..width]);
             let c = simd.splat_f64s(self.scale * c);
             for n in 0..N {
-                sums[n] = simd.mul_add_e_f64s(c, row[n], sums[n]);
+                sums[n] = simd.mul_add_f64s(c, row[n], sums[n]);
             }
         }
         out.copy_from_slice(&sums);
@@ -431,7 +471,7 @@ impl FourRows<'_> {
             for (sums, row) in sums.iter_mut().zip(rows) {
                 let l = simd.splat_f64s(row[i]);
                 for n in 0..N {
-                    sums[n] = simd.mul_add_e_f64s(l, right[n], sums[n]);
+                    sums[n] = simd.mul_add_f64s(l, right[n], sums[n]);
                 }
             }
         }

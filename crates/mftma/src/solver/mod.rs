@@ -207,7 +207,7 @@ impl PointSet {
             gram,
             longest,
             tuning,
-            arch: Arch::new(),
+            arch: crate::simd::arch(),
         }
     }
 
