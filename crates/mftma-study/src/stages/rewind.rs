@@ -159,8 +159,9 @@ impl TypedStage for RewindStage {
 
     fn amount(&self) -> f64 {
         let settings = &self.experiment.profile.rewinding;
-        // Every layer but the input alone, and as many runs of last layers.
-        let rewindings = 2 * self.experiment.features().len().saturating_sub(1);
+        // Every layer with parameters alone, and as many runs of last layers.
+        let network = self.experiment.network().build(&mut |_| {});
+        let rewindings = 2 * network.map_or(0, |network| rewindable_layers(&*network).len());
         let statistics = match settings.statistics {
             RewindingStatistics::Reestimated => 3 * settings.statistics_examples,
             _ => 0,
