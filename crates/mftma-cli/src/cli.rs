@@ -91,7 +91,8 @@ pub struct AnalyzeArgs {
     #[arg(long, value_enum, default_value_t = Rows::Layers, help_heading = "Output")]
     pub rows: Rows,
 
-    /// Draw the measures over layers, with their 95 % intervals over classes: an SVG, or a PNG where the name ends in .png.
+    /// Draw the measures over layers, with their 95 % intervals over classes: SVG, PNG or PDF, by the name's ending. Several
+    /// files or folders of several layers each give a curve each.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub plot: Option<PathBuf>,
 

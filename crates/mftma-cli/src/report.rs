@@ -38,8 +38,8 @@ impl Format {
 pub enum Cell {
     /// Text.
     Text(String),
-    /// A count.
-    Integer(i64),
+    /// A count; `None` where there is none.
+    Integer(Option<i64>),
     /// A measure; `None` where there is none. Not-a-number counts as none.
     Real(Option<f64>),
 }
@@ -47,7 +47,15 @@ pub enum Cell {
 impl Cell {
     /// A count.
     pub fn count(n: usize) -> Self {
-        Self::Integer(i64::try_from(n).unwrap_or(i64::MAX))
+        Self::Integer(Some(i64::try_from(n).unwrap_or(i64::MAX)))
+    }
+
+    /// A seed: a number where tables can hold it as one.
+    pub fn seed(seed: u64) -> Self {
+        match i64::try_from(seed) {
+            Ok(n) => Self::Integer(Some(n)),
+            Err(_) => Self::Text(seed.to_string()),
+        }
     }
 
     /// A measure.
@@ -58,7 +66,7 @@ impl Cell {
     fn exact(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            Self::Integer(n) => n.to_string(),
+            Self::Integer(n) => n.map(|n| n.to_string()).unwrap_or_default(),
             Self::Real(Some(x)) if !x.is_nan() => x.to_string(),
             Self::Real(_) => String::new(),
         }
@@ -67,7 +75,7 @@ impl Cell {
     fn short(&self) -> String {
         match self {
             Self::Real(Some(x)) if !x.is_nan() => short(*x),
-            Self::Real(_) => "-".into(),
+            Self::Real(_) | Self::Integer(None) => "-".into(),
             _ => self.exact(),
         }
     }
@@ -211,7 +219,9 @@ mod parquet_file {
             .map(|(c, name)| {
                 let field = Type::primitive_type_builder(name, physical(c));
                 let field = match physical(c) {
-                    Physical::DOUBLE => field.with_repetition(Repetition::OPTIONAL),
+                    Physical::DOUBLE | Physical::INT64 => {
+                        field.with_repetition(Repetition::OPTIONAL)
+                    }
                     Physical::BYTE_ARRAY => field
                         .with_repetition(Repetition::REQUIRED)
                         .with_logical_type(Some(LogicalType::String)),
@@ -241,15 +251,17 @@ mod parquet_file {
                         .write_batch(&values, None, None)?;
                 }
                 Physical::INT64 => {
-                    let values: Vec<i64> = column(c)
+                    let cells: Vec<Option<i64>> = column(c)
                         .map(|cell| match cell {
                             Cell::Integer(n) => *n,
-                            _ => 0,
+                            _ => None,
                         })
                         .collect();
+                    let values: Vec<i64> = cells.iter().flatten().copied().collect();
+                    let present: Vec<i16> = cells.iter().map(|n| i16::from(n.is_some())).collect();
                     writer
                         .typed::<Int64Type>()
-                        .write_batch(&values, None, None)?;
+                        .write_batch(&values, Some(&present), None)?;
                 }
                 _ => {
                     let cells: Vec<Option<f64>> = column(c)

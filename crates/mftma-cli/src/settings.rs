@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
 #[cfg(feature = "program")]
-use mftma::{Analysis, Conventions, Vectors};
+use mftma::{AnalysisSettings, Conventions, Vectors};
 use serde::{Deserialize, Serialize};
 
 use mftma_files::array::Layout;
@@ -55,8 +55,14 @@ pub struct Settings {
 
     /// Margin of the classification (kappa), relative to the centre's norm. A larger margin lowers capacity and makes
     /// more points matter.
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
-    pub kappa: f64,
+    #[arg(
+        id = "kappa",
+        long = "kappa",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    #[serde(rename = "kappa")]
+    pub margin: f64,
 
     /// Use at most this many points of each class, drawn at random. Fewer are faster and give lower dimension and higher
     /// capacity: compare only results of equal number.
@@ -251,8 +257,8 @@ impl Settings {
         if self.max_n_t == 0 {
             return range("max-n-t", "0".into(), "at least 1");
         }
-        if !self.kappa.is_finite() {
-            return range("kappa", self.kappa.to_string(), "a finite number");
+        if !self.margin.is_finite() {
+            return range("kappa", self.margin.to_string(), "a finite number");
         }
         if !(0.0..=1.0).contains(&self.spectrum) {
             return range("spectrum", self.spectrum.to_string(), "between 0 and 1");
@@ -283,19 +289,18 @@ impl Settings {
         }
     }
 
-    /// The engine's analysis with these settings.
+    /// The engine's part of these settings, which every result records too.
     #[cfg(feature = "program")]
-    pub fn analysis(&self) -> Result<Analysis, mftma::Error> {
-        let vectors = match self.target_error {
-            None => Vectors::Count(self.n_t),
-            Some(relative_error) => Vectors::UntilRelativeError {
-                relative_error,
-                cap: self.max_n_t,
-            },
-        };
-        let builder = Analysis::builder()
-            .margin(self.kappa)
-            .sampling(vectors)
+    pub fn engine(&self) -> AnalysisSettings {
+        let settings = AnalysisSettings::default()
+            .margin(self.margin)
+            .sampling(match self.target_error {
+                None => Vectors::Count(self.n_t),
+                Some(relative_error) => Vectors::UntilRelativeError {
+                    relative_error,
+                    cap: self.max_n_t,
+                },
+            })
             .seed(self.seed)
             .conventions(match self.convention {
                 Convention::Ours => Conventions::ours(),
@@ -303,11 +308,10 @@ impl Settings {
             })
             .restarts(self.restarts)
             .resamples(self.resamples);
-        let builder = if self.spectrum > 0.0 {
-            builder.spectrum(self.spectrum)
+        if self.spectrum > 0.0 {
+            settings.spectrum(self.spectrum)
         } else {
-            builder
-        };
-        builder.build()
+            settings
+        }
     }
 }

@@ -447,11 +447,68 @@ fn plots_are_what_their_names_say() {
     case.succeeds(&format!("{analyze} --plot p.png"));
     let png = std::fs::read(case.path("p.png")).unwrap();
     assert!(png.starts_with(b"\x89PNG\r\n"));
+    case.succeeds(&format!("{analyze} --plot p.pdf"));
+    let pdf = std::fs::read(case.path("p.pdf")).unwrap();
+    assert!(pdf.starts_with(b"%PDF-"));
     case.fails(
-        &format!("{analyze} --plot p.pdf"),
+        &format!("{analyze} --plot p.jpg"),
         2,
-        &["p.pdf", "--plot p.svg"],
+        &["p.jpg", "--plot p.svg"],
     );
+}
+
+/// The matrix of the centres is one of all classes: when it cannot be handled, class "0" is not to blame.
+#[test]
+fn activations_too_large_to_square_blame_no_class() {
+    let case = Case::new();
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    let header =
+        format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({POINTS}, {FEATURES}), }}\n");
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.bytes());
+    file.extend(
+        values(1)
+            .iter()
+            .flat_map(|&x| (1e160 * f64::from(x)).to_le_bytes()),
+    );
+    case.write("x.npy", file);
+    let digits: String = (0..POINTS)
+        .map(|i| format!("{}\n", i / PER_CLASS))
+        .collect();
+    case.write("y.txt", digits);
+    let output = case.run("analyze x.npy --labels y.txt --n-t 20");
+    let (_, error) = texts(&output);
+    assert!(!output.status.success());
+    assert!(
+        error.contains("x.npy") && error.contains("scale them"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("class \"0\"") && !error.contains("manifold 0"),
+        "{error}"
+    );
+}
+
+#[test]
+fn folders_of_layers_are_curves_of_one_plot() {
+    let case = Case::new();
+    for (seed, file) in ["one/a", "one/b", "two/a", "two/b"].iter().enumerate() {
+        let file = format!("{file}.npy");
+        case.npy(&file, &[POINTS, FEATURES], &values(1 + seed as u32));
+    }
+    case.write("y.txt", lines());
+    case.succeeds("analyze one two --labels y.txt --n-t 20 --plot p.svg");
+    let svg = std::fs::read_to_string(case.path("p.svg")).unwrap();
+    let written = |text: &str| svg.matches(&format!(">{text}<")).count();
+    // Two curves with a name each in four panels, over the same two layers.
+    assert_eq!(svg.matches("<polyline").count(), 2 * 4);
+    assert_eq!([written("one"), written("two")], [1, 1]);
+    assert_eq!([written("a"), written("b")], [4, 4]);
+    assert_eq!(written("Layer"), 4);
+    assert!(svg.contains("Bands: 95 % intervals over classes"), "{svg}");
+    case.succeeds("analyze one --labels y.txt --n-t 20 --resamples 0 --plot q.svg");
+    let svg = std::fs::read_to_string(case.path("q.svg")).unwrap();
+    assert!(!svg.contains("Bands") && !svg.contains("fill-opacity"));
 }
 
 #[cfg(unix)]

@@ -199,6 +199,13 @@ fn parquet_holds_what_csv_holds() {
             row.get_column_iter().zip(headers.iter().zip(&record))
         {
             assert_eq!(name, header);
+            // Settings are of their own types.
+            match header {
+                "setting_n_t" => assert!(matches!(field, Field::Long(_))),
+                "setting_kappa" => assert!(matches!(field, Field::Double(_))),
+                "setting_points" => assert!(matches!(field, Field::Null)),
+                _ => {}
+            }
             match field {
                 Field::Str(text) => assert_eq!(text, cell),
                 Field::Long(n) => assert_eq!(n.to_string(), cell),
@@ -220,16 +227,16 @@ fn the_plot_is_an_svg_of_four_panels() {
     let svg = std::fs::read_to_string(plot).unwrap();
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
     for word in [
-        "Capacity α",
-        "Radius R",
-        "Dimension D",
-        "Centre correlation ρ",
+        "Capacity",
+        "Radius",
+        "Dimension",
+        "Centre correlation",
         "conv10",
     ] {
         assert!(svg.contains(word), "{word}");
     }
     assert_eq!(svg.matches("<polyline").count(), 4);
-    assert_eq!(svg.matches("fill-opacity").count(), 3);
+    assert_eq!(svg.matches("fill-opacity").count(), 4);
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
 }
 

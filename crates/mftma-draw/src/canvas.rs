@@ -241,7 +241,9 @@ fn number(value: f64) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
+    // Control characters are not allowed in XML.
+    text.replace(char::is_control, "\u{FFFD}")
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
@@ -258,5 +260,6 @@ mod tests {
         assert_eq!(number(0.126), "0.13");
         assert_eq!(number(100.0), "100");
         assert_eq!(escape("a<b & \"c\""), "a&lt;b &amp; &quot;c&quot;");
+        assert_eq!(escape("conv\u{1}1"), "conv\u{FFFD}1");
     }
 }

@@ -135,12 +135,25 @@ impl Panel {
 
     /// A band of one standard error either way, as far as it lies in the panel.
     pub fn band(&self, canvas: &mut Canvas, points: &[Band], colour: Colour) {
+        let ends: Vec<_> = points.iter().map(|&(x, y, e)| (x, y - e, y + e)).collect();
+        if ends.len() > 1 {
+            self.interval_band(canvas, &ends, colour);
+        }
+    }
+
+    /// A band between the ends of intervals, as far as it lies in the panel: x, lower end, upper end. That of a single point is
+    /// a bar.
+    pub fn interval_band(&self, canvas: &mut Canvas, ends: &[(f64, f64, f64)], colour: Colour) {
         let within = |x, y| {
             let (x, y) = self.at(x, y);
             (x, y.clamp(self.top, self.top + self.height))
         };
-        let upper = points.iter().map(|&(x, y, e)| within(x, y + e));
-        let lower = points.iter().rev().map(|&(x, y, e)| within(x, y - e));
+        if let &[(x, low, high)] = ends {
+            canvas.line(within(x, low), within(x, high), colour, 0.7);
+            return;
+        }
+        let upper = ends.iter().map(|&(x, _, high)| within(x, high));
+        let lower = ends.iter().rev().map(|&(x, low, _)| within(x, low));
         let outline: Vec<_> = upper.chain(lower).collect();
         canvas.polygon(&outline, colour, 0.15);
     }

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use mftma::{Activations, Block, SourceError};
-use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
+use ndarray::{ArrayView2, Axis, CowArray, Ix2, s};
 use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -16,6 +16,7 @@ use crate::read::labels::Labels;
 const BLOCK_BYTES: usize = 128 << 20;
 
 /// ChaCha streams, so that no two purposes share random numbers. A program that draws for purposes of its own takes others.
+/// The engine's own are others (`mftma::streams`).
 const STREAM_CLASSES: u64 = 1;
 const STREAM_POINTS: u64 = 2;
 
@@ -252,23 +253,6 @@ impl<'a> LayerSource<'a> {
             "find the layer that overflows (often float16: collect in float32), or drop such points before saving",
         )
     }
-}
-
-/// All values of a source in memory, shape (points, N).
-pub fn in_memory<A: Activations + ?Sized>(source: &A) -> Result<Array2<f64>, SourceError> {
-    let points = source.points_per_manifold().iter().sum();
-    let mut all = Array2::zeros((points, source.n_features()));
-    let mut start = 0;
-    source.for_each_block(&mut |block| {
-        let mut part = all.slice_mut(s![.., start..start + block.width()]);
-        match block {
-            Block::F32(block) => part.zip_mut_with(&block, |to, &x| *to = f64::from(x)),
-            Block::F64(block) => part.assign(&block),
-        }
-        start += block.width();
-        ControlFlow::Continue(())
-    })?;
-    Ok(all)
 }
 
 /// The range that rising points without a gap make.

@@ -42,7 +42,7 @@ fn readme() -> ManifoldProblem {
 }
 
 fn gaussian(d: usize, m: usize, size: f64) -> ManifoldProblem {
-    ManifoldProblem::from_points((normal(d, m, 1) * size).view()).expect("usable points")
+    ManifoldProblem::from_points((normal(d, m, 1) * size).t()).expect("usable points")
 }
 
 fn sphere(d: usize, m: usize) -> ManifoldProblem {
@@ -51,7 +51,7 @@ fn sphere(d: usize, m: usize) -> ManifoldProblem {
         let length = column.dot(&column).sqrt();
         column.mapv_inplace(|v| v / length);
     }
-    ManifoldProblem::from_points(points.view()).expect("usable points")
+    ManifoldProblem::from_points(points.t()).expect("usable points")
 }
 
 fn per_vector(c: &mut Criterion) {
@@ -77,10 +77,7 @@ fn per_vector(c: &mut Criterion) {
     for (name, problem, vectors) in shapes {
         group.throughput(Throughput::Elements(vectors as u64));
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
-            let sampling = Sampling {
-                vectors,
-                ..Default::default()
-            };
+            let sampling = Sampling::default().vectors(vectors);
             b.iter(|| pool.install(|| black_box(problem.measure(black_box(&sampling)))));
         });
     }

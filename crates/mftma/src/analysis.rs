@@ -4,199 +4,92 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use faer::Mat;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, AsArray, Ix2};
 use rayon::prelude::*;
 
-use crate::activations::Activations;
+use crate::activations::{Activations, ArrayActivations, Scalar};
 use crate::centres::{Centres, mean_absolute_cosine};
 use crate::error::Error;
 use crate::geometry::{Geometry, ManifoldGeometry, RankTrial, Warning};
 use crate::gram::{InnerProducts, Wanted};
-use crate::manifold::{
-    Dimensions, Estimate, ManifoldProblem, ProblemError, Sampling, VarianceReduction,
-};
-use crate::means::{MeanKind, Resampling, over_manifolds};
+use crate::manifold::{ManifoldProblem, ProblemError, Sampling};
+use crate::means::Resampling;
+use crate::measures::MEASURES;
+use crate::progress::Progress;
 use crate::removal::{Removed, householder_coordinates};
-use crate::settings::{Conventions, DimensionCount, DimensionForm, RankRule, Vectors};
+use crate::settings::{AnalysisSettings, RankRule, Vectors};
 use crate::spectrum;
-
-/// What an analysis is doing; handed to the callback of [`Analysis::run_with`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// Reading features and taking inner products.
-    Features {
-        /// Features done.
-        done: usize,
-        /// N.
-        of: usize,
-    },
-    /// Searching the low-rank centre structure.
-    Centres,
-    /// Solving the Gaussian vectors' problems.
-    Manifolds {
-        /// Manifolds done.
-        done: usize,
-        /// P.
-        of: usize,
-    },
-    /// Solving the joint problem of all manifolds for one Gaussian vector after another.
-    Vectors {
-        /// Vectors done.
-        done: usize,
-        /// Vectors asked for so far.
-        of: usize,
-    },
-}
 
 /// An analysis with checked settings. It holds no data and can be run on any number of sources.
 #[derive(Debug, Clone)]
 pub struct Analysis {
-    pub(crate) settings: AnalysisBuilder,
+    settings: AnalysisSettings,
 }
 
-/// Settings of an [`Analysis`]; start with [`Analysis::builder`].
-#[derive(Debug, Clone)]
-pub struct AnalysisBuilder {
-    pub(crate) margin: f64,
-    pub(crate) vectors: Vectors,
-    pub(crate) seed: u64,
-    pub(crate) conventions: Conventions,
-    pub(crate) restarts: usize,
-    pub(crate) resamples: usize,
-    pub(crate) interval_coverage: f64,
-    pub(crate) spectrum: Option<f64>,
-    pub(crate) variance_reduction: VarianceReduction,
-}
-
-impl Default for AnalysisBuilder {
-    fn default() -> Self {
-        Self {
-            margin: 0.0,
-            vectors: Vectors::Count(300),
-            seed: 0,
-            conventions: Conventions::ours(),
-            restarts: 10,
-            resamples: 0,
-            interval_coverage: 0.95,
-            spectrum: None,
-            variance_reduction: VarianceReduction::default(),
-        }
-    }
-}
-
-impl AnalysisBuilder {
-    /// κ, the margin, any finite number. Default 0 (the reference's example notebook \[S\]).
-    pub fn margin(mut self, margin: f64) -> Self {
-        self.margin = margin;
-        self
-    }
-
-    /// n_t, Gaussian vectors per manifold. Default 300 (the reference's example notebook \[S\]).
-    pub fn vectors(self, count: usize) -> Self {
-        self.sampling(Vectors::Count(count))
-    }
-
-    /// How Gaussian vectors are drawn or given.
-    pub fn sampling(mut self, vectors: Vectors) -> Self {
-        self.vectors = vectors;
-        self
-    }
-
-    /// Seed of every random draw. Default 0. The same seed gives the same bytes at any number of threads.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// The conventions. Default [`Conventions::ours`].
-    pub fn conventions(mut self, conventions: Conventions) -> Self {
-        self.conventions = conventions;
-        self
-    }
-
-    /// Random restarts for each K under [`RankRule::Reference`]; our rule has starts of its own, from a fixed stream.
-    /// Default 10 (as the reference \[S\]).
-    pub fn restarts(mut self, restarts: usize) -> Self {
-        self.restarts = restarts;
-        self
-    }
-
-    /// How Gaussian vectors are drawn so that fewer of them do. Default [`VarianceReduction::default`].
-    pub fn variance_reduction(mut self, reduction: VarianceReduction) -> Self {
-        self.variance_reduction = reduction;
-        self
-    }
-
-    /// Resamples of the manifolds for the intervals of the over-manifold means; 0 (the default) for no intervals.
-    pub fn resamples(mut self, resamples: usize) -> Self {
-        self.resamples = resamples;
-        self
-    }
-
-    /// Coverage of the intervals, in (0, 1). Default 0.95.
-    pub fn interval_coverage(mut self, coverage: f64) -> Self {
-        self.interval_coverage = coverage;
-        self
-    }
-
-    /// Also take the variance spectrum, with the number of directions for `share` of the variance (the reference: 0.9).
-    /// Off by default: it needs the Gram matrix of *all* points, (ΣM_i)² doubles, and its eigenvalues.
-    pub fn spectrum(mut self, share: f64) -> Self {
-        self.spectrum = Some(share);
-        self
-    }
-
-    /// Checks the settings.
+impl AnalysisSettings {
+    /// Checks the settings and makes an analysis of them.
     ///
     /// # Errors
-    /// [`Error::Setting`] naming the first one outside its range.
+    /// As [`AnalysisSettings::check`].
     pub fn build(self) -> Result<Analysis, Error> {
-        let refuse = |setting, value: String, requirement| {
-            Err(Error::Setting {
-                setting,
-                value,
-                requirement,
-            })
-        };
-        if !self.margin.is_finite() {
-            return refuse("margin", self.margin.to_string(), "finite");
-        }
-        match &self.vectors {
-            Vectors::Count(0) => return refuse("vectors", "0".into(), "at least 1"),
-            Vectors::UntilRelativeError { relative_error, .. }
-                if relative_error.is_nan() || *relative_error <= 0.0 =>
-            {
-                return refuse("relative_error", relative_error.to_string(), "above 0");
-            }
-            Vectors::UntilRelativeError { cap: 0, .. } => {
-                return refuse("cap", "0".into(), "at least 1");
-            }
-            _ => {}
-        }
-        if self.restarts == 0 {
-            return refuse("restarts", "0".into(), "at least 1");
-        }
-        if !(self.interval_coverage > 0.0 && self.interval_coverage < 1.0) {
-            return refuse(
-                "interval_coverage",
-                self.interval_coverage.to_string(),
-                "between 0 and 1",
-            );
-        }
-        if let Some(share) = self.spectrum
-            && !(share > 0.0 && share <= 1.0)
-        {
-            return refuse("spectrum", share.to_string(), "above 0 and at most 1");
-        }
-        Ok(Analysis { settings: self })
+        Analysis::new(self)
     }
+}
+
+/// The geometry of `points` (one a row: (ΣM_i, N)) whose labels are `labels`, one label for each row, in any order.
+///
+/// Points that share a label are one manifold, and manifolds are in the order of their labels: manifold i of the result
+/// belongs to the i-th smallest label that occurs ([`distinct_labels`](crate::distinct_labels) lists them). Runs on
+/// rayon's current thread pool; where the rows are not in the order of their labels, a copy of the points is held.
+///
+/// ```
+/// use mftma::{AnalysisSettings, analyze, ndarray::Array2};
+///
+/// // Four classes of five points in 30 features, their labels interleaved.
+/// let points = Array2::from_shape_fn((20, 30), |(i, j)| {
+///     (((i % 4) * 37 + j * 11) as f32).sin() + 0.3 * ((i * 101 + j * 53 + i * j) as f32).sin()
+/// });
+/// let labels: Vec<&str> = (0..20).map(|i| ["cat", "dog", "eel", "fox"][i % 4]).collect();
+/// let geometry = analyze(&points, &labels, &AnalysisSettings::default().vectors(50))?;
+/// assert_eq!(geometry.manifolds.len(), 4);
+/// assert_eq!(geometry.manifolds[3].points, 5);
+/// # Ok::<(), mftma::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Shape`] if there is not one label for each row; as [`AnalysisSettings::check`] and [`Analysis::run`].
+pub fn analyze<'a, T, A, L>(
+    points: A,
+    labels: &[L],
+    settings: &AnalysisSettings,
+) -> Result<Geometry, Error>
+where
+    T: Scalar,
+    A: AsArray<'a, T, Ix2>,
+    L: Ord,
+{
+    Analysis::new(settings.clone())?.run(&ArrayActivations::from_labels(points, labels)?)
 }
 
 impl Analysis {
+    /// An analysis with these settings.
+    ///
+    /// # Errors
+    /// As [`AnalysisSettings::check`].
+    pub fn new(settings: AnalysisSettings) -> Result<Self, Error> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+
     /// Starts from the defaults: κ = 0, 300 Gaussian vectors, seed 0, our conventions, no intervals, no spectrum.
-    pub fn builder() -> AnalysisBuilder {
-        AnalysisBuilder::default()
+    /// [`AnalysisSettings::build`] ends what is begun here.
+    pub fn builder() -> AnalysisSettings {
+        AnalysisSettings::default()
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &AnalysisSettings {
+        &self.settings
     }
 
     /// Analyses `source` on rayon's current thread pool.
@@ -275,16 +168,8 @@ impl Analysis {
             _ => None,
         };
         let resampling = Resampling::new(settings, p);
-        let measure =
-            |of: fn(&ManifoldGeometry) -> Estimate| manifolds.iter().map(of).collect::<Vec<_>>();
         Ok(Geometry {
             features,
-            margin: settings.margin,
-            seed: settings.seed,
-            conventions: settings.conventions.clone(),
-            capacity: over_manifolds(&measure(|m| m.capacity), MeanKind::Harmonic, &resampling),
-            radius: over_manifolds(&measure(|m| m.radius), MeanKind::Arithmetic, &resampling),
-            dimension: over_manifolds(&measure(|m| m.dimension), MeanKind::Arithmetic, &resampling),
             centre_correlation: mean_absolute_cosine(products.centres.as_ref()),
             centre_correlation_interval: resampling.correlation_interval(&products.centres),
             residual_centre_correlation: mean_absolute_cosine(rest.as_ref()),
@@ -292,7 +177,7 @@ impl Analysis {
             rank_trials,
             spectrum,
             warnings: self.warnings(&products, &manifolds),
-            manifolds,
+            ..Geometry::of_manifolds(settings, manifolds, &resampling)
         })
     }
 
@@ -305,9 +190,8 @@ impl Analysis {
         if let RankRule::Given { directions } = &settings.conventions.rank_rule {
             return Ok((Removed::given(products), directions.ncols(), Vec::new()));
         }
-        let centres = Centres::new(products.centres.clone()).ok_or(Error::Manifold {
-            manifold: 0,
-            reason: "the eigenvalues of the centres' Gram matrix could not be found".into(),
+        let centres = Centres::new(products.centres.clone()).ok_or(Error::Eigenproblem {
+            what: "the centres' Gram matrix",
         })?;
         let structure = match settings.conventions.rank_rule {
             RankRule::Fixed { rank } if rank >= centres.rank().max(1) => {
@@ -338,9 +222,9 @@ impl Analysis {
         let settings = &self.settings;
         let own = &products.manifolds[i];
         let points = own.cross.ncols();
-        let named = |error: ProblemError| Error::Manifold {
+        let named = |source: ProblemError| Error::Manifold {
             manifold: i,
-            reason: error.to_string(),
+            source,
         };
         let gram = removed.gram(own, i, norm);
         let leading = removed.leading(own, i, norm);
@@ -350,7 +234,7 @@ impl Analysis {
                 if gram.is_none() || (given.is_some() && features <= points) =>
             {
                 let problem =
-                    ManifoldProblem::from_points(to_array(&leading).view()).map_err(named)?;
+                    ManifoldProblem::from_points(to_array(&leading).t()).map_err(named)?;
                 match given {
                     Some(vectors) => problem.measure_supplied(settings.margin, vectors),
                     None => problem.measure(&self.sampling(i)),
@@ -358,7 +242,7 @@ impl Analysis {
             }
             (Some(gram), Some(leading), Some(vectors)) => {
                 let coordinates = householder_coordinates(&gram, &leading);
-                ManifoldProblem::from_points(coordinates.view())
+                ManifoldProblem::from_points(coordinates.t())
                     .map_err(named)?
                     .measure_supplied(settings.margin, vectors)
             }
@@ -368,49 +252,20 @@ impl Analysis {
             (None, ..) => Err(ProblemError::NoPoints),
         }
         .map_err(named)?;
-        let Dimensions {
-            cosine,
-            cosine_handed_in,
-            mean_square,
-        } = measures.dimension;
-        let squared_mean = match settings.conventions.dimension_count {
-            DimensionCount::TrueRank => cosine,
-            DimensionCount::Coordinates => cosine_handed_in,
-        };
-        let geometry = ManifoldGeometry {
-            manifold: i,
-            points,
-            rank: measures.rank,
-            coordinates: match settings.conventions.dimension_count {
-                DimensionCount::TrueRank => measures.rank,
-                DimensionCount::Coordinates => measures.handed_in_dimension,
-            },
-            centre_norm: norm,
-            capacity: measures.capacity,
-            radius: measures.radius,
-            dimension: match settings.conventions.dimension_form {
-                DimensionForm::SquaredMean => squared_mean,
-                DimensionForm::MeanSquare => mean_square,
-            },
-            dimension_squared_mean: squared_mean.value,
-            dimension_mean_square: mean_square.value,
-            vectors: measures.vectors,
-            statuses: measures.statuses,
-            kkt_residual: measures.worst_kkt_residual,
-        };
-        for (name, estimate) in [
-            ("capacity", geometry.capacity),
-            ("radius", geometry.radius),
-            ("dimension", geometry.dimension),
-        ] {
-            if !estimate.value.is_finite() {
-                return Err(Error::Manifold {
-                    manifold: i,
-                    reason: format!(
-                        "its {name} is {} ({points} points of rank {}, {} of {} vectors without a binding constraint)",
-                        estimate.value, geometry.rank, geometry.statuses.interior, geometry.vectors
-                    ),
-                });
+        let geometry = ManifoldGeometry::new(i, norm, &measures, &settings.conventions);
+        for measure in MEASURES {
+            let value = measure
+                .of_manifold(&geometry)
+                .map_or(0.0, |reading| reading.value);
+            if !value.is_finite() {
+                return Err(named(ProblemError::Undefined {
+                    measure: measure.name,
+                    value,
+                    points,
+                    rank: geometry.rank,
+                    interior: geometry.statuses.interior,
+                    vectors: geometry.vectors,
+                }));
             }
         }
         Ok(geometry)
@@ -418,24 +273,20 @@ impl Analysis {
 
     fn sampling(&self, manifold: usize) -> Sampling {
         let settings = &self.settings;
-        let common = Sampling {
-            kappa: settings.margin,
-            seed: settings.seed,
-            stream: manifold as u64,
-            variance_reduction: settings.variance_reduction,
-            ..Sampling::default()
-        };
+        let common = Sampling::default()
+            .margin(settings.margin)
+            .seed(settings.seed)
+            .stream(manifold as u64)
+            .variance_reduction(settings.variance_reduction);
         match settings.vectors {
-            Vectors::Count(vectors) => Sampling { vectors, ..common },
+            Vectors::Count(vectors) => common.vectors(vectors),
             Vectors::UntilRelativeError {
                 relative_error,
                 cap,
-            } => Sampling {
-                vectors: cap.min(FIRST_VECTORS),
-                relative_error: Some(relative_error),
-                max_vectors: cap,
-                ..common
-            },
+            } => common
+                .vectors(cap.min(FIRST_VECTORS))
+                .relative_error(Some(relative_error))
+                .max_vectors(cap),
             // Given vectors are measured without drawing any.
             Vectors::Given(_) => common,
         }

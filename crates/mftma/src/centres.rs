@@ -18,14 +18,13 @@
 //! then come to 1e-4 of the cost, where without it 60 had come to 1e-2.
 
 use faer::{Mat, MatRef};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use crate::geometry::RankTrial;
 use crate::linalg;
 use crate::stiefel::{self, At, Limits};
+use crate::streams;
 
 /// Centred centres in the coordinates of their span.
 #[derive(Debug, Clone)]
@@ -422,9 +421,7 @@ impl Centres {
     }
 
     fn random_start(&self, k: usize, seed: u64, start: usize) -> Mat<f64> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // Streams from 2^63 on; manifolds' Gaussian vectors use those from 0.
-        rng.set_stream((1 << 63) + ((k as u64) << 32) + start as u64);
+        let mut rng = streams::centre_start(seed, k, start);
         Mat::from_fn(self.rank(), k, |_, _| StandardNormal.sample(&mut rng))
     }
 }
@@ -455,6 +452,9 @@ impl Candidate {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     fn random(rows: usize, columns: usize, seed: u64) -> Mat<f64> {

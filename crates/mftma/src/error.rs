@@ -1,16 +1,18 @@
 //! What can be wrong with the input, said so that it can be put right.
 
+use crate::manifold::error::ProblemError;
+
 /// The error of a source that could not yield its blocks (a file that ended early, say).
 pub type SourceError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Input that cannot be analysed. A solver's outcome is no error: it is a status in the result.
+/// Input that cannot be analysed, simulated or compared. A solver's outcome is no error: it is a status in the result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting is outside its range.
     #[error("setting `{setting}` is {value}, but must be {requirement}")]
     Setting {
-        /// Name of the builder's method.
+        /// Name of the setting's field.
         setting: &'static str,
         /// The value that was given.
         value: String,
@@ -29,8 +31,23 @@ pub enum Error {
         found: usize,
     },
 
-    /// There is nothing to compare: no manifold, or only one where centres must be compared.
-    #[error("{found} manifold(s) given, but an analysis needs at least {needed}")]
+    /// Manifolds of different numbers of features.
+    #[error(
+        "manifold {manifold} has {found} features, but manifold 0 has {expected}: all points must have the same features"
+    )]
+    FeatureCount {
+        /// Index of the manifold, from 0.
+        manifold: usize,
+        /// Features of the first manifold.
+        expected: usize,
+        /// Features of this one.
+        found: usize,
+    },
+
+    /// There is nothing to compare: no manifold, or only one where several must be compared.
+    #[error(
+        "{found} manifold(s) given, but at least {needed} are needed: give a point for each of {needed} labels or more"
+    )]
     TooFewManifolds {
         /// Manifolds in the source.
         found: usize,
@@ -80,14 +97,72 @@ pub enum Error {
         scale: f64,
     },
 
-    /// A measure of one manifold could not be computed.
-    #[error("manifold {manifold}: {reason}")]
+    /// A manifold cannot be measured; the source says why.
+    #[error("manifold {manifold} cannot be measured")]
     Manifold {
         /// Index of the manifold, from 0.
         manifold: usize,
-        /// What went wrong.
-        reason: String,
+        /// What is wrong with it.
+        #[source]
+        source: ProblemError,
     },
+
+    /// A problem of one manifold by itself (see [`ManifoldProblem`](crate::ManifoldProblem)).
+    #[error(transparent)]
+    Problem(#[from] ProblemError),
+
+    /// The activations of a manifold are finite, but their sum is not.
+    #[error(
+        "the sum of the activations of manifold {manifold} or of their squares overflows: scale all activations down by one factor"
+    )]
+    Overflow {
+        /// Index of the manifold, from 0.
+        manifold: usize,
+    },
+
+    /// Eigenvalues could not be found. It blames no manifold: the matrix is one of all of them.
+    #[error(
+        "the eigenvalues of {what} could not be found: activations may be too large to square in double precision; scale them down"
+    )]
+    Eigenproblem {
+        /// Which matrix.
+        what: &'static str,
+    },
+
+    /// The two sides of a comparison hold different numbers of points.
+    #[error(
+        "{first} points on one side, {second} on the other: both must hold the same points in the same order"
+    )]
+    DifferentPoints {
+        /// Points of the first side.
+        first: usize,
+        /// Points of the second.
+        second: usize,
+    },
+
+    /// Too few points to compare.
+    #[error("{found} point(s): a comparison needs at least 2")]
+    TooFewPoints {
+        /// Points given.
+        found: usize,
+    },
+
+    /// A neuron that a side does not have.
+    #[error("neuron {neuron} of a side of {size}: indices run from 0 to one less than the size")]
+    Neuron {
+        /// The index given.
+        neuron: usize,
+        /// Neurons of that side.
+        size: usize,
+    },
+
+    /// All points of all manifolds are at the origin.
+    #[error("every point of every manifold is at the origin, so no vector is constrained")]
+    AllAtOrigin,
+
+    /// All points are the same.
+    #[error("all points are the same: there is no variance to compare")]
+    NoVariance,
 
     /// The source failed to yield its features.
     #[error("the source of activations failed")]

@@ -1,35 +1,17 @@
-//! The result of an analysis: typed, serialisable, and flattened to tidy rows on request.
+//! The result of an analysis, typed and serialisable. [`measures`](crate::measures) lists what it holds.
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifold::Estimate;
-use crate::settings::Conventions;
+use crate::manifold::measures::{Dimensions, Estimate, ManifoldMeasures};
+pub use crate::means::{Interval, MeanEstimate};
+use crate::means::{MeanKind, Resampling, over_manifolds};
+use crate::settings::{AnalysisSettings, Conventions, DimensionCount, DimensionForm};
 use crate::solver::StatusCounts;
-
-/// A two-sided interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Lower end.
-    pub lower: f64,
-    /// Upper end.
-    pub upper: f64,
-}
-
-/// A mean over manifolds: its value, its standard error over the Gaussian vectors with the points held fixed, and where
-/// asked for an interval over manifolds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct MeanEstimate {
-    /// The mean.
-    pub value: f64,
-    /// Standard error over the Gaussian vectors. `None` where one vector, or given vectors, leave it unknown.
-    pub standard_error: Option<f64>,
-    /// Percentile interval from resampling the manifolds (the classes) with replacement; see
-    /// [`AnalysisBuilder::resamples`](crate::AnalysisBuilder::resamples).
-    pub interval: Option<Interval>,
-}
+use crate::version::ALGORITHM_VERSION;
 
 /// The measures of one manifold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ManifoldGeometry {
     /// Index in the source, from 0.
     pub manifold: usize,
@@ -62,6 +44,7 @@ pub struct ManifoldGeometry {
 /// What one number K of removed directions gave. Under [`RankRule::Reproducible`](crate::RankRule::Reproducible) K far from
 /// the least residual were looked at roughly (costs to about 1 %), the one chosen to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RankTrial {
     /// K.
     pub rank: usize,
@@ -75,6 +58,7 @@ pub struct RankTrial {
 
 /// The variance spectrum of all points about their mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Spectrum {
     /// (Σλ)²/Σλ².
     pub participation_ratio: f64,
@@ -160,15 +144,14 @@ impl std::fmt::Display for Warning {
 
 /// The geometry of P manifolds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Geometry {
     /// N, features of a point.
     pub features: usize,
-    /// κ, the margin.
-    pub margin: f64,
-    /// The seed that the Gaussian vectors came from.
-    pub seed: u64,
-    /// The conventions used.
-    pub conventions: Conventions,
+    /// Every setting of the analysis.
+    pub settings: AnalysisSettings,
+    /// [`ALGORITHM_VERSION`] of the engine that gave these numbers.
+    pub algorithm_version: u32,
     /// α_M over manifolds: harmonic mean.
     pub capacity: MeanEstimate,
     /// R_M over manifolds: arithmetic mean.
@@ -193,92 +176,70 @@ pub struct Geometry {
     pub warnings: Vec<Warning>,
 }
 
-/// One value of one measure: a row of a tidy table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// Index of the manifold; `None` for a value over all manifolds.
-    pub manifold: Option<usize>,
-    /// Name of the measure: `capacity`, `radius`, `dimension`, `centre-correlation`, …
-    pub measure: String,
-    /// The value.
-    pub value: f64,
-    /// Standard error over Gaussian vectors, where there is one.
-    pub standard_error: Option<f64>,
-    /// Lower end of the interval over manifolds, where there is one.
-    pub lower: Option<f64>,
-    /// Upper end of the interval over manifolds, where there is one.
-    pub upper: Option<f64>,
-}
-
-impl Row {
-    fn plain(manifold: Option<usize>, measure: &str, value: f64) -> Self {
+impl ManifoldGeometry {
+    /// Of manifold number `manifold`, whose remaining centre has length `centre_norm`.
+    pub(crate) fn new(
+        manifold: usize,
+        centre_norm: f64,
+        measures: &ManifoldMeasures,
+        conventions: &Conventions,
+    ) -> Self {
+        let Dimensions {
+            cosine,
+            cosine_handed_in,
+            mean_square,
+        } = measures.dimension;
+        let (coordinates, squared_mean) = match conventions.dimension_count {
+            DimensionCount::TrueRank => (measures.rank, cosine),
+            DimensionCount::Coordinates => (measures.handed_in_dimension, cosine_handed_in),
+        };
         Self {
             manifold,
-            measure: measure.to_owned(),
-            value,
-            standard_error: None,
-            lower: None,
-            upper: None,
-        }
-    }
-
-    fn of(manifold: usize, measure: &str, estimate: &Estimate) -> Self {
-        Self {
-            standard_error: estimate.standard_error,
-            ..Self::plain(Some(manifold), measure, estimate.value)
-        }
-    }
-
-    fn mean(measure: &str, mean: &MeanEstimate) -> Self {
-        Self {
-            standard_error: mean.standard_error,
-            lower: mean.interval.map(|i| i.lower),
-            upper: mean.interval.map(|i| i.upper),
-            ..Self::plain(None, measure, mean.value)
+            points: measures.points,
+            rank: measures.rank,
+            coordinates,
+            centre_norm,
+            capacity: measures.capacity,
+            radius: measures.radius,
+            dimension: match conventions.dimension_form {
+                DimensionForm::SquaredMean => squared_mean,
+                DimensionForm::MeanSquare => mean_square,
+            },
+            dimension_squared_mean: squared_mean.value,
+            dimension_mean_square: mean_square.value,
+            vectors: measures.vectors,
+            statuses: measures.statuses,
+            kkt_residual: measures.worst_kkt_residual,
         }
     }
 }
 
 impl Geometry {
-    /// Flattens to one row per value: first those over all manifolds, then manifold by manifold.
-    pub fn rows(&self) -> Vec<Row> {
-        let mut rows = vec![
-            Row::mean("capacity", &self.capacity),
-            Row::mean("radius", &self.radius),
-            Row::mean("dimension", &self.dimension),
-            Row {
-                lower: self.centre_correlation_interval.map(|i| i.lower),
-                upper: self.centre_correlation_interval.map(|i| i.upper),
-                ..Row::plain(None, "centre-correlation", self.centre_correlation)
-            },
-            Row::plain(
-                None,
-                "residual-centre-correlation",
-                self.residual_centre_correlation,
-            ),
-            Row::plain(None, "rank", self.rank as f64),
-        ];
-        if let Some(spectrum) = &self.spectrum {
-            rows.push(Row::plain(
-                None,
-                "participation-ratio",
-                spectrum.participation_ratio,
-            ));
-            rows.push(Row::plain(
-                None,
-                "explained-variance-dimension",
-                spectrum.explained_variance_dimension as f64,
-            ));
+    /// What the manifolds alone tell: their measures and the means of them. Of the centres nothing is known yet.
+    pub(crate) fn of_manifolds(
+        settings: &AnalysisSettings,
+        manifolds: Vec<ManifoldGeometry>,
+        resampling: &Resampling,
+    ) -> Self {
+        let mean = |of: fn(&ManifoldGeometry) -> Estimate, kind| {
+            let each: Vec<Estimate> = manifolds.iter().map(of).collect();
+            over_manifolds(&each, kind, resampling)
+        };
+        Self {
+            features: 0,
+            settings: settings.clone(),
+            algorithm_version: ALGORITHM_VERSION,
+            capacity: mean(|m| m.capacity, MeanKind::Harmonic),
+            radius: mean(|m| m.radius, MeanKind::Arithmetic),
+            dimension: mean(|m| m.dimension, MeanKind::Arithmetic),
+            centre_correlation: f64::NAN,
+            centre_correlation_interval: None,
+            residual_centre_correlation: f64::NAN,
+            rank: 0,
+            rank_trials: Vec::new(),
+            spectrum: None,
+            warnings: Vec::new(),
+            manifolds,
         }
-        for m in &self.manifolds {
-            let index = Some(m.manifold);
-            rows.push(Row::of(m.manifold, "capacity", &m.capacity));
-            rows.push(Row::of(m.manifold, "radius", &m.radius));
-            rows.push(Row::of(m.manifold, "dimension", &m.dimension));
-            rows.push(Row::plain(index, "centre-norm", m.centre_norm));
-            rows.push(Row::plain(index, "points", m.points as f64));
-            rows.push(Row::plain(index, "points-rank", m.rank as f64));
-        }
-        rows
     }
 }

@@ -11,10 +11,10 @@ use faer::{Mat, MatRef};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
-use crate::activations::{Activations, Block};
-use crate::analysis::Progress;
+use crate::activations::{Absorb, Activations, Scalar, pass};
 use crate::error::Error;
 use crate::linalg;
+use crate::progress::Progress;
 
 /// Features per product: wide enough for the products to run at speed and for rows to be read in runs of pages, narrow
 /// enough for one manifold to stay in a cache.
@@ -64,17 +64,10 @@ pub(crate) struct InnerProducts {
     pub(crate) scatter: Option<Mat<f64>>,
 }
 
-/// The scalars a block may hold.
-trait Scalar: Copy + Into<f64> + PartialEq + Send + Sync {}
-impl Scalar for f32 {}
-impl Scalar for f64 {}
-
 struct Accumulator<'a> {
     sizes: Vec<usize>,
     /// First row of each manifold.
     starts: Vec<usize>,
-    features: usize,
-    done: usize,
     wanted: Wanted<'a>,
     products: InnerProducts,
     /// Points about their mean (N, ΣM), kept for the spectrum where N < ΣM.
@@ -89,26 +82,8 @@ impl InnerProducts {
         progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
     ) -> Result<Self, Error> {
         let mut accumulator = Accumulator::new(source, wanted)?;
-        let mut failure = None;
-        source
-            .for_each_block(&mut |block| {
-                let outcome = match block {
-                    Block::F32(view) => accumulator.absorb(view, progress),
-                    Block::F64(view) => accumulator.absorb(view, progress),
-                };
-                match outcome {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        failure = Some(error);
-                        ControlFlow::Break(())
-                    }
-                }
-            })
-            .map_err(Error::Source)?;
-        match failure {
-            Some(error) => Err(error),
-            None => accumulator.finish(),
-        }
+        pass(source, WIDTH, progress, &mut accumulator)?;
+        Ok(accumulator.finish())
     }
 }
 
@@ -163,8 +138,6 @@ impl<'a> Accumulator<'a> {
         let small = total.min(features);
         Ok(Self {
             starts,
-            features,
-            done: 0,
             points: (wanted.spectrum && features < total).then(|| Mat::zeros(features, total)),
             products: InnerProducts {
                 manifolds,
@@ -181,44 +154,9 @@ impl<'a> Accumulator<'a> {
         })
     }
 
-    fn absorb<T: Scalar>(
-        &mut self,
-        block: ArrayView2<'_, T>,
-        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
-    ) -> Result<(), Error> {
-        let total: usize = self.sizes.iter().sum();
-        if block.nrows() != total {
-            return Err(Error::Shape {
-                what: "rows of a block (the sum of the points per manifold)",
-                expected: total,
-                found: block.nrows(),
-            });
-        }
-        if self.done + block.ncols() > self.features {
-            return Err(Error::Shape {
-                what: "features yielded by the source",
-                expected: self.features,
-                found: self.done + block.ncols(),
-            });
-        }
-        for start in (0..block.ncols()).step_by(WIDTH) {
-            let end = block.ncols().min(start + WIDTH);
-            self.absorb_narrow(block.slice(s![.., start..end]))?;
-            self.done += end - start;
-            if progress(Progress::Features {
-                done: self.done,
-                of: self.features,
-            })
-            .is_break()
-            {
-                return Err(Error::Cancelled);
-            }
-        }
-        Ok(())
-    }
-
-    fn absorb_narrow<T: Scalar>(&mut self, block: ArrayView2<'_, T>) -> Result<(), Error> {
-        let (w, p, first) = (block.ncols(), self.sizes.len(), self.done);
+    /// Takes in features from `first` on.
+    fn take<T: Scalar>(&mut self, first: usize, block: ArrayView2<'_, T>) -> Result<(), Error> {
+        let (w, p) = (block.ncols(), self.sizes.len());
         let rows = |i: usize| block.slice(s![self.starts[i]..self.starts[i] + self.sizes[i], ..]);
 
         let means: Vec<Vec<f64>> = (0..p)
@@ -309,13 +247,18 @@ impl<'a> Accumulator<'a> {
             },
         );
         if self.wanted.spectrum {
-            self.absorb_scatter(block, &means);
+            self.absorb_scatter(first, block, &means);
         }
         Ok(())
     }
 
     /// The points of this block about the mean of all points, into the scatter or the store of points.
-    fn absorb_scatter<T: Scalar>(&mut self, block: ArrayView2<'_, T>, means: &[Vec<f64>]) {
+    fn absorb_scatter<T: Scalar>(
+        &mut self,
+        first: usize,
+        block: ArrayView2<'_, T>,
+        means: &[Vec<f64>],
+    ) {
         let total = block.nrows() as f64;
         let mut mean = vec![0.0; block.ncols()];
         for (centre, &m) in means.iter().zip(&self.sizes) {
@@ -328,7 +271,7 @@ impl<'a> Accumulator<'a> {
         match (&mut self.points, &mut self.products.scatter) {
             (Some(store), _) => {
                 for mu in 0..points.ncols() {
-                    store.col_as_slice_mut(mu)[self.done..self.done + points.nrows()]
+                    store.col_as_slice_mut(mu)[first..first + points.nrows()]
                         .copy_from_slice(points.col_as_slice(mu));
                 }
             }
@@ -337,14 +280,7 @@ impl<'a> Accumulator<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<InnerProducts, Error> {
-        if self.done != self.features {
-            return Err(Error::Shape {
-                what: "features yielded by the source",
-                expected: self.features,
-                found: self.done,
-            });
-        }
+    fn finish(mut self) -> InnerProducts {
         linalg::mirror_lower(&mut self.products.centres);
         for products in &mut self.products.manifolds {
             if let Some(gram) = &mut products.gram {
@@ -354,7 +290,13 @@ impl<'a> Accumulator<'a> {
         if let (Some(points), Some(scatter)) = (self.points.take(), &mut self.products.scatter) {
             linalg::add_symmetric_product_tiled(scatter, points.transpose());
         }
-        Ok(self.products)
+        self.products
+    }
+}
+
+impl Absorb for Accumulator<'_> {
+    fn absorb<T: Scalar>(&mut self, first: usize, block: ArrayView2<'_, T>) -> Result<(), Error> {
+        self.take(first, block)
     }
 }
 
@@ -425,8 +367,5 @@ fn not_finite<T: Scalar>(manifold: usize, rows: ArrayView2<'_, T>, first_feature
             };
         }
     }
-    Error::Manifold {
-        manifold,
-        reason: "the sum of its activations overflows; scale them down".into(),
-    }
+    Error::Overflow { manifold }
 }

@@ -6,8 +6,7 @@
 //! the number K of those directions, each with an error bar where it has one.
 //!
 //! ```
-//! use mftma::{Analysis, ArrayActivations};
-//! use ndarray::Array2;
+//! use mftma::{AnalysisSettings, analyze, ndarray::Array2};
 //!
 //! // 40 manifolds of 10 points in 60 features: a centre for each, and points around it.
 //! let noise = |seed: usize| ((seed * 7919 + 13) % 1009) as f64 / 1009.0 - 0.5;
@@ -16,8 +15,10 @@
 //!     2.0 * noise(manifold * 60 + feature) + noise(7 + 31 * row * 60 + 17 * feature)
 //! });
 //!
-//! let source = ArrayActivations::new(points.view(), &[10; 40])?;
-//! let geometry = Analysis::builder().vectors(100).seed(1).resamples(200).build()?.run(&source)?;
+//! let labels: Vec<usize> = (0..400).map(|row| row / 10).collect();
+//!
+//! let settings = AnalysisSettings::default().vectors(100).seed(1).resamples(200);
+//! let geometry = analyze(&points, &labels, &settings)?;
 //!
 //! let capacity = geometry.capacity;
 //! println!("capacity {:.3} ± {:.3}", capacity.value, capacity.standard_error.unwrap_or(f64::NAN));
@@ -38,6 +39,12 @@
 //! (2020) (DOI 10.1038/s41467-020-14578-5); *the reference* is the Python package of Stephenson et al., NeurIPS 2019
 //! (arXiv 2003.01787). [`ManifoldProblem`] measures one manifold by itself.
 //!
+//! # Input
+//! Rows are points, everywhere. [`analyze`] takes an array and a label for each row. [`ArrayActivations`] holds points in
+//! memory, from an array in order, from labels, or from one array per manifold; [`Activations`] is the trait of whatever
+//! can hand out blocks of features, and [`Activations::collect`] brings it into memory. [`simulate_capacity`] and
+//! [`similarity`] take the same sources. Arrays are those of the `ndarray` that this crate re-exports as [`ndarray`].
+//!
 //! # Streaming
 //! [`Activations`] hands out blocks of features; one pass gathers the inner products, and no array of N features per point
 //! is held. The memory is that of one M_i×M_i matrix per manifold and of the P×ΣM_i products of centres with points,
@@ -49,7 +56,7 @@
 //! what was used: see [`Conventions`].
 //!
 //! # Determinism
-//! Every random draw comes from a ChaCha8 stream of the seed. Work is split by the data alone: the same source and
+//! Every random draw comes from a ChaCha8 stream of the seed, and [`streams`] lists them all. Work is split by the data alone: the same source and
 //! settings give the same bytes on any number of threads. The crate reads no file and no clock, prints nothing and holds
 //! no thread pool: it runs on rayon's current one. Its own kernels give the same bytes with any vector instructions, which
 //! [`simd`] tells and chooses; faer's matrix products and eigenproblems may differ in their last bits between kinds of processors.
@@ -65,8 +72,11 @@ pub mod joint;
 mod linalg;
 mod manifold;
 mod means;
+pub mod measures;
+mod progress;
 pub mod projection;
 mod removal;
+mod setters;
 pub mod settings;
 pub mod simd;
 pub mod similarity;
@@ -74,21 +84,35 @@ mod simulated;
 mod solver;
 mod spectrum;
 mod stiefel;
+pub mod streams;
 mod version;
 
-pub use activations::{Activations, ArrayActivations, Block};
-pub use analysis::{Analysis, AnalysisBuilder, Progress};
+pub use activations::{Activations, ArrayActivations, Block, Scalar, distinct_labels};
+pub use analysis::{Analysis, analyze};
 pub use ball::ball_capacity;
 pub use error::{Error, SourceError};
 pub use geometry::{
-    Geometry, Interval, ManifoldGeometry, MeanEstimate, RankTrial, Row, Spectrum, Warning,
+    Geometry, Interval, ManifoldGeometry, MeanEstimate, RankTrial, Spectrum, Warning,
 };
 pub use manifold::{
     AnchorPoints, Dimensions, Estimate, ManifoldMeasures, ManifoldProblem, ProblemError, Sampling,
     VarianceReduction,
 };
+pub use measures::Row;
+pub use progress::Progress;
 pub use projection::project;
-pub use settings::{Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors};
-pub use simulated::{Dichotomy, SimulatedCapacity, Simulation, SimulationError, simulate_capacity};
+pub use settings::{
+    AnalysisSettings, Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors,
+};
+pub use simulated::{Dichotomy, SimulatedCapacity, Simulation, simulate_capacity};
 pub use solver::{SolverStatus, StatusCounts};
 pub use version::ALGORITHM_VERSION;
+
+/// The arrays of this crate's interface; a program that uses this path needs no `ndarray` of its own, and none of another
+/// version.
+pub use ndarray;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,16 +1,40 @@
 //! Means over manifolds with their errors: over Gaussian vectors, and over manifolds by resampling.
 
 use faer::Mat;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
-use crate::analysis::AnalysisBuilder;
-use crate::geometry::{Interval, MeanEstimate};
-use crate::manifold::Estimate;
+use crate::manifold::measures::Estimate;
+use crate::settings::AnalysisSettings;
+use crate::streams;
+
+/// A two-sided interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Interval {
+    /// Lower end.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
+}
+
+/// A mean over manifolds: its value, its standard error over the Gaussian vectors with the points held fixed, and where
+/// asked for an interval over manifolds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MeanEstimate {
+    /// The mean.
+    pub value: f64,
+    /// Standard error over the Gaussian vectors. `None` where one vector, or given vectors, leave it unknown.
+    pub standard_error: Option<f64>,
+    /// Percentile interval from resampling the manifolds (the classes) with replacement; see
+    /// [`AnalysisSettings::resamples`].
+    pub interval: Option<Interval>,
+}
 
 /// How values of manifolds are averaged.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum MeanKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeanKind {
     /// 1 / mean(1/x), for capacities.
     Harmonic,
     /// The plain mean.
@@ -24,7 +48,7 @@ pub(crate) struct Resampling {
 }
 
 impl Resampling {
-    pub(crate) fn new(settings: &AnalysisBuilder, manifolds: usize) -> Self {
+    pub(crate) fn new(settings: &AnalysisSettings, manifolds: usize) -> Self {
         Self::drawn(
             settings.seed,
             settings.resamples,
@@ -34,9 +58,7 @@ impl Resampling {
     }
 
     pub(crate) fn drawn(seed: u64, resamples: usize, coverage: f64, manifolds: usize) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // A stream of its own: manifolds' Gaussian vectors use those from 0 upward.
-        rng.set_stream(u64::MAX);
+        let mut rng = streams::resampled_manifolds(seed);
         let draws = (0..resamples)
             .map(|_| {
                 (0..manifolds)

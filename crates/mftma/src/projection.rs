@@ -1,24 +1,23 @@
 //! The seeded random projection of the reference, for comparison: beyond N = 5,000 the reference analyses projected
 //! activations, this crate never needs to.
 
-use std::ops::ControlFlow;
-
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use ndarray::{Array2, ArrayView2};
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::activations::{Activations, Block};
+use crate::activations::{Absorb, Activations, Scalar, quiet_pass};
 use crate::error::Error;
+use crate::streams;
 
 /// Projects the activations of `source` (ΣM_i points, N features) onto `features` random directions of unit length, as
 /// the reference does: shape (ΣM_i, `features`). Directions are the rows of a standard-normal matrix (`features`, N)
-/// scaled to length 1, one ChaCha8 stream of `seed` a direction, so they do not depend on the blocks.
+/// scaled to length 1, one [stream](crate::streams) of `seed` a direction, so they do not depend on the blocks.
 ///
 /// # Errors
-/// [`Error::Setting`] if `features` is 0, [`Error::Source`] if the source fails.
+/// [`Error::Setting`] if `features` is 0, [`Error::Source`] if the source fails, [`Error::Shape`] if it yields other sizes
+/// than it announced.
 pub fn project<A: Activations + ?Sized>(
     source: &A,
     features: usize,
@@ -32,40 +31,36 @@ pub fn project<A: Activations + ?Sized>(
         });
     }
     let total: usize = source.points_per_manifold().iter().sum();
-    let mut streams: Vec<(ChaCha8Rng, f64)> = (0..features)
-        .map(|direction| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(direction as u64);
-            (rng, 0.0)
-        })
+    let streams: Vec<(ChaCha8Rng, f64)> = (0..features)
+        .map(|direction| (streams::projection_direction(seed, direction as u64), 0.0))
         .collect();
-    let mut projected = Array2::<f64>::zeros((total, features));
-    let mut misfit = None;
-    source
-        .for_each_block(&mut |block| {
-            if block.n_points() != total {
-                misfit = Some(block.n_points());
-                return ControlFlow::Break(());
-            }
-            match block {
-                Block::F32(view) => add_block(&mut projected, &mut streams, view),
-                Block::F64(view) => add_block(&mut projected, &mut streams, view),
-            }
-            ControlFlow::Continue(())
-        })
-        .map_err(Error::Source)?;
-    if let Some(found) = misfit {
-        return Err(Error::Shape {
-            what: "rows of a block (the sum of the points per manifold)",
-            expected: total,
-            found,
-        });
-    }
-    for (mut column, (_, squares)) in projected.columns_mut().into_iter().zip(&streams) {
+    let mut all = Projected {
+        values: Array2::zeros((total, features)),
+        streams,
+    };
+    quiet_pass(source, WIDTH, &mut all)?;
+    for (mut column, (_, squares)) in all.values.columns_mut().into_iter().zip(&all.streams) {
         let length = squares.sqrt();
         column.mapv_inplace(|x| x / length);
     }
-    Ok(projected)
+    Ok(all.values)
+}
+
+/// Features per product.
+const WIDTH: usize = 2_048;
+
+/// What the blocks so far give.
+struct Projected {
+    values: Array2<f64>,
+    /// Of each direction, the generator of its next entries and the sum of squares of those drawn.
+    streams: Vec<(ChaCha8Rng, f64)>,
+}
+
+impl Absorb for Projected {
+    fn absorb<T: Scalar>(&mut self, _: usize, block: ArrayView2<'_, T>) -> Result<(), Error> {
+        add_block(&mut self.values, &mut self.streams, block);
+        Ok(())
+    }
 }
 
 /// Adds the products of a block (points, w) with the next w entries of every direction.

@@ -3,56 +3,24 @@
 use ndarray::{Array2, ArrayView2, Axis};
 use pulp::Arch;
 use rand::seq::index::sample;
-use rand::{Rng, RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::manifold::{normal, pivoted_cholesky};
+use crate::activations::Activations;
+use crate::error::Error;
+use crate::manifold::normal;
+use crate::manifold::problem::pivoted_cholesky;
+use crate::setters::setters;
 use crate::solver::PointSet;
 use crate::solver::kernels::{padded, product};
+use crate::streams;
+use crate::version::ALGORITHM_VERSION;
 
 /// Squared distance of (0, 1) from the cone of the points below which the origin counts as inside their hull: points
 /// have unit root-mean-square length, and the solver leaves about 1e-13.
 const TOUCHING: f64 = 1e-12;
-
-/// Why capacity cannot be simulated.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SimulationError {
-    /// Fewer than two manifolds, or one without points.
-    #[error("{0}; a dichotomy needs at least two manifolds, each with a point")]
-    Manifolds(String),
-    /// The rows of the array are not the points of the manifolds.
-    #[error("the array has {rows} rows, but the manifolds have {points} points in all")]
-    Shape {
-        /// Rows found.
-        rows: usize,
-        /// Points expected.
-        points: usize,
-    },
-    /// A value is NaN or infinite.
-    #[error("feature {feature} of point {point} is {value}; remove or repair the point")]
-    NotFinite {
-        /// Row.
-        point: usize,
-        /// Column.
-        feature: usize,
-        /// Its value.
-        value: f64,
-    },
-    /// A setting is outside its range.
-    #[error("{setting} is {value}, but must be {allowed}")]
-    Setting {
-        /// Name of the setting.
-        setting: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        allowed: &'static str,
-    },
-}
 
 /// How the manifolds are labelled ±1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +37,11 @@ pub enum Dichotomy {
     },
 }
 
-/// Settings of [`simulate_capacity`].
+/// Settings of [`simulate_capacity`]: plain data, each with a default and a method of its name that sets it. The result
+/// records them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Simulation {
     /// Number of independent pairs of a projection and a dichotomy. Default 100 \[D\].
     pub repetitions: usize,
@@ -83,7 +54,7 @@ pub struct Simulation {
     pub subtract_global_mean: bool,
     /// Confidence of the interval. Default 0.95 \[D\].
     pub confidence: f64,
-    /// Seed of the ChaCha8 streams, one per repetition.
+    /// Seed of the [streams](crate::streams), one per repetition.
     pub seed: u64,
 }
 
@@ -100,9 +71,71 @@ impl Default for Simulation {
     }
 }
 
+setters!(Simulation {
+    repetitions: usize,
+    dichotomy: Dichotomy,
+    bias: bool,
+    subtract_global_mean: bool,
+    confidence: f64,
+    seed: u64,
+});
+
+impl Simulation {
+    /// Whether a simulation can be made with these settings, as far as they can tell without the data.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the first one outside its range.
+    pub fn check(&self) -> Result<(), Error> {
+        demand(
+            self.repetitions > 0,
+            "repetitions",
+            &self.repetitions,
+            "at least 1",
+        )?;
+        demand(
+            self.confidence > 0.0 && self.confidence < 1.0,
+            "confidence",
+            &self.confidence,
+            "between 0 and 1",
+        )?;
+        match self.dichotomy {
+            Dichotomy::Sparse { positive: 0 } => demand(false, POSITIVE, &0, FEWER),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Name of the setting of [`Dichotomy::Sparse`].
+const POSITIVE: &str = "positive";
+/// What it must be.
+const FEWER: &str = "between 1 and the number of manifolds - 1";
+
+fn demand(
+    ok: bool,
+    setting: &'static str,
+    value: &dyn std::fmt::Display,
+    requirement: &'static str,
+) -> Result<(), Error> {
+    if ok {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        setting,
+        value: value.to_string(),
+        requirement,
+    })
+}
+
 /// What [`simulate_capacity`] finds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SimulatedCapacity {
+    /// Every setting of the simulation.
+    pub settings: Simulation,
+    /// [`ALGORITHM_VERSION`](crate::ALGORITHM_VERSION) of the engine that gave these numbers.
+    pub algorithm_version: u32,
+    /// P, the number of manifolds.
+    pub manifolds: usize,
     /// α_sim = P/n*; `None` where fewer than half of the dichotomies are separable with all features.
     pub capacity: Option<f64>,
     /// Interval of α_sim at the confidence asked for; its lower end is 0 where the data do not bound it.
@@ -117,8 +150,7 @@ pub struct SimulatedCapacity {
 /// Simulated capacity of P manifolds (paper.md 9; compared with α_M in Chung, Lee & Sompolinsky 2018,
 /// DOI 10.1103/PhysRevX.8.031003).
 ///
-/// `points` is (total points, N), row by row and manifold by manifold; `points_per_manifold` the numbers of rows.
-/// Each repetition draws labels and a Gaussian projection. With the same labels, points that are separable in the first
+/// All points are held in memory, in double precision. Each repetition draws labels and a Gaussian projection. With the same labels, points that are separable in the first
 /// n projected features are separable in the first n + 1, so each repetition has one threshold, found by bisection on n;
 /// the share of separable dichotomies at n is the share of thresholds up to n, and n* is its median. The interval is the
 /// binomial one for a median (normal approximation), interpolated in the same way.
@@ -129,24 +161,28 @@ pub struct SimulatedCapacity {
 /// Runs on rayon's current pool; the same bytes at any thread count.
 ///
 /// ```
-/// use mftma::{Simulation, simulate_capacity};
-/// use ndarray::Array2;
+/// use mftma::{ArrayActivations, Simulation, ndarray::Array2, simulate_capacity};
 ///
 /// // Twenty single points in general position: Cover's capacity, 2.
 /// let points = Array2::from_shape_fn((20, 30), |(i, j)| ((i * 31 + j * 17 + i * j * j) as f64).sin());
-/// let found = simulate_capacity(points.view(), &[1; 20], &Simulation::default())?;
+/// let source = ArrayActivations::new(points.view(), &[1; 20])?;
+/// let found = simulate_capacity(&source, &Simulation::default())?;
 /// assert!(found.interval.0 < 2.0 && 2.0 < found.interval.1);
-/// # Ok::<(), mftma::SimulationError>(())
+/// # Ok::<(), mftma::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`SimulationError`] for fewer than two manifolds, a wrong shape, values that are not finite or settings out of range.
-pub fn simulate_capacity(
-    points: ArrayView2<'_, f64>,
-    points_per_manifold: &[usize],
+/// [`Error`] for fewer than two manifolds, one without points, values that are not finite, settings out of range, or a
+/// source that fails.
+pub fn simulate_capacity<A: Activations + ?Sized>(
+    source: &A,
     settings: &Simulation,
-) -> Result<SimulatedCapacity, SimulationError> {
-    check(points, points_per_manifold, settings)?;
+) -> Result<SimulatedCapacity, Error> {
+    let points_per_manifold = source.points_per_manifold();
+    settings.check()?;
+    check_counts(points_per_manifold, settings)?;
+    let points = source.collect()?.into_points();
+    check_finite(points.view(), points_per_manifold)?;
     let cloud = Cloud::new(points, points_per_manifold, settings);
     let thresholds: Vec<Option<usize>> = (0..settings.repetitions)
         .into_par_iter()
@@ -159,6 +195,9 @@ pub fn simulate_capacity(
     let fewest = crossing(&thresholds, 0.5 - spread);
     let most = crossing(&thresholds, 0.5 + spread);
     Ok(SimulatedCapacity {
+        settings: settings.clone(),
+        algorithm_version: ALGORITHM_VERSION,
+        manifolds: points_per_manifold.len(),
         capacity: dimensions.map(|n| manifolds / n),
         interval: (
             most.map_or(0.0, |n| manifolds / n),
@@ -169,70 +208,37 @@ pub fn simulate_capacity(
     })
 }
 
-fn check(
-    points: ArrayView2<'_, f64>,
-    counts: &[usize],
-    settings: &Simulation,
-) -> Result<(), SimulationError> {
+fn check_counts(counts: &[usize], settings: &Simulation) -> Result<(), Error> {
     if counts.len() < 2 {
-        return Err(SimulationError::Manifolds(format!(
-            "there are {} manifolds",
-            counts.len()
-        )));
-    }
-    if let Some(empty) = counts.iter().position(|&n| n == 0) {
-        return Err(SimulationError::Manifolds(format!(
-            "manifold {empty} has no points"
-        )));
-    }
-    let total: usize = counts.iter().sum();
-    if points.nrows() != total {
-        return Err(SimulationError::Shape {
-            rows: points.nrows(),
-            points: total,
+        return Err(Error::TooFewManifolds {
+            found: counts.len(),
+            needed: 2,
         });
     }
-    for ((point, feature), &value) in points.indexed_iter() {
-        if !value.is_finite() {
-            return Err(SimulationError::NotFinite {
-                point,
-                feature,
-                value,
-            });
-        }
+    if let Some(manifold) = counts.iter().position(|&n| n == 0) {
+        return Err(Error::EmptyManifold { manifold });
     }
-    let setting = |setting, value: f64, ok: bool, allowed| {
-        if ok {
-            Ok(())
-        } else {
-            Err(SimulationError::Setting {
-                setting,
-                value,
-                allowed,
-            })
+    match settings.dichotomy {
+        Dichotomy::Sparse { positive } => {
+            demand(positive < counts.len(), POSITIVE, &positive, FEWER)
         }
-    };
-    setting(
-        "repetitions",
-        settings.repetitions as f64,
-        settings.repetitions > 0,
-        "at least 1",
-    )?;
-    let confidence = settings.confidence;
-    setting(
-        "confidence",
-        confidence,
-        confidence > 0.0 && confidence < 1.0,
-        "between 0 and 1",
-    )?;
-    if let Dichotomy::Sparse { positive } = settings.dichotomy {
-        let ok = positive > 0 && positive < counts.len();
-        setting(
-            "the number of positive manifolds",
-            positive as f64,
-            ok,
-            "between 1 and the number of manifolds - 1",
-        )?;
+        Dichotomy::Uniform => Ok(()),
+    }
+}
+
+fn check_finite(points: ArrayView2<'_, f64>, counts: &[usize]) -> Result<(), Error> {
+    let mut rows = points.outer_iter();
+    for (manifold, &count) in counts.iter().enumerate() {
+        for (point, row) in rows.by_ref().take(count).enumerate() {
+            if let Some((feature, &value)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+                return Err(Error::NotFinite {
+                    manifold,
+                    point,
+                    feature,
+                    value,
+                });
+            }
+        }
     }
     Ok(())
 }
@@ -248,8 +254,8 @@ struct Cloud {
 }
 
 impl Cloud {
-    fn new(points: ArrayView2<'_, f64>, counts: &[usize], settings: &Simulation) -> Self {
-        let mut x = points.to_owned();
+    fn new(points: Array2<f64>, counts: &[usize], settings: &Simulation) -> Self {
+        let mut x = points;
         let manifold: Vec<usize> = counts
             .iter()
             .enumerate()
@@ -317,10 +323,7 @@ impl Cloud {
 
     /// Least number of projected dimensions at which the dichotomy of one repetition is separable.
     fn threshold(&self, settings: &Simulation, repetition: usize) -> Option<usize> {
-        let mut key = *b"........simulated capacity      ";
-        key[..8].copy_from_slice(&settings.seed.to_le_bytes());
-        let mut rng = ChaCha8Rng::from_seed(key);
-        rng.set_stream(repetition as u64);
+        let mut rng = streams::simulated_dichotomy(settings.seed, repetition as u64);
         let labels = self.labels(settings.dichotomy, &mut rng);
         let signs: Vec<f64> = self.manifold.iter().map(|&i| labels[i]).collect();
         let mut projected = Projected {

@@ -1,10 +1,12 @@
 //! Which numbers this engine gives.
 
-/// Raised by every change that alters a number of a result on the same input and settings. A cache of results should hold it in
-/// its keys.
+/// Raised whenever a stored number of the engine may change: of an [`Analysis`](crate::Analysis), of
+/// [`simulate_capacity`](crate::simulate_capacity), of [`project`](crate::project), of [`similarity`](crate::similarity).
+/// Results record it, and a cache of results should hold it in its keys.
 ///
 /// | version | what changed |
 /// |---|---|
 /// | 2 | pairs of Gaussian vectors and control variates by default |
 /// | 3 | centre structure by preconditioned L-BFGS |
-pub const ALGORITHM_VERSION: u32 = 3;
+/// | 4 | directions of a random projection have a stream of their own |
+pub const ALGORITHM_VERSION: u32 = 4;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mftma::{
-    Activations, Analysis, AnalysisBuilder, ArrayActivations, Block, Conventions, DimensionCount,
+    Activations, Analysis, AnalysisSettings, ArrayActivations, Block, Conventions, DimensionCount,
     Error, Geometry, GlobalMean, Progress, RankRule, SourceError, Vectors, Warning, project,
 };
 use ndarray::{Array1, Array2, Axis, concatenate, s};
@@ -29,13 +29,17 @@ fn correlated(p: usize, m: usize, n: usize, shared: usize, seed: u64) -> (Array2
     (points, vec![m; p])
 }
 
-fn run(builder: AnalysisBuilder, points: &Array2<f64>, sizes: &[usize]) -> Result<Geometry, Error> {
+fn run(
+    builder: AnalysisSettings,
+    points: &Array2<f64>,
+    sizes: &[usize],
+) -> Result<Geometry, Error> {
     builder
         .build()?
         .run(&ArrayActivations::new(points.view(), sizes)?)
 }
 
-fn quick() -> AnalysisBuilder {
+fn quick() -> AnalysisSettings {
     Analysis::builder().vectors(40)
 }
 
@@ -185,10 +189,7 @@ fn a_fixed_rank_and_a_given_subspace_are_used_as_told() {
     let (points, sizes) = correlated(12, 6, 50, 2, 8);
     let with = |rank_rule| {
         run(
-            quick().conventions(Conventions {
-                rank_rule,
-                ..Conventions::ours()
-            }),
+            quick().conventions(Conventions::ours().rank_rule(rank_rule)),
             &points,
             &sizes,
         )
@@ -215,7 +216,16 @@ fn a_fixed_rank_and_a_given_subspace_are_used_as_told() {
     ));
     assert!(matches!(
         with(RankRule::Given {
-            directions: Array2::zeros((49, 1))
+            directions: Array2::ones((50, 2))
+        }),
+        Err(Error::Setting {
+            setting: "directions",
+            ..
+        })
+    ));
+    assert!(matches!(
+        with(RankRule::Given {
+            directions: Array2::eye(49).slice(s![.., ..1]).to_owned()
         }),
         Err(Error::Shape {
             expected: 50,
@@ -263,10 +273,10 @@ fn dimension_counts_the_true_rank() {
         points.row_mut(2 * i + 1).assign(&end);
     }
     let sizes = vec![2; 15];
-    let no_removal = |count| Conventions {
-        rank_rule: RankRule::Fixed { rank: 0 },
-        dimension_count: count,
-        ..Conventions::ours()
+    let no_removal = |count| {
+        Conventions::ours()
+            .rank_rule(RankRule::Fixed { rank: 0 })
+            .dimension_count(count)
     };
     let ours = run(
         quick().conventions(no_removal(DimensionCount::TrueRank)),
@@ -326,11 +336,11 @@ fn unequal_sizes_and_the_weights_of_the_global_mean() {
     let with = |global_mean| {
         let rank_rule = RankRule::Fixed { rank: 0 };
         run(
-            quick().conventions(Conventions {
-                rank_rule,
-                global_mean,
-                ..Conventions::ours()
-            }),
+            quick().conventions(
+                Conventions::ours()
+                    .rank_rule(rank_rule)
+                    .global_mean(global_mean),
+            ),
             &points,
             &sizes,
         )
@@ -400,10 +410,7 @@ fn degenerate_centres_are_named() {
     let copy = twins.slice(s![0..5, ..]).to_owned();
     twins.slice_mut(s![10..15, ..]).assign(&copy);
     let g = run(
-        quick().conventions(Conventions {
-            rank_rule: RankRule::Fixed { rank: 0 },
-            ..Conventions::ours()
-        }),
+        quick().conventions(Conventions::ours().rank_rule(RankRule::Fixed { rank: 0 })),
         &twins,
         &sizes,
     )
@@ -477,11 +484,18 @@ fn bad_input_is_refused_by_name() {
             ..
         })
     ));
-    let misfit = quick().sampling(Vectors::Given(vec![Array2::zeros((7, 3)); 6]));
-    assert!(matches!(
-        run(misfit, &points, &sizes),
-        Err(Error::Manifold { manifold: 0, .. })
-    ));
+    // Values whose products overflow: no manifold is to blame.
+    let huge = run(quick(), &(&points * 1e200), &sizes).unwrap_err();
+    assert!(matches!(huge, Error::Eigenproblem { .. }), "{huge}");
+    assert!(huge.to_string().contains("centres"), "{huge}");
+    let misfit = quick().sampling(Vectors::Given(vec![Array2::zeros((3, 7)); 6]));
+    let error = run(misfit, &points, &sizes).unwrap_err();
+    assert!(
+        matches!(error, Error::Manifold { manifold: 0, .. }),
+        "{error}"
+    );
+    let cause = std::error::Error::source(&error).expect("a source");
+    assert!(cause.to_string().contains("expected 6"), "{cause}");
 }
 
 #[test]
@@ -531,7 +545,7 @@ fn results_serialise_and_flatten() {
     let back: Geometry = serde_json::from_str(&serde_json::to_string(&g).unwrap()).unwrap();
     assert_eq!(g, back);
     let rows = g.rows();
-    assert_eq!(rows.len(), 8 + 30 * 6);
+    assert_eq!(rows.len(), 8 + 30 * 12);
     let capacity = &rows[0];
     assert_eq!(
         (capacity.measure.as_str(), capacity.manifold),
@@ -656,10 +670,7 @@ fn a_random_projection_keeps_the_geometry_and_forgets_the_blocks() {
     // Directions of unit length shrink squared lengths by features / N on average.
     let ratio = projected.mapv(|x| x * x).sum() / points.mapv(|x| x * x).sum();
     assert!((ratio - 0.75).abs() < 0.03, "{ratio}");
-    let fixed = Conventions {
-        rank_rule: RankRule::Fixed { rank: 1 },
-        ..Conventions::ours()
-    };
+    let fixed = Conventions::ours().rank_rule(RankRule::Fixed { rank: 1 });
     let (full, small) = (
         run(quick().conventions(fixed.clone()), &points, &sizes).unwrap(),
         run(quick().conventions(fixed), &projected, &sizes).unwrap(),

@@ -32,20 +32,20 @@ fn cumulative(x: f64) -> f64 {
 }
 
 /// 1/α of a point.
-fn point(kappa: f64) -> f64 {
-    (1.0 + kappa * kappa) * cumulative(kappa) + kappa * density(kappa)
+fn point(margin: f64) -> f64 {
+    (1.0 + margin * margin) * cumulative(margin) + margin * density(margin)
 }
 
 /// α and R_M of the manifold with these points, integrating over t₀ and over one radial coordinate with density `radial`
 /// on the first axis; ⟨s⟩ must vanish by symmetry.
 fn integrate(
     points: &Array2<f64>,
-    kappa: f64,
+    margin: f64,
     from: f64,
     radial: impl Fn(f64) -> f64,
 ) -> (f64, f64) {
     let d = points.nrows();
-    let problem = ManifoldProblem::from_points(points.view()).expect("usable points");
+    let problem = ManifoldProblem::from_points(points.t()).expect("usable points");
     let step = (REACH - from) / STEPS as f64;
     let step0 = 2.0 * REACH / STEPS as f64;
     let at = |i: usize| from + (i as f64 + 0.5) * step;
@@ -56,13 +56,13 @@ fn integrate(
         t[d] = at0(v % STEPS);
     }
     let found = problem
-        .anchors(kappa, vectors.view())
+        .anchors(margin, vectors.t())
         .expect("usable vectors");
     let (mut inverse, mut squared) = (0.0, 0.0);
     for v in 0..STEPS * STEPS {
         let weight = radial(at(v / STEPS)) * density(at0(v % STEPS)) * step * step0;
         inverse += weight * found.f[v];
-        squared += weight * (0..d).map(|r| found.anchors[[r, v]].powi(2)).sum::<f64>();
+        squared += weight * (0..d).map(|r| found.anchors[[v, r]].powi(2)).sum::<f64>();
     }
     (1.0 / inverse, squared.sqrt())
 }
@@ -92,7 +92,7 @@ fn table(name: &str) -> Array2<f64> {
 #[test]
 fn a_point() {
     let rows = table("point");
-    let problem = ManifoldProblem::from_points(Array2::zeros((1, 1)).view()).expect("usable point");
+    let problem = ManifoldProblem::from_points(Array2::zeros((1, 1)).t()).expect("usable point");
     let n = 4000;
     let step = 2.0 * 12.0 / n as f64;
     let mut vectors = Array2::zeros((2, n));
@@ -101,7 +101,7 @@ fn a_point() {
     }
     for row in rows.rows() {
         let found = problem
-            .anchors(row[0], vectors.view())
+            .anchors(row[0], vectors.t())
             .expect("usable vectors");
         let inverse: f64 = found
             .f
@@ -209,7 +209,7 @@ fn limits_of_the_ball() {
 /// No sampled sphere does better than its ball, and per vector F of the ball is known.
 #[test]
 fn a_sampled_sphere_stays_below_its_ball() {
-    let (d, m, radius, kappa) = (5, 400, 0.7, 0.3);
+    let (d, m, radius, margin) = (5, 400, 0.7, 0.3);
     let wave = |i: usize, j: usize| ((i * 131 + j * 71 + i * j * 17) as f64 * 0.7548).sin();
     let mut points = Array2::from_shape_fn((d, m), |(i, j)| wave(i + 1, j + 1));
     for mut column in points.columns_mut() {
@@ -217,19 +217,19 @@ fn a_sampled_sphere_stays_below_its_ball() {
         column.mapv_inplace(|v| v * radius / norm);
     }
     let vectors = Array2::from_shape_fn((d + 1, 500), |(i, j)| 2.0 * wave(i + 7, j + 3));
-    let problem = ManifoldProblem::from_points(points.view()).expect("usable points");
+    let problem = ManifoldProblem::from_points(points.t()).expect("usable points");
     let found = problem
-        .anchors(kappa, vectors.view())
+        .anchors(margin, vectors.t())
         .expect("usable vectors");
     for (v, t) in vectors.columns().into_iter().enumerate() {
         let tau = (0..d).map(|i| t[i] * t[i]).sum::<f64>().sqrt();
         let u = -t[d];
-        let ball = if u > kappa + radius * tau {
+        let ball = if u > margin + radius * tau {
             0.0
-        } else if u > kappa - tau / radius {
-            (radius * tau + kappa - u).powi(2) / (1.0 + radius * radius)
+        } else if u > margin - tau / radius {
+            (radius * tau + margin - u).powi(2) / (1.0 + radius * radius)
         } else {
-            tau * tau + (u - kappa).powi(2)
+            tau * tau + (u - margin).powi(2)
         };
         assert!(
             found.f[v] <= ball + 1e-9,
@@ -257,17 +257,17 @@ fn a_regular_simplex() {
         let vectors = Array2::from_shape_fn((d + 1, 300), |(i, j)| {
             2.0 * ((i * 37 + j * 101 + i * j) as f64 * 0.618).sin()
         });
-        let problem = ManifoldProblem::from_points(points.view()).expect("usable points");
-        for kappa in [-0.5, 0.0, 1.0] {
+        let problem = ManifoldProblem::from_points(points.t()).expect("usable points");
+        for margin in [-0.5, 0.0, 1.0] {
             let found = problem
-                .anchors(kappa, vectors.view())
+                .anchors(margin, vectors.t())
                 .expect("usable vectors");
             for (v, t) in vectors.columns().into_iter().enumerate() {
                 let expected: f64 = points
                     .columns()
                     .into_iter()
                     .map(|s| {
-                        (s.iter().zip(t).map(|(s, t)| s * t).sum::<f64>() + t[d] + kappa)
+                        (s.iter().zip(t).map(|(s, t)| s * t).sum::<f64>() + t[d] + margin)
                             .max(0.0)
                             .powi(2)
                     })
@@ -275,7 +275,7 @@ fn a_regular_simplex() {
                     / m as f64;
                 assert!(
                     (found.f[v] - expected).abs() < 1e-10 * expected.max(1.0),
-                    "D {d} κ {kappa} vector {v}"
+                    "D {d} κ {margin} vector {v}"
                 );
             }
         }

@@ -15,7 +15,7 @@ struct Case {
     name: String,
     points: Array2<f64>,
     vectors: Array2<f64>,
-    kappa: f64,
+    margin: f64,
     alpha: f64,
     radius: f64,
     dimension: f64,
@@ -35,7 +35,7 @@ fn load(path: &Path) -> Case {
             .into_owned(),
         points: points.slice(s![..-1, ..]).to_owned(),
         vectors: array("t_vec"),
-        kappa: array("kappa")[[0, 0]],
+        margin: array("kappa")[[0, 0]],
         alpha: array("exact_a")[[0, 0]],
         radius: array("exact_R")[[0, 0]],
         dimension: array("exact_D")[[0, 0]],
@@ -68,9 +68,9 @@ fn close(what: &str, found: f64, expected: f64) {
 
 fn check_measures_agree_with_the_exact_solution(dir: &Path) {
     for case in cases(dir) {
-        let problem = ManifoldProblem::from_points(case.points.view()).expect("usable points");
+        let problem = ManifoldProblem::from_points(case.points.t()).expect("usable points");
         let found = problem
-            .measure_supplied(case.kappa, case.vectors.view())
+            .measure_supplied(case.margin, case.vectors.t())
             .expect("usable vectors");
         let name = &case.name;
         close(
@@ -95,9 +95,9 @@ fn check_measures_agree_with_the_exact_solution(dir: &Path) {
 
 fn check_every_vector_agrees_with_the_exact_solution(dir: &Path) {
     for case in cases(dir) {
-        let problem = ManifoldProblem::from_points(case.points.view()).expect("usable points");
+        let problem = ManifoldProblem::from_points(case.points.t()).expect("usable points");
         let found = problem
-            .anchors(case.kappa, case.vectors.view())
+            .anchors(case.margin, case.vectors.t())
             .expect("usable vectors");
         let name = &case.name;
         for (v, &expected) in case.f.iter().enumerate() {
@@ -109,7 +109,7 @@ fn check_every_vector_agrees_with_the_exact_solution(dir: &Path) {
             );
             for row in 0..case.anchors.nrows() {
                 let what = format!("{name}: anchor of vector {v}, coordinate {row}");
-                close(&what, found.anchors[[row, v]], case.anchors[[row, v]]);
+                close(&what, found.anchors[[v, row]], case.anchors[[row, v]]);
             }
         }
     }
@@ -118,7 +118,7 @@ fn check_every_vector_agrees_with_the_exact_solution(dir: &Path) {
 /// The same answers from inner products alone, where drawing them from coordinates loses nothing.
 fn check_a_gram_matrix_gives_the_same_manifold(dir: &Path) {
     for case in cases(dir) {
-        let from_points = ManifoldProblem::from_points(case.points.view()).expect("usable points");
+        let from_points = ManifoldProblem::from_points(case.points.t()).expect("usable points");
         let gram = case.points.t().dot(&case.points);
         let from_gram = ManifoldProblem::from_gram(gram.view(), case.points.nrows())
             .expect("usable Gram matrix");
@@ -128,11 +128,9 @@ fn check_a_gram_matrix_gives_the_same_manifold(dir: &Path) {
             "{}: ranks differ",
             case.name
         );
-        let sampling = mftma::Sampling {
-            vectors: 20_000,
-            kappa: case.kappa,
-            ..Default::default()
-        };
+        let sampling = mftma::Sampling::default()
+            .vectors(20_000)
+            .margin(case.margin);
         if case.points.ncols() > 60 {
             continue; // time
         }

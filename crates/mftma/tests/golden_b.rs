@@ -17,7 +17,7 @@ struct Golden {
     sizes: Vec<usize>,
     vectors: Vec<Array2<f64>>,
     directions: Array2<f64>,
-    kappa: f64,
+    margin: f64,
     /// (seeds, P).
     capacity: Array2<f64>,
     radius: Array2<f64>,
@@ -37,7 +37,9 @@ fn load(name: &str) -> Golden {
     let capacity = npz.doubles("a_M");
     let p = capacity.ncols();
     let manifolds: Vec<Array2<f64>> = (0..p).map(|i| npz.doubles(&format!("X_{i:03}"))).collect();
-    let vectors = (0..p).map(|i| npz.doubles(&format!("t_{i:03}"))).collect();
+    let vectors = (0..p)
+        .map(|i| npz.doubles(&format!("t_{i:03}")).reversed_axes())
+        .collect();
     let sizes: Vec<usize> = manifolds.iter().map(Array2::ncols).collect();
     let views: Vec<_> = manifolds.iter().map(|m| m.t()).collect();
     Golden {
@@ -45,7 +47,7 @@ fn load(name: &str) -> Golden {
         sizes,
         vectors,
         directions: npz.doubles("V11_seed0"),
-        kappa: npz.doubles("kappa")[(0, 0)],
+        margin: npz.doubles("kappa")[(0, 0)],
         radius: npz.doubles("R_M"),
         dimension: npz.doubles("D_M"),
         correlation: npz.doubles("res_coeff0")[(0, 0)],
@@ -57,7 +59,7 @@ fn load(name: &str) -> Golden {
 fn analyse(golden: &Golden, conventions: Conventions) -> Geometry {
     let source = ArrayActivations::new(golden.points.view(), &golden.sizes).unwrap();
     Analysis::builder()
-        .margin(golden.kappa)
+        .margin(golden.margin)
         .sampling(Vectors::Given(golden.vectors.clone()))
         .conventions(conventions)
         .build()
@@ -82,12 +84,9 @@ fn worst(
 
 fn check_tight(name: &str) {
     let golden = load(name);
-    let conventions = Conventions {
-        rank_rule: RankRule::Given {
-            directions: golden.directions.clone(),
-        },
-        ..Conventions::reference()
-    };
+    let conventions = Conventions::reference().rank_rule(RankRule::Given {
+        directions: golden.directions.clone(),
+    });
     let geometry = analyse(&golden, conventions);
     assert!((geometry.centre_correlation - golden.correlation).abs() < 1e-10);
     let errors = [
@@ -121,12 +120,9 @@ struct Spread {
 fn check_loose(name: &str, rank_rule: RankRule, restarts: usize, spread: &Spread) {
     let golden = load(name);
     let source = ArrayActivations::new(golden.points.view(), &golden.sizes).unwrap();
-    let conventions = Conventions {
-        rank_rule: rank_rule.clone(),
-        ..Conventions::reference()
-    };
+    let conventions = Conventions::reference().rank_rule(rank_rule.clone());
     let geometry = Analysis::builder()
-        .margin(golden.kappa)
+        .margin(golden.margin)
         .sampling(Vectors::Given(golden.vectors.clone()))
         .conventions(conventions)
         .restarts(restarts)
@@ -230,10 +226,7 @@ fn our_subspace_costs_no_more_than_the_references() {
         let rank = golden.directions.ncols();
         let geometry = analyse(
             &golden,
-            Conventions {
-                rank_rule: RankRule::Fixed { rank },
-                ..Conventions::ours()
-            },
+            Conventions::ours().rank_rule(RankRule::Fixed { rank }),
         );
         let (ours, theirs) = (
             geometry.rank_trials[rank].cost,

@@ -459,11 +459,8 @@ fn orthogonal_manifolds_have_the_mean_field_capacity() {
                 points[[i * m + mu, i * (d + 1) + 1 + j]] = shape[[j, mu]];
             }
         }
-        let problem = ManifoldProblem::from_points(shape.view()).expect("usable points");
-        let sampling = Sampling {
-            vectors: 40_000,
-            ..Default::default()
-        };
+        let problem = ManifoldProblem::from_points(shape.t()).expect("usable points");
+        let sampling = Sampling::default().vectors(40_000);
         let single = problem.measure(&sampling).expect("measures");
         inverse += single.capacity.value.recip();
     }
@@ -487,13 +484,11 @@ fn orthogonal_manifolds_have_the_mean_field_capacity() {
 fn correlated_manifolds_have_the_simulated_capacity() {
     for (p, seed) in [(30, 80), (20, 81)] {
         let points = clouds(p, 6, 120, 0.6, seed);
-        let simulation = Simulation {
-            repetitions: 200,
-            subtract_global_mean: false,
-            ..Default::default()
-        };
-        let simulated =
-            simulate_capacity(points.view(), &vec![6; p], &simulation).expect("usable points");
+        let simulation = Simulation::default()
+            .repetitions(200)
+            .subtract_global_mean(false);
+        let source = ArrayActivations::new(points.view(), &vec![6; p]).expect("sizes that fit");
+        let simulated = simulate_capacity(&source, &simulation).expect("usable points");
         let found = measure(
             points.view(),
             &vec![6; p],

@@ -1,7 +1,7 @@
 //! Maximum and simple matches against planted ones, and their algebra.
 
 use mftma::ArrayActivations;
-use mftma::similarity::SimilarityError;
+use mftma::Error;
 use mftma::similarity::matching::{
     Neurons, Side, is_match, maximum_match, minimum_match, simple_matches,
 };
@@ -137,7 +137,7 @@ fn a_false_certificate_is_refused() {
     assert!(!forged.verify(&a, &b).unwrap());
     assert!(matches!(
         found.verify(&b, &a),
-        Err(SimilarityError::Neuron { .. }) | Ok(false)
+        Err(Error::Neuron { .. }) | Ok(false)
     ));
 }
 
@@ -193,7 +193,7 @@ fn unusable_input_is_refused() {
     let (a, b) = (neurons(&noise(1, 5, 2)), neurons(&noise(2, 6, 2)));
     assert!(matches!(
         maximum_match(&a, &b, 0.1),
-        Err(SimilarityError::Points {
+        Err(Error::DifferentPoints {
             first: 5,
             second: 6
         })
@@ -201,19 +201,19 @@ fn unusable_input_is_refused() {
     for epsilon in [-0.1, 1.0, f64::NAN] {
         assert!(matches!(
             maximum_match(&a, &a, epsilon),
-            Err(SimilarityError::Epsilon { .. })
+            Err(Error::Setting { .. })
         ));
     }
     assert!(matches!(
         is_match(&a, &a, &[2], &[], 0.1),
-        Err(SimilarityError::Neuron { neuron: 2, size: 2 })
+        Err(Error::Neuron { neuron: 2, size: 2 })
     ));
     assert!(minimum_match(&a, &a, Side::First, 7, 0.1).is_err());
     let one = noise(3, 1, 4);
     let source = ArrayActivations::new(one.view(), &[1]).unwrap();
     assert!(matches!(
         Neurons::new(&source),
-        Err(SimilarityError::TooFewPoints { found: 1 })
+        Err(Error::TooFewPoints { found: 1 })
     ));
 }
 

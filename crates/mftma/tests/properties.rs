@@ -17,7 +17,7 @@ use rand_distr::{Distribution, StandardNormal};
 struct Case {
     points: Array2<f64>,
     vectors: Array2<f64>,
-    kappa: f64,
+    margin: f64,
     seed: u64,
 }
 
@@ -37,7 +37,7 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<u64>(),
         0..4usize,
     )
-        .prop_map(|(d, m, size, kappa, seed, flavour)| {
+        .prop_map(|(d, m, size, margin, seed, flavour)| {
             let mut points = normal(d, m, seed) * 10f64.powf(size);
             match flavour {
                 // Fewer directions than coordinates.
@@ -55,16 +55,16 @@ fn cases() -> impl Strategy<Value = Case> {
             Case {
                 points,
                 vectors: normal(d + 1, 12, seed ^ 1),
-                kappa,
+                margin,
                 seed,
             }
         })
 }
 
-fn solve(points: &Array2<f64>, vectors: &Array2<f64>, kappa: f64) -> AnchorPoints {
-    let problem = ManifoldProblem::from_points(points.view()).expect("usable points");
+fn solve(points: &Array2<f64>, vectors: &Array2<f64>, margin: f64) -> AnchorPoints {
+    let problem = ManifoldProblem::from_points(points.t()).expect("usable points");
     problem
-        .anchors(kappa, vectors.view())
+        .anchors(margin, vectors.t())
         .expect("usable vectors")
 }
 
@@ -101,7 +101,7 @@ fn same_anchors(a: &AnchorPoints, b: &AnchorPoints, size: f64) -> Result<(), Tes
     for v in 0..a.f.len() {
         // Where almost nothing binds the anchor jumps from one face to another.
         if a.f[v] > 1e-6 && b.f[v] > 1e-6 {
-            for (x, y) in a.anchors.column(v).iter().zip(b.anchors.column(v)) {
+            for (x, y) in a.anchors.row(v).iter().zip(b.anchors.row(v)) {
                 prop_assert!((x - y).abs() <= 1e-6 * size, "anchor {} and {}", x, y);
             }
         }
@@ -131,19 +131,19 @@ proptest! {
     /// Karush-Kuhn-Tucker conditions and weak duality, checked from the multipliers that come back.
     #[test]
     fn optimal(case in cases()) {
-        let found = solve(&case.points, &case.vectors, case.kappa);
+        let found = solve(&case.points, &case.vectors, case.margin);
         let s = extended(&case.points);
         let tolerance = 1e-8 * scale(&case);
         for (v, t) in case.vectors.columns().into_iter().enumerate() {
             prop_assert!(found.statuses[v] != SolverStatus::IterationLimit);
-            prop_assert!(found.f[v].is_finite() && found.anchors.column(v).iter().all(|a| a.is_finite()));
+            prop_assert!(found.f[v].is_finite() && found.anchors.row(v).iter().all(|a| a.is_finite()));
             let mut alpha = Array1::<f64>::zeros(s.ncols());
             for &(j, a) in &found.multipliers[v] {
                 prop_assert!(a >= 0.0);
                 alpha[j] = a;
             }
             let nearest = &t - &s.dot(&alpha);
-            let slack = s.t().dot(&nearest) + case.kappa;
+            let slack = s.t().dot(&nearest) + case.margin;
             for (a, slack) in alpha.iter().zip(&slack) {
                 prop_assert!(*slack <= tolerance, "violated by {}", slack);
                 prop_assert!((a * slack).abs() <= tolerance * (1.0 + a), "slack {} with multiplier {}", slack, a);
@@ -157,10 +157,10 @@ proptest! {
                 x.max(0.0) / s.ncols() as f64
             });
             let pulled = s.dot(&guess);
-            let bound = 2.0 * guess.dot(&(s.t().dot(&t) + case.kappa)) - pulled.dot(&pulled);
+            let bound = 2.0 * guess.dot(&(s.t().dot(&t) + case.margin)) - pulled.dot(&pulled);
             prop_assert!(bound <= found.f[v] + tolerance);
             let mut inside = Array1::zeros(t.len());
-            inside[t.len() - 1] = -case.kappa - 0.1;
+            inside[t.len() - 1] = -case.margin - 0.1;
             let far = &inside - &t;
             prop_assert!(far.dot(&far) >= found.f[v] - tolerance);
         }
@@ -172,21 +172,21 @@ proptest! {
         let q = random_rotation(d, case.seed ^ 2);
         let mut vectors = case.vectors.clone();
         vectors.slice_mut(s![..d, ..]).assign(&q.dot(&case.vectors.slice(s![..d, ..])));
-        let before = solve(&case.points, &case.vectors, case.kappa);
-        same_f(&before, &solve(&q.dot(&case.points), &vectors, case.kappa), 1.0)?;
+        let before = solve(&case.points, &case.vectors, case.margin);
+        same_f(&before, &solve(&q.dot(&case.points), &vectors, case.margin), 1.0)?;
     }
 
     #[test]
     fn neither_order_nor_repetition_nor_inner_points_matter(case in cases()) {
-        let before = solve(&case.points, &case.vectors, case.kappa);
+        let before = solve(&case.points, &case.vectors, case.margin);
         let m = case.points.ncols();
         let size = scale(&case).sqrt();
         let reversed = case.points.slice(s![.., ..;-1]).to_owned();
-        let after = solve(&reversed, &case.vectors, case.kappa);
+        let after = solve(&reversed, &case.vectors, case.margin);
         same_f(&before, &after, 1.0)?;
         same_anchors(&before, &after, size)?;
         let doubled = concatenate![Axis(1), case.points.view(), case.points.view()];
-        let after = solve(&doubled, &case.vectors, case.kappa);
+        let after = solve(&doubled, &case.vectors, case.margin);
         same_f(&before, &after, 1.0)?;
         same_anchors(&before, &after, size)?;
         let mut mixing = normal(m, 5, case.seed ^ 3).mapv(f64::abs);
@@ -195,15 +195,15 @@ proptest! {
             column.mapv_inplace(|v| v / sum);
         }
         let filled = concatenate![Axis(1), case.points.view(), case.points.dot(&mixing).view()];
-        let after = solve(&filled, &case.vectors, case.kappa);
+        let after = solve(&filled, &case.vectors, case.margin);
         same_f(&before, &after, 1.0)?;
         same_anchors(&before, &after, size)?;
     }
 
     #[test]
     fn grows_with_the_margin(case in cases(), more in 0.0..1.0f64) {
-        let low = solve(&case.points, &case.vectors, case.kappa);
-        let high = solve(&case.points, &case.vectors, case.kappa + more);
+        let low = solve(&case.points, &case.vectors, case.margin);
+        let high = solve(&case.points, &case.vectors, case.margin + more);
         for (low, high) in low.f.iter().zip(&high.f) {
             prop_assert!(*high >= low - 1e-9 * low.max(1.0));
         }
@@ -212,16 +212,16 @@ proptest! {
     /// F scales as c² when the vector and the margin scale as c; and κ is only a shift of t₀.
     #[test]
     fn scaling_laws(case in cases(), c in 0.1..10.0f64) {
-        let before = solve(&case.points, &case.vectors, case.kappa);
-        same_f(&before, &solve(&case.points, &(&case.vectors * c), case.kappa * c), c * c)?;
+        let before = solve(&case.points, &case.vectors, case.margin);
+        same_f(&before, &solve(&case.points, &(&case.vectors * c), case.margin * c), c * c)?;
         let mut shifted = case.vectors.clone();
-        shifted.row_mut(case.points.nrows()).mapv_inplace(|t| t + case.kappa);
+        shifted.row_mut(case.points.nrows()).mapv_inplace(|t| t + case.margin);
         same_f(&before, &solve(&case.points, &shifted, 0.0), 1.0)?;
     }
 
     #[test]
     fn agrees_with_clarabel(case in cases()) {
-        let found = solve(&case.points, &case.vectors, case.kappa);
+        let found = solve(&case.points, &case.vectors, case.margin);
         let s = extended(&case.points);
         let (n, m) = s.dim();
         // Each constraint divided by its length: the same problem, which Clarabel solves more surely.
@@ -230,7 +230,7 @@ proptest! {
             .map(|(c, length)| c.iter().map(|x| x / length).collect())
             .collect();
         let constraints = CscMatrix::from(&rows);
-        let bounds: Vec<f64> = lengths.iter().map(|length| -case.kappa / length).collect();
+        let bounds: Vec<f64> = lengths.iter().map(|length| -case.margin / length).collect();
         let settings = DefaultSettingsBuilder::default()
             .verbose(false)
             .tol_gap_abs(1e-11)
@@ -261,14 +261,14 @@ proptest! {
 
     #[test]
     fn the_same_bytes_from_any_number_of_threads(case in cases(), method in 0..4usize) {
-        let problem = ManifoldProblem::from_points(case.points.view()).expect("usable points");
+        let problem = ManifoldProblem::from_points(case.points.t()).expect("usable points");
         let variance_reduction = [
             VarianceReduction::Independent,
             VarianceReduction::Antithetic,
             VarianceReduction::Orthogonal,
             VarianceReduction::OrthogonalAntithetic,
         ][method];
-        let sampling = Sampling { vectors: 200, kappa: case.kappa, variance_reduction, seed: case.seed, ..Default::default() };
+        let sampling = Sampling::default().vectors(200).margin(case.margin).variance_reduction(variance_reduction).seed(case.seed);
         let with = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             pool.install(|| problem.measure(&sampling).expect("measures"))
@@ -283,7 +283,7 @@ proptest! {
 #[test]
 fn standard_errors_match_the_spread() {
     let problem =
-        ManifoldProblem::from_points((normal(6, 15, 5) * 0.5).view()).expect("usable points");
+        ManifoldProblem::from_points((normal(6, 15, 5) * 0.5).t()).expect("usable points");
     for variance_reduction in [
         VarianceReduction::Independent,
         VarianceReduction::Antithetic,
@@ -293,13 +293,11 @@ fn standard_errors_match_the_spread() {
         for control_variates in [false, true] {
             let runs: Vec<_> = (0..200)
                 .map(|seed| {
-                    let sampling = Sampling {
-                        vectors: 560,
-                        variance_reduction,
-                        control_variates,
-                        seed,
-                        ..Default::default()
-                    };
+                    let sampling = Sampling::default()
+                        .vectors(560)
+                        .variance_reduction(variance_reduction)
+                        .control_variates(control_variates)
+                        .seed(seed);
                     let m = problem.measure(&sampling).expect("measures");
                     [
                         m.capacity,
@@ -335,14 +333,12 @@ fn standard_errors_match_the_spread() {
 #[test]
 fn sampling_goes_on_until_the_error_asked_for() {
     let problem =
-        ManifoldProblem::from_points((normal(6, 15, 5) * 0.5).view()).expect("usable points");
+        ManifoldProblem::from_points((normal(6, 15, 5) * 0.5).t()).expect("usable points");
     let ask = |relative_error| {
-        let sampling = Sampling {
-            vectors: 100,
-            relative_error,
-            max_vectors: 200_000,
-            ..Default::default()
-        };
+        let sampling = Sampling::default()
+            .vectors(100)
+            .relative_error(relative_error)
+            .max_vectors(200_000);
         problem.measure(&sampling).expect("measures")
     };
     let few = ask(None);

@@ -43,10 +43,7 @@ fn analyse(points: &Array2<f64>, sizes: &[usize], seed: u64, rule: RankRule) -> 
     Analysis::builder()
         .seed(seed)
         .resamples(400)
-        .conventions(Conventions {
-            rank_rule: rule,
-            ..Conventions::ours()
-        })
+        .conventions(Conventions::ours().rank_rule(rule))
         .build()
         .expect("settings")
         .run(&ArrayActivations::new(points.view(), sizes).expect("sizes"))
@@ -99,11 +96,9 @@ fn simulated_capacity_agrees() {
     for (classes, features) in [(20, 512), (40, 512), (40, 1024)] {
         let points = activations(classes, 6, features);
         let sizes = vec![6; classes];
-        let settings = Simulation {
-            repetitions: 60,
-            ..Simulation::default()
-        };
-        let simulated = simulate_capacity(points.view(), &sizes, &settings).expect("points");
+        let source = ArrayActivations::new(points.view(), &sizes).expect("sizes");
+        let settings = Simulation::default().repetitions(60);
+        let simulated = simulate_capacity(&source, &settings).expect("points");
         let free = (classes - 1) as f64 / classes as f64;
         let (low, high) = (simulated.interval.0 * free, simulated.interval.1 * free);
         let capacity = |rule| analyse(&points, &sizes, 0, rule).capacity;

@@ -47,14 +47,10 @@ fn finite(m: &ManifoldMeasures) {
     );
 }
 
-fn measure(points: &Array2<f64>, vectors: usize, kappa: f64) -> ManifoldMeasures {
-    let problem = ManifoldProblem::from_points(points.view()).expect("usable points");
+fn measure(points: &Array2<f64>, vectors: usize, margin: f64) -> ManifoldMeasures {
+    let problem = ManifoldProblem::from_points(points.t()).expect("usable points");
     let found = problem
-        .measure(&Sampling {
-            vectors,
-            kappa,
-            ..Default::default()
-        })
+        .measure(&Sampling::default().vectors(vectors).margin(margin))
         .expect("measures");
     finite(&found);
     found
@@ -63,8 +59,8 @@ fn measure(points: &Array2<f64>, vectors: usize, kappa: f64) -> ManifoldMeasures
 /// The reference's solver crashes where the optimum is the apex of the cone.
 #[test]
 fn apex_of_the_cone() {
-    for (radius, kappa) in [(1.0, 0.0), (5.0, 0.0), (5.0, 1.0), (100.0, 0.0)] {
-        let found = measure(&sphere(5, 200, radius, 1), 500, kappa);
+    for (radius, margin) in [(1.0, 0.0), (5.0, 0.0), (5.0, 1.0), (100.0, 0.0)] {
+        let found = measure(&sphere(5, 200, radius, 1), 500, margin);
         assert!(
             found.statuses.degenerate > 0,
             "the apex is degenerate: {:?}",
@@ -119,10 +115,7 @@ fn collinear_and_nearly_collinear_points() {
             .expect("usable Gram matrix");
         finite(
             &from_gram
-                .measure(&Sampling {
-                    vectors: 600,
-                    ..Default::default()
-                })
+                .measure(&Sampling::default().vectors(600))
                 .expect("measures"),
         );
         assert!((line.radius.value - 0.85).abs() < 0.1, "{:?}", line.radius);
@@ -159,12 +152,9 @@ fn every_scale() {
 fn points_out_of_all_proportion() {
     for exponent in [8, 20, 60] {
         let points = normal(4, 12, 5) * 10f64.powi(exponent);
-        let problem = ManifoldProblem::from_points(points.view()).expect("usable points");
+        let problem = ManifoldProblem::from_points(points.t()).expect("usable points");
         let found = problem
-            .measure(&Sampling {
-                vectors: 200,
-                ..Default::default()
-            })
+            .measure(&Sampling::default().vectors(200))
             .expect("measures");
         assert!(
             !found.capacity.value.is_nan()
@@ -182,13 +172,9 @@ fn extreme_margins() {
     let points = normal(4, 12, 5);
     measure(&points, 200, 50.0);
     // Nothing ever binds: capacity is unbounded and has no standard error.
-    let problem = ManifoldProblem::from_points((&points * 0.1).view()).expect("usable points");
+    let problem = ManifoldProblem::from_points((&points * 0.1).t()).expect("usable points");
     let found = problem
-        .measure(&Sampling {
-            vectors: 200,
-            kappa: -50.0,
-            ..Default::default()
-        })
+        .measure(&Sampling::default().vectors(200).margin(-50.0))
         .expect("measures");
     assert_eq!(found.statuses.interior, 200);
     assert!(found.capacity.value > 1e12 && !found.capacity.value.is_nan());
@@ -200,13 +186,11 @@ fn integer_grid_has_many_ties() {
     let points = Array2::from_shape_fn((3, 125), |(d, j)| {
         ((j / 5usize.pow(d as u32)) % 5) as f64 - 2.0
     });
-    let problem = ManifoldProblem::from_points(points.view()).expect("usable points");
+    let problem = ManifoldProblem::from_points(points.t()).expect("usable points");
     let vectors = Array2::from_shape_fn((4, 256), |(d, v)| {
         ((v / 4usize.pow(d as u32)) % 4) as f64 - 1.5
     });
-    let found = problem
-        .anchors(0.0, vectors.view())
-        .expect("usable vectors");
+    let found = problem.anchors(0.0, vectors.t()).expect("usable vectors");
     assert!(
         found
             .statuses
@@ -218,12 +202,9 @@ fn integer_grid_has_many_ties() {
 
 #[test]
 fn one_vector_has_no_standard_error() {
-    let problem = ManifoldProblem::from_points(normal(3, 5, 1).view()).expect("usable points");
+    let problem = ManifoldProblem::from_points(normal(3, 5, 1).t()).expect("usable points");
     let found = problem
-        .measure(&Sampling {
-            vectors: 1,
-            ..Default::default()
-        })
+        .measure(&Sampling::default().vectors(1))
         .expect("measures");
     assert_eq!(found.vectors, 1);
     assert_eq!(found.radius.standard_error, None);
@@ -233,19 +214,19 @@ fn one_vector_has_no_standard_error() {
 fn errors_name_what_is_wrong() {
     let mut points = normal(3, 5, 1);
     points[[1, 2]] = f64::NAN;
-    let error = ManifoldProblem::from_points(points.view()).expect_err("a NaN");
+    let error = ManifoldProblem::from_points(points.t()).expect_err("a NaN");
     assert!(
         matches!(
             error,
             ProblemError::NotFinite {
-                row: 1,
-                column: 2,
+                row: 2,
+                column: 1,
                 ..
             }
         ),
         "{error}"
     );
-    let error = ManifoldProblem::from_points(Array2::zeros((3, 0)).view()).expect_err("no points");
+    let error = ManifoldProblem::from_points(Array2::zeros((3, 0)).t()).expect_err("no points");
     assert_eq!(error, ProblemError::NoPoints);
     let error =
         ManifoldProblem::from_gram(Array2::zeros((2, 3)).view(), 3).expect_err("not square");
@@ -256,37 +237,25 @@ fn errors_name_what_is_wrong() {
             columns: 3
         }
     );
-    let error = ManifoldProblem::from_points((normal(3, 5, 1) * 1e200).view())
-        .expect_err("squares overflow");
+    let error =
+        ManifoldProblem::from_points((normal(3, 5, 1) * 1e200).t()).expect_err("squares overflow");
     assert!(matches!(error, ProblemError::TooLarge { .. }), "{error}");
-    let problem = ManifoldProblem::from_points(normal(3, 5, 1).view()).expect("usable points");
+    let problem = ManifoldProblem::from_points(normal(3, 5, 1).t()).expect("usable points");
     assert_eq!(
-        problem.measure(&Sampling {
-            vectors: 0,
-            ..Default::default()
-        }),
+        problem.measure(&Sampling::default().vectors(0)),
         Err(ProblemError::NoVectors)
     );
     for sampling in [
-        Sampling {
-            kappa: f64::NAN,
-            ..Default::default()
-        },
-        Sampling {
-            kappa: 1e200,
-            ..Default::default()
-        },
-        Sampling {
-            relative_error: Some(0.0),
-            ..Default::default()
-        },
+        Sampling::default().margin(f64::NAN),
+        Sampling::default().margin(1e200),
+        Sampling::default().relative_error(Some(0.0)),
     ] {
         let error = problem.measure(&sampling).expect_err("out of range");
         assert!(matches!(error, ProblemError::Setting { .. }), "{error}");
     }
     let error = problem
-        .measure_supplied(0.0, Array2::zeros((3, 4)).view())
-        .expect_err("a row is missing");
+        .measure_supplied(0.0, Array2::zeros((4, 3)).view())
+        .expect_err("a column is missing");
     assert_eq!(
         error,
         ProblemError::VectorShape {

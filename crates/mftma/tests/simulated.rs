@@ -1,6 +1,8 @@
 //! Simulated capacity against Cover's theorem and against α_M of the same manifolds.
 
-use mftma::{Dichotomy, ManifoldProblem, Sampling, Simulation, simulate_capacity};
+use mftma::{
+    ArrayActivations, Dichotomy, ManifoldProblem, Sampling, Simulation, simulate_capacity,
+};
 use ndarray::{Array2, Axis, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -9,6 +11,11 @@ use rand_distr::{Distribution, StandardNormal};
 fn normal(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     Array2::from_shape_fn((rows, columns), |_| StandardNormal.sample(&mut rng))
+}
+
+/// Rows of one array as manifolds of so many points each.
+fn manifold_rows<'a>(all: &'a Array2<f64>, counts: &[usize]) -> ArrayActivations<'a, f64> {
+    ArrayActivations::new(all.view(), counts).expect("rows for all points")
 }
 
 /// P manifolds of M points each, rows of one array: a centre of random direction at unit distance, points around it.
@@ -42,10 +49,7 @@ fn mean_field(all: &Array2<f64>, p: usize, m: usize) -> f64 {
         let problem = ManifoldProblem::from_gram(s.dot(&s.t()).view(), m.min(all.ncols()))
             .expect("usable points");
         inverse += problem
-            .measure(&Sampling {
-                stream: i as u64,
-                ..Default::default()
-            })
+            .measure(&Sampling::default().stream(i as u64))
             .expect("measures")
             .capacity
             .value
@@ -55,11 +59,9 @@ fn mean_field(all: &Array2<f64>, p: usize, m: usize) -> f64 {
 }
 
 fn agrees(all: &Array2<f64>, p: usize, m: usize) {
-    let settings = Simulation {
-        repetitions: 80,
-        ..Default::default()
-    };
-    let found = simulate_capacity(all.view(), &vec![m; p], &settings).expect("usable points");
+    let settings = Simulation::default().repetitions(80);
+    let found =
+        simulate_capacity(&manifold_rows(all, &vec![m; p]), &settings).expect("usable points");
     let alpha = mean_field(all, p, m);
     let (low, high) = found.interval;
     assert!(
@@ -78,12 +80,8 @@ fn agrees(all: &Array2<f64>, p: usize, m: usize) {
 fn points() {
     let all = normal(24, 60, 3);
     let found = simulate_capacity(
-        all.view(),
-        &[1; 24],
-        &Simulation {
-            repetitions: 400,
-            ..Default::default()
-        },
+        &manifold_rows(&all, &[1; 24]),
+        &Simulation::default().repetitions(400),
     )
     .expect("usable points");
     let (low, high) = found.interval;
@@ -130,13 +128,12 @@ fn gaussian_clouds() {
 fn sparse_labels_and_a_bias() {
     let all = manifolds(20, 5, 100, |seed| normal(3, 5, seed) * 0.3);
     let capacity = |dichotomy, bias| {
-        let settings = Simulation {
-            repetitions: 60,
-            dichotomy,
-            bias,
-            ..Default::default()
-        };
-        let found = simulate_capacity(all.view(), &[5; 20], &settings).expect("usable points");
+        let settings = Simulation::default()
+            .repetitions(60)
+            .dichotomy(dichotomy)
+            .bias(bias);
+        let found =
+            simulate_capacity(&manifold_rows(&all, &[5; 20]), &settings).expect("usable points");
         found.capacity.expect("separable")
     };
     // One against the rest is easier than a fair dichotomy once the hyperplane may miss the origin.
@@ -154,8 +151,8 @@ fn inseparable_manifolds() {
     for i in 0..4 {
         all.row_mut(2 * i).assign(&first);
     }
-    let found =
-        simulate_capacity(all.view(), &[2; 4], &Simulation::default()).expect("usable points");
+    let found = simulate_capacity(&manifold_rows(&all, &[2; 4]), &Simulation::default())
+        .expect("usable points");
     assert_eq!(found.capacity, None);
     assert_eq!(found.interval.0, 0.0);
 }
@@ -169,7 +166,8 @@ fn the_same_from_any_number_of_threads_and_features() {
             .build()
             .expect("a pool");
         pool.install(|| {
-            simulate_capacity(all.view(), &[4; 10], &Simulation::default()).expect("usable points")
+            simulate_capacity(&manifold_rows(&all, &[4; 10]), &Simulation::default())
+                .expect("usable points")
         })
     };
     assert_eq!(with(1), with(2));
@@ -179,26 +177,21 @@ fn the_same_from_any_number_of_threads_and_features() {
 fn errors_name_what_is_wrong() {
     let all = normal(6, 4, 5);
     let run = |counts: &[usize], settings: &Simulation| {
-        simulate_capacity(all.view(), counts, settings)
+        simulate_capacity(&manifold_rows(&all, counts), settings)
             .expect_err("an error")
             .to_string()
     };
-    assert!(run(&[6], &Simulation::default()).contains("at least two manifolds"));
-    assert!(run(&[6, 0], &Simulation::default()).contains("manifold 1 has no points"));
-    assert!(run(&[3, 4], &Simulation::default()).contains("7 points"));
+    assert!(run(&[6], &Simulation::default()).contains("at least 2"));
+    assert!(run(&[6, 0], &Simulation::default()).contains("manifold 1 has no point"));
+    let mut bad = all.clone();
+    bad[[4, 2]] = f64::INFINITY;
+    let error = simulate_capacity(&manifold_rows(&bad, &[3, 3]), &Simulation::default())
+        .expect_err("not finite");
     assert!(
-        run(
-            &[3, 3],
-            &Simulation {
-                repetitions: 0,
-                ..Default::default()
-            }
-        )
-        .contains("repetitions")
+        error.to_string().contains("manifold 1, point 1, feature 2"),
+        "{error}"
     );
-    let sparse = Simulation {
-        dichotomy: Dichotomy::Sparse { positive: 2 },
-        ..Default::default()
-    };
-    assert!(run(&[3, 3], &sparse).contains("positive manifolds"));
+    assert!(run(&[3, 3], &Simulation::default().repetitions(0)).contains("repetitions"));
+    let sparse = Simulation::default().dichotomy(Dichotomy::Sparse { positive: 2 });
+    assert!(run(&[3, 3], &sparse).contains("`positive` is 2"));
 }

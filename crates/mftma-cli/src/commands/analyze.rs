@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mftma::{Analysis, ArrayActivations, Error, Geometry, MeanEstimate, Progress};
+use mftma::measures::{Kind, MEASURES, Measure, Reading};
+use mftma::{Analysis, AnalysisSettings, ArrayActivations, Error, Geometry, Interval, Progress};
 use serde_json::json;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
-use crate::plot::{self, Panel};
+use crate::plot::{self, Measured, Plot};
 use crate::report::{self, Cell, Table};
 use crate::settings::{Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
@@ -41,7 +42,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         settings = settings.merge_config(matches, &name, &text)?;
     }
     settings.validate()?;
-    let analysis = settings.analysis()?;
+    let analysis = settings.engine().build()?;
     args.output.check()?;
     if let Some(path) = &args.plot {
         plot::Kind::of_path(path)?;
@@ -196,7 +197,7 @@ fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
             "leave the class out with --only-classes, or check that the layer is not constant",
         )
         .into(),
-        Error::Manifold { manifold, reason } => anyhow::anyhow!(reason)
+        Error::Manifold { manifold, source } => anyhow::Error::new(source)
             .context(class(manifold))
             .context(place.to_string()),
         other => anyhow::Error::new(other).context(place.to_string()),
@@ -222,14 +223,13 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         failures,
         interrupted,
     } = results;
-    let recorded = serde_json::to_value(settings)?;
     let terminal = args.output.format() == report::Format::Table;
     let mut table = Table::default();
     for layer in done {
         match args.rows {
-            Rows::Layers => table.push(layer_row(layer, selection, terminal, &recorded, of_input)),
+            Rows::Layers => table.push(layer_row(layer, selection, terminal, settings, of_input)),
             Rows::Classes => {
-                class_rows(&mut table, layer, selection, terminal, &recorded, of_input);
+                class_rows(&mut table, layer, selection, terminal, settings, of_input);
             }
         }
     }
@@ -258,7 +258,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
         "command": "analyze",
         "complete": !interrupted && failures.is_empty(),
-        "settings": recorded,
+        "settings": settings,
         "labels": args.labels,
         "notes": notes(of_input, done),
         "classes": classes,
@@ -285,8 +285,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         eprintln!("finished layers are in {}", path.display());
     }
     if let (Some(path), false) = (&args.plot, interrupted) {
-        let names: Vec<String> = done.iter().map(|l| l.name.clone()).collect();
-        let svg = plot::layers(&names, &panels(done), &caption(settings));
+        let svg = plotted(&args.activations, done, settings).draw();
         report::save(
             path,
             &plot::Kind::of_path(path)?.encode(svg)?,
@@ -310,29 +309,50 @@ fn pair(name: &str, cell: Cell) -> (String, Cell) {
     (name.to_owned(), cell)
 }
 
-fn measure(row: &mut Vec<(String, Cell)>, name: &str, mean: &MeanEstimate, terminal: bool) {
-    row.push(pair(name, Cell::real(mean.value)));
-    let error = pair("±", Cell::Real(mean.standard_error));
-    if terminal {
-        row.push(error);
+/// The columns of one measure: its value, its standard error, and its interval. A narrow table has no intervals, and not
+/// every measure.
+fn measure(
+    row: &mut Vec<(String, Cell)>,
+    measure: &Measure,
+    reading: Reading,
+    terminal: bool,
+    intervals: bool,
+) {
+    let Some(name) = (if terminal {
+        measure.heading
+    } else {
+        Some(measure.name)
+    }) else {
+        return;
+    };
+    row.push(pair(
+        name,
+        match measure.kind {
+            Kind::Count => Cell::Integer(Some(reading.value as i64)),
+            _ => Cell::real(reading.value),
+        },
+    ));
+    if !measure.is_averaged() {
         return;
     }
-    row.push((format!("{name}_standard_error"), error.1));
-    row.push((
-        format!("{name}_lower"),
-        Cell::Real(mean.interval.map(|i| i.lower)),
-    ));
-    row.push((
-        format!("{name}_upper"),
-        Cell::Real(mean.interval.map(|i| i.upper)),
-    ));
+    let error = Cell::Real(reading.standard_error);
+    if terminal {
+        row.push(pair("±", error));
+        return;
+    }
+    row.push((format!("{name}_standard_error"), error));
+    if intervals {
+        let end = |of: fn(Interval) -> f64| Cell::Real(reading.interval.map(of));
+        row.push((format!("{name}_lower"), end(|i| i.lower)));
+        row.push((format!("{name}_upper"), end(|i| i.upper)));
+    }
 }
 
 fn layer_row(
     layer: &Layer,
     selection: &Selection,
     terminal: bool,
-    settings: &serde_json::Value,
+    settings: &Settings,
     notes: &[String],
 ) -> Vec<(String, Cell)> {
     let geometry = &layer.geometry;
@@ -342,36 +362,10 @@ fn layer_row(
         pair("classes", Cell::count(selection.classes.len())),
         pair("points", Cell::count(selection.points.len())),
     ];
-    measure(&mut row, "capacity", &geometry.capacity, terminal);
-    measure(&mut row, "radius", &geometry.radius, terminal);
-    measure(&mut row, "dimension", &geometry.dimension, terminal);
-    let long = |short: &str, long: &str| {
-        if terminal {
-            short.to_owned()
-        } else {
-            long.to_owned()
+    for of in MEASURES {
+        if let Some(reading) = of.of_layer(geometry) {
+            measure(&mut row, of, reading, terminal, true);
         }
-    };
-    row.push((
-        long("correlation", "centre_correlation"),
-        Cell::real(geometry.centre_correlation),
-    ));
-    if !terminal {
-        row.push(pair(
-            "residual_centre_correlation",
-            Cell::real(geometry.residual_centre_correlation),
-        ));
-    }
-    row.push((long("K", "rank"), Cell::count(geometry.rank)));
-    if let Some(spectrum) = &geometry.spectrum {
-        row.push((
-            long("participation", "participation_ratio"),
-            Cell::real(spectrum.participation_ratio),
-        ));
-        row.push((
-            long("directions", "explained_variance_dimension"),
-            Cell::count(spectrum.explained_variance_dimension),
-        ));
     }
     if !terminal {
         record(&mut row, settings, layer, notes);
@@ -384,68 +378,83 @@ fn class_rows(
     layer: &Layer,
     selection: &Selection,
     terminal: bool,
-    settings: &serde_json::Value,
+    settings: &Settings,
     notes: &[String],
 ) {
     for (m, class) in layer.geometry.manifolds.iter().zip(&selection.classes) {
         let mut row = vec![
             pair("layer", Cell::Text(layer.name.clone())),
             pair("class", Cell::Text(class.clone())),
-            pair("points", Cell::count(m.points)),
         ];
-        for (name, estimate) in [
-            ("capacity", &m.capacity),
-            ("radius", &m.radius),
-            ("dimension", &m.dimension),
-        ] {
-            row.push(pair(name, Cell::real(estimate.value)));
-            let error = if terminal {
-                "±".to_owned()
-            } else {
-                format!("{name}_standard_error")
-            };
-            row.push((error, Cell::Real(estimate.standard_error)));
+        for of in MEASURES {
+            if let Some(reading) = of.of_manifold(m) {
+                measure(&mut row, of, reading, terminal, false);
+            }
         }
-        row.push(pair("rank", Cell::count(m.rank)));
-        row.push(pair("vectors", Cell::count(m.vectors)));
         if !terminal {
-            row.push(pair("centre_norm", Cell::real(m.centre_norm)));
-            row.push(pair("solved", Cell::count(m.statuses.solved)));
-            row.push(pair("interior", Cell::count(m.statuses.interior)));
-            row.push(pair("degenerate", Cell::count(m.statuses.degenerate)));
-            row.push(pair(
-                "iteration_limit",
-                Cell::count(m.statuses.iteration_limit),
-            ));
-            row.push(pair("kkt_residual", Cell::real(m.kkt_residual)));
             record(&mut row, settings, layer, notes);
         }
         table.push(row);
     }
 }
 
+/// Every setting under the name of its flag, numbers as numbers.
+fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
+    // In full, so that a new setting cannot be left out.
+    let Settings {
+        layout,
+        layers,
+        n_t,
+        target_error,
+        max_n_t,
+        margin,
+        points,
+        classes,
+        only_classes,
+        leave_out,
+        seed,
+        threads,
+        convention,
+        projection,
+        restarts,
+        resamples,
+        spectrum,
+        inflate_limit,
+    } = settings;
+    let names = |names: &[String]| Cell::Text(names.join(","));
+    let maybe = |n: &Option<usize>| n.map_or(Cell::Integer(None), Cell::count);
+    vec![
+        ("layout", Cell::Text(word(layout))),
+        ("layers", names(layers)),
+        ("n_t", Cell::count(*n_t)),
+        ("target_error", Cell::Real(*target_error)),
+        ("max_n_t", Cell::count(*max_n_t)),
+        ("kappa", Cell::real(*margin)),
+        ("points", maybe(points)),
+        ("classes", maybe(classes)),
+        ("only_classes", names(only_classes)),
+        ("leave_out", names(leave_out)),
+        ("seed", Cell::seed(*seed)),
+        ("threads", Cell::count(*threads)),
+        ("convention", Cell::Text(word(convention))),
+        ("projection", Cell::count(*projection)),
+        ("restarts", Cell::count(*restarts)),
+        ("resamples", Cell::count(*resamples)),
+        ("spectrum", Cell::real(*spectrum)),
+        ("inflate_limit", Cell::real(*inflate_limit)),
+    ]
+}
+
+/// The word that serde writes for a choice.
+fn word(choice: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(choice).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 /// Every setting, the file and the notes as columns, so that a table tells how it was made.
-fn record(
-    row: &mut Vec<(String, Cell)>,
-    settings: &serde_json::Value,
-    layer: &Layer,
-    notes: &[String],
-) {
-    for (name, value) in settings.as_object().into_iter().flatten() {
-        let text = match value {
-            serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Null => String::new(),
-            serde_json::Value::Array(items) => items
-                .iter()
-                .map(|i| i.as_str().unwrap_or_default())
-                .collect::<Vec<_>>()
-                .join(","),
-            other => other.to_string(),
-        };
-        row.push((
-            format!("setting_{}", name.replace('-', "_")),
-            Cell::Text(text),
-        ));
+fn record(row: &mut Vec<(String, Cell)>, settings: &Settings, layer: &Layer, notes: &[String]) {
+    for (name, cell) in setting_cells(settings) {
+        row.push((format!("setting_{name}"), cell));
     }
     row.push(pair(
         "program",
@@ -517,43 +526,87 @@ fn caption(settings: &Settings) -> String {
         Some(error) => format!("target error {error}"),
         None => format!("n_t {}", settings.n_t),
     };
-    let convention = serde_json::to_value(settings.convention)
-        .ok()
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_default();
+    let convention = word(&settings.convention);
     let projection = match settings.projection {
         0 => String::new(),
         n => format!(", projection to {n}"),
     };
     format!(
         "kappa {}, {vectors}, seed {}, convention {convention}{projection}",
-        settings.kappa, settings.seed
+        settings.margin, settings.seed
     )
 }
 
-fn panels(done: &[Layer]) -> Vec<Panel> {
-    let mean = |title: &str, of: fn(&Geometry) -> &MeanEstimate| Panel {
-        title: title.to_owned(),
-        points: done
-            .iter()
-            .map(|layer| {
-                let mean = of(&layer.geometry);
-                (mean.value, mean.interval.map(|i| (i.lower, i.upper)))
-            })
-            .collect(),
+/// The layers' measures over layers. Where what was given holds several layers each, a curve for each.
+fn plotted(given: &[PathBuf], done: &[Layer], settings: &Settings) -> Plot {
+    let of = |layer: &Layer| {
+        let holds = |path: &PathBuf| layer.place.file.starts_with(path);
+        given.iter().position(holds).unwrap_or(0)
     };
-    vec![
-        mean("Capacity α", |g| &g.capacity),
-        mean("Radius R", |g| &g.radius),
-        mean("Dimension D", |g| &g.dimension),
-        Panel {
-            title: "Centre correlation ρ".to_owned(),
-            points: done
+    let curves: Vec<usize> = (0..given.len())
+        .filter(|&curve| done.iter().any(|layer| of(layer) == curve))
+        .collect();
+    let several = curves.len() > 1 && curves.len() < done.len();
+    // Layers of several files are told apart by their file, which here is the curve.
+    let name = |layer: &Layer| match layer.name.split_once('/') {
+        Some((stem, name)) if several && file_stem(&given[of(layer)]) == stem => name.to_owned(),
+        _ => layer.name.clone(),
+    };
+    let mut layers: Vec<String> = Vec::new();
+    for name in done.iter().map(name) {
+        if !layers.contains(&name) {
+            layers.push(name);
+        }
+    }
+    let curves = if several { curves } else { vec![0] };
+    let panels = MEASURES
+        .iter()
+        .filter(|measure| measure.kind != Kind::Count && measure.heading.is_some())
+        .map(|measure| Measured {
+            measure,
+            values: curves
                 .iter()
-                .map(|layer| (layer.geometry.centre_correlation, None))
+                .map(|&curve| {
+                    let mut values = vec![None; layers.len()];
+                    for layer in done.iter().filter(|layer| !several || of(layer) == curve) {
+                        let at = layers.iter().position(|known| *known == name(layer));
+                        if let Some(value) = at.and_then(|at| values.get_mut(at)) {
+                            *value = measure.of_layer(&layer.geometry);
+                        }
+                    }
+                    values
+                })
                 .collect(),
-        },
-    ]
+        })
+        .filter(|panel| panel.values.iter().flatten().any(Option::is_some))
+        .collect();
+    Plot {
+        layers,
+        curves: curves
+            .iter()
+            .map(|&curve| given[curve].display().to_string())
+            .collect(),
+        panels,
+        note: plot_note(settings),
+    }
+}
+
+fn file_stem(path: &Path) -> String {
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// The settings, and what the bands are.
+fn plot_note(settings: &Settings) -> String {
+    let coverage = 100.0 * AnalysisSettings::default().interval_coverage;
+    match settings.resamples {
+        0 => caption(settings),
+        n => format!(
+            "{}. Bands: {coverage} % intervals over classes, drawn {n} times with replacement.",
+            caption(settings)
+        ),
+    }
 }
 
 /// A progress bar over layers on standard error; nothing where that is no terminal.

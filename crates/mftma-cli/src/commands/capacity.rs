@@ -4,12 +4,13 @@ use anyhow::Context;
 use mftma::{Simulation, simulate_capacity};
 use serde_json::json;
 
+use super::compare::explain;
 use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::CapacityArgs;
 use crate::interrupt;
 use crate::report::{Cell, Format, Table};
 use crate::settings::SettingsError;
-use mftma_files::source::{LayerSource, Selection, Wanted, in_memory, input_error};
+use mftma_files::source::{LayerSource, Selection, Wanted};
 
 /// Runs the command.
 pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
@@ -49,11 +50,9 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
             seed: args.input.seed,
         },
     )?;
-    let simulation = Simulation {
-        repetitions: args.dichotomies,
-        seed: args.input.seed,
-        ..Simulation::default()
-    };
+    let simulation = Simulation::default()
+        .repetitions(args.dichotomies)
+        .seed(args.input.seed);
     interrupt::expect(entries.len());
     let pool = pool(args.input.threads)?;
     let mut table = Table::default();
@@ -71,12 +70,11 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
             &interrupt::requested,
         );
         let found = pool.install(|| -> anyhow::Result<_> {
-            let points = in_memory(&source).map_err(|e| match input_error(e) {
-                Ok(error) => error.into(),
-                Err(source) => anyhow::anyhow!(source),
-            })?;
-            simulate_capacity(points.view(), &selection.points_per_class, &simulation)
-                .with_context(|| place.to_string())
+            match simulate_capacity(&source, &simulation) {
+                // Errors of reading name their place themselves.
+                Err(error @ mftma::Error::Source(_)) => Err(explain(error)),
+                found => found.map_err(explain).with_context(|| place.to_string()),
+            }
         })?;
         let separable = found.thresholds.iter().flatten().count();
         let bound = |x: f64| Cell::Real(Some(x).filter(|x| x.is_finite()));
@@ -90,7 +88,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
             ("dimensions", Cell::Real(found.dimensions)),
             ("separable", Cell::count(separable)),
             ("dichotomies", Cell::count(args.dichotomies)),
-            ("seed", Cell::Integer(args.input.seed as i64)),
+            ("seed", Cell::seed(args.input.seed)),
         ]
         .map(|(name, cell)| (name.to_owned(), cell))
         .into();

@@ -1,7 +1,8 @@
 //! `mftma compare`.
 
 use anyhow::Context;
-use mftma::similarity::{Representation, SimilarityError, linear_cka, pwcca, svcca};
+use mftma::Error;
+use mftma::similarity::{Representation, linear_cka, pwcca, svcca};
 use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -149,12 +150,12 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
 }
 
 /// Errors of reading say themselves what to do.
-fn explain(error: SimilarityError) -> anyhow::Error {
+pub(super) fn explain(error: Error) -> anyhow::Error {
     match error {
-        SimilarityError::Source(source) => match input_error(source) {
+        Error::Source(source) => match input_error(source) {
             Ok(error) => error.into(),
             Err(source) => anyhow::anyhow!(source),
         },
-        other => other.into(),
+        other => anyhow::anyhow!("{other}"),
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use mftma::{Analysis, Conventions, Geometry};
+use mftma::{AnalysisSettings, Geometry};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
 use mftma_train::LayerActivations;
 use serde::{Deserialize, Serialize};
@@ -80,45 +80,18 @@ impl GeometryStage {
     }
 
     fn analysis(&self) -> AnalysisSettings {
-        AnalysisSettings::of(&self.experiment, self.experiment.settings.geometry.margin)
+        analysis_settings(&self.experiment, self.experiment.settings.geometry.margin)
     }
 }
 
-/// How a layer is analysed: what the engine is given, and what stands in the key.
-#[derive(Debug, Serialize)]
-pub struct AnalysisSettings {
-    margin: f64,
-    gaussian_vectors: usize,
-    seed: u64,
-    conventions: Conventions,
-    resamples: usize,
-    coverage: f64,
-}
-
-impl AnalysisSettings {
-    /// The analysis of the experiment's profile, at this margin.
-    pub fn of(experiment: &Experiment, margin: f64) -> Self {
-        Self {
-            margin,
-            gaussian_vectors: experiment.settings.geometry.gaussian_vectors,
-            seed: experiment.seed,
-            conventions: Conventions::default(),
-            resamples: RESAMPLES,
-            coverage: COVERAGE,
-        }
-    }
-
-    /// The analysis itself.
-    pub fn build(&self) -> Result<Analysis> {
-        Ok(Analysis::builder()
-            .margin(self.margin)
-            .vectors(self.gaussian_vectors)
-            .seed(self.seed)
-            .conventions(self.conventions.clone())
-            .resamples(self.resamples)
-            .interval_coverage(self.coverage)
-            .build()?)
-    }
+/// The analysis of the experiment's profile, at this margin: what the engine is given, and what stands in the key.
+pub fn analysis_settings(experiment: &Experiment, margin: f64) -> AnalysisSettings {
+    AnalysisSettings::default()
+        .margin(margin)
+        .vectors(experiment.settings.geometry.gaussian_vectors)
+        .seed(experiment.seed)
+        .resamples(RESAMPLES)
+        .interval_coverage(COVERAGE)
 }
 
 /// What determines the geometry of one group at one epoch, apart from the training.

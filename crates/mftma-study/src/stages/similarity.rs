@@ -83,7 +83,7 @@ impl SimilarityStage {
                     .map_err(anyhow::Error::from)
                     .and_then(|source| match Representation::new(&source) {
                         Ok(representation) => Ok(Some(representation)),
-                        Err(mftma::similarity::SimilarityError::NoVariance) => Ok(None),
+                        Err(mftma::Error::NoVariance) => Ok(None),
                         Err(error) => Err(error.into()),
                     })
                     .with_context(|| format!("layer {} at epoch {epoch}", layer.name));

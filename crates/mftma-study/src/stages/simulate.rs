@@ -1,17 +1,15 @@
 //! Capacity by simulation beside mean-field capacity, on the same points.
 
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, anyhow};
-use mftma::{Activations, Block, MeanEstimate, SimulatedCapacity, Simulation, simulate_capacity};
+use anyhow::{Context, Result};
+use mftma::{AnalysisSettings, MeanEstimate, SimulatedCapacity, Simulation, simulate_capacity};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
 use mftma_train::LayerActivations;
-use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
-use super::geometry::{AnalysisSettings, COVERAGE};
+use super::geometry::{COVERAGE, analysis_settings};
 use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 
@@ -103,14 +101,12 @@ impl TypedStage for SimulateStage {
             group: self.group,
             layers: settings.layers.clone(),
             manifolds: self.manifold_settings(),
-            simulation: Simulation {
-                repetitions: settings.repetitions,
-                confidence: COVERAGE,
-                seed: self.experiment.seed,
-                ..Simulation::default()
-            },
+            simulation: Simulation::default()
+                .repetitions(settings.repetitions)
+                .confidence(COVERAGE)
+                .seed(self.experiment.seed),
             // Hyperplanes without margin: that is what a simulation can test.
-            analysis: AnalysisSettings::of(&self.experiment, 0.0),
+            analysis: analysis_settings(&self.experiment, 0.0),
         }
     }
 
@@ -157,10 +153,13 @@ impl TypedStage for SimulateStage {
             let geometry = analysis
                 .run(&source)
                 .with_context(|| format!("layer {layer}"))?;
-            let counts = source.points_per_manifold();
             let SimulatedCapacity {
-                capacity, interval, ..
-            } = simulate_capacity(collect(&source)?.view(), counts, &simulation)?;
+                capacity,
+                interval,
+                manifolds,
+                ..
+            } = simulate_capacity(&source, &simulation)
+                .with_context(|| format!("layer {layer}"))?;
             found.push(LayerCapacities {
                 layer: layer.clone(),
                 simulated: [
@@ -169,30 +168,10 @@ impl TypedStage for SimulateStage {
                     interval.1.is_finite().then_some(interval.1),
                 ],
                 mean_field: geometry.capacity,
-                manifolds: counts.len(),
+                manifolds,
             });
             bar.set(index as u64 + 1);
         }
         Ok(found)
     }
-}
-
-/// All points (n, N) of a source.
-fn collect(source: &LayerActivations<'_>) -> Result<Array2<f64>> {
-    let n = source.points_per_manifold().iter().sum();
-    let mut points = Array2::zeros((n, source.n_features()));
-    let mut from = 0;
-    source
-        .for_each_block(&mut |block| {
-            let to = from + block.width();
-            let mut part = points.slice_mut(s![.., from..to]);
-            match block {
-                Block::F32(block) => part.zip_mut_with(&block, |to, from| *to = f64::from(*from)),
-                Block::F64(block) => part.assign(&block),
-            }
-            from = to;
-            ControlFlow::Continue(())
-        })
-        .map_err(|error| anyhow!("{error}"))?;
-    Ok(points)
 }

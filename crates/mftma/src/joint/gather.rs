@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use faer::{Mat, MatRef};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::Centring;
-use crate::activations::{Activations, Block};
-use crate::analysis::Progress;
+use crate::activations::{Absorb, Activations, Scalar, pass};
 use crate::error::Error;
 use crate::linalg;
+use crate::progress::Progress;
 
 /// Features per product: one block of all points in double precision is all that is held beside the products.
 const WIDTH: usize = 1_024;
@@ -30,8 +30,6 @@ struct Gatherer<'a> {
     sizes: &'a [usize],
     /// Manifold of each point.
     classes: &'a [u32],
-    features: usize,
-    done: usize,
     centring: Centring,
     vectors: Option<&'a Array2<f64>>,
     /// (n, width) of the block at hand: one point after another.
@@ -59,8 +57,6 @@ pub(super) fn gather<A: Activations + ?Sized>(
     let mut gatherer = Gatherer {
         sizes: source.points_per_manifold(),
         classes,
-        features,
-        done: 0,
         centring,
         vectors,
         scratch: Vec::new(),
@@ -73,76 +69,15 @@ pub(super) fn gather<A: Activations + ?Sized>(
             }),
         },
     };
-    let mut failure = None;
-    source
-        .for_each_block(&mut |block| {
-            let outcome = match block {
-                Block::F32(view) => gatherer.absorb(view, progress),
-                Block::F64(view) => gatherer.absorb(view, progress),
-            };
-            match outcome {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failure = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })
-        .map_err(Error::Source)?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    if gatherer.done != features {
-        return Err(Error::Shape {
-            what: "features yielded by the source",
-            expected: features,
-            found: gatherer.done,
-        });
-    }
+    pass(source, WIDTH, progress, &mut gatherer)?;
     let mut products = gatherer.products;
     linalg::mirror_lower(&mut products.gram);
     Ok(products)
 }
 
-impl Gatherer<'_> {
-    fn absorb<T: Copy + Into<f64> + Send + Sync>(
-        &mut self,
-        block: ArrayView2<'_, T>,
-        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
-    ) -> Result<(), Error> {
-        if block.nrows() != self.classes.len() {
-            return Err(Error::Shape {
-                what: "rows of a block (the sum of the points per manifold)",
-                expected: self.classes.len(),
-                found: block.nrows(),
-            });
-        }
-        if self.done + block.ncols() > self.features {
-            return Err(Error::Shape {
-                what: "features yielded by the source",
-                expected: self.features,
-                found: self.done + block.ncols(),
-            });
-        }
-        for piece in block.axis_chunks_iter(Axis(1), WIDTH) {
-            self.absorb_narrow(piece)?;
-            self.done += piece.ncols();
-            let told = Progress::Features {
-                done: self.done,
-                of: self.features,
-            };
-            if progress(told).is_break() {
-                return Err(Error::Cancelled);
-            }
-        }
-        Ok(())
-    }
-
-    fn absorb_narrow<T: Copy + Into<f64> + Send + Sync>(
-        &mut self,
-        block: ArrayView2<'_, T>,
-    ) -> Result<(), Error> {
-        let (n, width, first) = (block.nrows(), block.ncols(), self.done);
+impl Absorb for Gatherer<'_> {
+    fn absorb<T: Scalar>(&mut self, first: usize, block: ArrayView2<'_, T>) -> Result<(), Error> {
+        let (n, width) = (block.nrows(), block.ncols());
         if width == 0 {
             return Ok(());
         }

@@ -44,21 +44,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use faer::Mat;
 use ndarray::Array2;
+use rand::RngExt;
 use rand::seq::index::sample;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::activations::Activations;
-use crate::analysis::Progress;
 use crate::error::Error;
 use crate::geometry::MeanEstimate;
 use crate::linalg;
 use crate::manifold::Estimate;
 use crate::means::Resampling;
+use crate::progress::Progress;
 use crate::solver::{SolverStatus, StatusCounts};
+use crate::streams;
 use measures::{Anchors, Effective, Layout, MeanAnchors};
 use solve::{Cone, Workspace};
 
@@ -461,18 +462,13 @@ pub fn joint_geometry_with<A: Activations + ?Sized>(
     let n = classes.len();
     let squared = |i: usize| products.gram[(i, i)];
     if let Some(i) = (0..n).find(|&i| !squared(i).is_finite()) {
-        return Err(Error::Manifold {
+        return Err(Error::Overflow {
             manifold: classes[i] as usize,
-            reason: "the squared length of a point overflows; scale the activations down".into(),
         });
     }
     let longest = (0..n).map(squared).fold(0.0, f64::max);
     if longest < f64::MIN_POSITIVE {
-        return Err(Error::Manifold {
-            manifold: 0,
-            reason: "every point of every manifold is at the origin, so no vector is constrained"
-                .into(),
-        });
+        return Err(Error::AllAtOrigin);
     }
     let (source_of_vectors, rank) = match products.given {
         Some((u, lengths)) => (
@@ -591,7 +587,7 @@ impl Run<'_> {
             VectorSource::Drawn { factor } => {
                 let mut normals = Mat::<f64>::zeros(factor.ncols(), count);
                 for k in 0..count {
-                    let mut rng = self.stream(*b"........joint capacity vectors  ", from + k);
+                    let mut rng = streams::joint_vector(self.settings.seed, (from + k) as u64);
                     for t in normals.col_as_slice_mut(k) {
                         *t = StandardNormal.sample(&mut rng);
                     }
@@ -606,16 +602,9 @@ impl Run<'_> {
         }
     }
 
-    fn stream(&self, mut key: [u8; 32], draw: usize) -> ChaCha8Rng {
-        key[..8].copy_from_slice(&self.settings.seed.to_le_bytes());
-        let mut rng = ChaCha8Rng::from_seed(key);
-        rng.set_stream(draw as u64);
-        rng
-    }
-
     fn labels(&self, draw: usize) -> Vec<i8> {
         let p = self.layout.manifolds();
-        let mut rng = self.stream(*b"........joint capacity labels   ", draw);
+        let mut rng = streams::joint_labels(self.settings.seed, draw as u64);
         let among = |rng: &mut ChaCha8Rng, positive: usize, sign: i8| {
             let mut labels = vec![-sign; p];
             for i in sample(rng, p, positive) {
@@ -752,9 +741,8 @@ impl Run<'_> {
             .collect();
         match chunks {
             Some(chunks) => Ok(chunks.into_iter().flatten().collect()),
-            None => Err(Error::Manifold {
-                manifold: 0,
-                reason: "the eigenvalues of the anchors' inner products could not be found".into(),
+            None => Err(Error::Eigenproblem {
+                what: "the anchors' inner products",
             }),
         }
     }

@@ -35,8 +35,8 @@ pub(crate) fn quantile(p: f64) -> f64 {
 }
 
 /// ⟨max(0, σx + κ)²⟩ over a standard normal x: 1/α of a single point at distance σ (golden closed form, σ = 1).
-pub(crate) fn mean_squared_excess(sigma: f64, kappa: f64) -> f64 {
-    let u = kappa / sigma;
+pub(crate) fn mean_squared_excess(sigma: f64, margin: f64) -> f64 {
+    let u = margin / sigma;
     sigma * sigma * ((1.0 + u * u) * cumulative(u) + u * density(u)).max(0.0)
 }
 

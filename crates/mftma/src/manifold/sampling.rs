@@ -1,17 +1,16 @@
 //! Gaussian vectors in chunks, and the anchor point of each.
 
 use ndarray::{Array2, ArrayView2};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
 
 use super::normal::mean_squared_excess;
-use super::statistics::Totals;
-use super::{ManifoldProblem, Sampling, VarianceReduction};
+use super::problem::ManifoldProblem;
+use super::settings::{Sampling, VarianceReduction};
 use crate::solver::kernels::{
     Rows, argmax, combine, dot, orthogonalise, padded, product, squared_excess,
 };
 use crate::solver::{SolverStatus, Workspace};
+use crate::streams;
 
 /// Vectors drawn from one random stream.
 const CHUNK: usize = 64;
@@ -30,7 +29,9 @@ pub(super) struct Plan {
     /// Vectors that are drawn together and so are one unit of the standard errors.
     pub(super) block: usize,
     reduction: VarianceReduction,
-    key: [u8; 32],
+    /// Seed and manifold of the random streams.
+    seed: u64,
+    manifold: u64,
     /// Coordinates handed in beyond the rank.
     padding: usize,
 }
@@ -51,14 +52,12 @@ impl Plan {
         if most > MERGE_FROM {
             block = chunk;
         }
-        let mut key = *b"........--------anchor vectors  ";
-        key[..8].copy_from_slice(&sampling.seed.to_le_bytes());
-        key[8..16].copy_from_slice(&sampling.stream.to_le_bytes());
         Self {
             chunk,
             block,
             reduction: sampling.variance_reduction,
-            key,
+            seed: sampling.seed,
+            manifold: sampling.stream,
             padding: problem.handed_in_dimension - problem.set.rank,
         }
     }
@@ -68,7 +67,8 @@ impl Plan {
             chunk: vectors,
             block: 1,
             reduction: VarianceReduction::Independent,
-            key: [0; 32],
+            seed: 0,
+            manifold: 0,
             padding: problem.handed_in_dimension - problem.set.rank,
         }
     }
@@ -99,11 +99,11 @@ pub(super) struct Anchor<'a> {
 pub(super) const CONTROLS: usize = 3;
 
 /// Means over Gaussian vectors of the control variates: Σ_j F of point j alone, ‖(t, t₀ + κ)‖² and max(0, t₀ + κ)².
-pub(super) fn expected_controls(problem: &ManifoldProblem, kappa: f64) -> [f64; CONTROLS] {
-    let alone = |g: f64| mean_squared_excess(g.sqrt(), kappa) / g;
+pub(super) fn expected_controls(problem: &ManifoldProblem, margin: f64) -> [f64; CONTROLS] {
+    let alone = |g: f64| mean_squared_excess(g.sqrt(), margin) / g;
     [
         problem.set.diagonal.iter().map(|&g| alone(g)).sum(),
-        (problem.set.rank + 1) as f64 + kappa * kappa,
+        (problem.set.rank + 1) as f64 + margin * margin,
         alone(1.0),
     ]
 }
@@ -152,8 +152,7 @@ impl Chunk {
         index: usize,
         count: usize,
     ) {
-        let mut rng = ChaCha8Rng::from_seed(plan.key);
-        rng.set_stream(index as u64);
+        let mut rng = streams::anchor_vectors(plan.seed, plan.manifold, index as u64);
         let (rank, stride) = (problem.set.rank, problem.set.r_stride);
         let set = |chunk: &mut Self, v: usize, sign: f64, coordinates: &[f64]| {
             if v < count {
@@ -220,7 +219,7 @@ impl Chunk {
         }
     }
 
-    /// Take vectors (D + 1, n_t) given in the coordinates of the points.
+    /// Take vectors (D + 1, n_t), one a column, given in the coordinates of the points.
     pub(super) fn load(
         &mut self,
         problem: &ManifoldProblem,
@@ -249,7 +248,7 @@ impl Chunk {
     pub(super) fn each(
         &mut self,
         problem: &ManifoldProblem,
-        kappa: f64,
+        margin: f64,
         count: usize,
         visit: &mut dyn FnMut(usize, Anchor<'_>),
     ) {
@@ -268,35 +267,17 @@ impl Chunk {
                 &mut self.q[..rows * set.m_stride],
             );
             for row in 0..rows {
-                solve_one(problem, self, kappa, v + row, row, visit);
+                solve_one(problem, self, margin, v + row, row, visit);
             }
             v += rows;
         }
-    }
-
-    /// Solve for the first `count` vectors and sum what the measures need.
-    pub(super) fn totals(
-        &mut self,
-        problem: &ManifoldProblem,
-        plan: &Plan,
-        kappa: f64,
-        count: usize,
-    ) -> Totals {
-        let mut totals = Totals::new(problem.set.rank);
-        self.each(problem, kappa, count, &mut |v, anchor| {
-            if v.is_multiple_of(plan.block) {
-                totals.open();
-            }
-            totals.add(&anchor, &problem.mean_point);
-        });
-        totals
     }
 }
 
 fn solve_one(
     problem: &ManifoldProblem,
     chunk: &mut Chunk,
-    kappa: f64,
+    margin: f64,
     v: usize,
     row: usize,
     visit: &mut dyn FnMut(usize, Anchor<'_>),
@@ -305,7 +286,7 @@ fn solve_one(
     let q = &chunk.q[row * set.m_stride..][..set.m_stride];
     let t = &chunk.t[v * set.r_stride..][..set.r_stride];
     let t_squared = dot(set.arch, t, t);
-    let shift = chunk.t0[v] + kappa;
+    let shift = chunk.t0[v] + margin;
     let (farthest, support) = argmax(set.arch, q, set.m);
     let (f, status, kkt, sum) = if support + shift > 0.0 {
         for (b, q) in chunk.b[..set.m].iter_mut().zip(q) {

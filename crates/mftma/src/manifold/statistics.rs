@@ -3,8 +3,9 @@
 //! Vectors that were drawn together (antithetic pairs, orthogonal blocks) are one unit: standard errors come from the
 //! spread of the units, and by the delta method for what is not a plain mean.
 
-use super::sampling::{Anchor, CONTROLS, expected_controls};
-use super::{Dimensions, Estimate, ManifoldMeasures, ManifoldProblem};
+use super::measures::{Dimensions, Estimate, ManifoldMeasures};
+use super::problem::ManifoldProblem;
+use super::sampling::{Anchor, CONTROLS, Chunk, Plan, expected_controls};
 use crate::solver::StatusCounts;
 
 /// The reference divides s by √(‖s‖² + this); kept in its convention alone.
@@ -45,14 +46,32 @@ impl Totals {
         }
     }
 
+    /// Solves for the first `count` vectors of `chunk` and sums what the measures need.
+    pub(super) fn of(
+        chunk: &mut Chunk,
+        problem: &ManifoldProblem,
+        plan: &Plan,
+        margin: f64,
+        count: usize,
+    ) -> Self {
+        let mut totals = Self::new(problem.set.rank);
+        chunk.each(problem, margin, count, &mut |v, anchor| {
+            if v.is_multiple_of(plan.block) {
+                totals.open();
+            }
+            totals.add(&anchor, &problem.mean_point);
+        });
+        totals
+    }
+
     /// Begin a unit.
-    pub(super) fn open(&mut self) {
+    fn open(&mut self) {
         self.units.push([0.0; FIELDS]);
         self.positions.resize(self.positions.len() + self.rank, 0.0);
     }
 
     /// Count a vector in the unit begun last.
-    pub(super) fn add(&mut self, anchor: &Anchor<'_>, mean_point: &[f64]) {
+    fn add(&mut self, anchor: &Anchor<'_>, mean_point: &[f64]) {
         self.statuses.add(anchor.status);
         self.worst = self.worst.max(anchor.kkt);
         let Some(unit) = self.units.last_mut() else {
@@ -100,14 +119,14 @@ impl Totals {
     pub(super) fn measures(
         &self,
         problem: &ManifoldProblem,
-        kappa: f64,
+        margin: f64,
         controlled: bool,
     ) -> ManifoldMeasures {
         let n: f64 = self.units.iter().map(|unit| unit[COUNT]).sum();
         let controls = Controls::new(
             &self.units,
             n,
-            &expected_controls(problem, kappa),
+            &expected_controls(problem, margin),
             controlled,
         );
         let mean = |field: usize| self.units.iter().map(|unit| unit[field]).sum::<f64>() / n;

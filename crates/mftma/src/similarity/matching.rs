@@ -52,8 +52,9 @@ use faer::{Mat, MatRef};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{SimilarityError, each_slice, product};
+use super::{each_slice, product};
 use crate::activations::Activations;
+use crate::error::Error;
 
 /// A distance from a unit vector to a span that is rounding.
 const ROUNDING: f64 = 1e-8;
@@ -72,18 +73,18 @@ impl Neurons {
     /// Streams `source` once. Its features are the neurons, its points the d inputs; labels play no part.
     ///
     /// # Errors
-    /// [`SimilarityError::TooFewPoints`], [`SimilarityError::NoNeurons`], [`SimilarityError::NotFinite`], or the source's.
-    pub fn new<A: Activations + ?Sized>(source: &A) -> Result<Self, SimilarityError> {
+    /// [`Error::TooFewPoints`], [`Error::NoFeatures`], [`Error::NotFinite`], or the source's.
+    pub fn new<A: Activations + ?Sized>(source: &A) -> Result<Self, Error> {
         let d: usize = source.points_per_manifold().iter().sum();
         if d < 2 {
-            return Err(SimilarityError::TooFewPoints { found: d });
+            return Err(Error::TooFewPoints { found: d });
         }
         let mut columns: Vec<Vec<f64>> = Vec::with_capacity(source.n_features());
         each_slice(source, d, |x| {
             columns.extend((0..x.ncols()).map(|j| (0..d).map(|i| x[(i, j)]).collect()));
         })?;
         if columns.is_empty() {
-            return Err(SimilarityError::NoNeurons);
+            return Err(Error::NoFeatures);
         }
         let mut silent = 0;
         for column in &mut columns {
@@ -169,8 +170,8 @@ impl MaximumMatch {
     /// dropped in its turn for being too far from all that was left of the other layer. Then no match holds a dropped neuron.
     ///
     /// # Errors
-    /// [`SimilarityError::Points`] and [`SimilarityError::Neuron`] where the layers are not those of the match.
-    pub fn verify(&self, a: &Neurons, b: &Neurons) -> Result<bool, SimilarityError> {
+    /// [`Error::DifferentPoints`] and [`Error::Neuron`] where the layers are not those of the match.
+    pub fn verify(&self, a: &Neurons, b: &Neurons) -> Result<bool, Error> {
         same_points(a, b)?;
         let named = |side| {
             self.removed
@@ -238,10 +239,14 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn new(a: &'a Neurons, b: &'a Neurons, epsilon: f64) -> Result<Self, SimilarityError> {
+    fn new(a: &'a Neurons, b: &'a Neurons, epsilon: f64) -> Result<Self, Error> {
         same_points(a, b)?;
         if !(0.0..1.0).contains(&epsilon) {
-            return Err(SimilarityError::Epsilon { epsilon });
+            return Err(Error::Setting {
+                setting: "epsilon",
+                value: epsilon.to_string(),
+                requirement: "at least 0 and below 1",
+            });
         }
         let mut pair = Self::plain(a, b, epsilon);
         let (p, q) = (a.size(), b.size());
@@ -367,26 +372,23 @@ impl<'a> Pair<'a> {
     }
 }
 
-fn same_points(a: &Neurons, b: &Neurons) -> Result<(), SimilarityError> {
+fn same_points(a: &Neurons, b: &Neurons) -> Result<(), Error> {
     if a.points() == b.points() {
         return Ok(());
     }
-    Err(SimilarityError::Points {
+    Err(Error::DifferentPoints {
         first: a.points(),
         second: b.points(),
     })
 }
 
 /// Indices that the layer has, rising, each once.
-fn checked(
-    neurons: impl Iterator<Item = usize>,
-    of: &Neurons,
-) -> Result<Vec<usize>, SimilarityError> {
+fn checked(neurons: impl Iterator<Item = usize>, of: &Neurons) -> Result<Vec<usize>, Error> {
     let mut all: Vec<usize> = neurons.collect();
     all.sort_unstable();
     all.dedup();
     match all.last() {
-        Some(&neuron) if neuron >= of.size() => Err(SimilarityError::Neuron {
+        Some(&neuron) if neuron >= of.size() => Err(Error::Neuron {
             neuron,
             size: of.size(),
         }),
@@ -397,14 +399,14 @@ fn checked(
 /// Whether neurons `first` of `a` and `second` of `b` are an ε-approximate match.
 ///
 /// # Errors
-/// [`SimilarityError::Points`], [`SimilarityError::Epsilon`], [`SimilarityError::Neuron`].
+/// [`Error::DifferentPoints`], [`Error::Setting`], [`Error::Neuron`].
 pub fn is_match(
     a: &Neurons,
     b: &Neurons,
     first: &[usize],
     second: &[usize],
     epsilon: f64,
-) -> Result<bool, SimilarityError> {
+) -> Result<bool, Error> {
     let pair = Pair::new(a, b, epsilon)?;
     let sets = [
         checked(first.iter().copied(), a)?,
@@ -417,12 +419,8 @@ pub fn is_match(
 /// the order of neurons or points nor on the scale of a neuron.
 ///
 /// # Errors
-/// [`SimilarityError::Points`], [`SimilarityError::Epsilon`].
-pub fn maximum_match(
-    a: &Neurons,
-    b: &Neurons,
-    epsilon: f64,
-) -> Result<MaximumMatch, SimilarityError> {
+/// [`Error::DifferentPoints`], [`Error::Setting`].
+pub fn maximum_match(a: &Neurons, b: &Neurons, epsilon: f64) -> Result<MaximumMatch, Error> {
     let pair = Pair::new(a, b, epsilon)?;
     let all = pair.everything();
     let ranks = (
@@ -450,14 +448,14 @@ pub fn maximum_match(
 /// it. There may be several; this one comes of leaving out neurons in the order of their indices, first layer first.
 ///
 /// # Errors
-/// [`SimilarityError::Points`], [`SimilarityError::Epsilon`], [`SimilarityError::Neuron`].
+/// [`Error::DifferentPoints`], [`Error::Setting`], [`Error::Neuron`].
 pub fn minimum_match(
     a: &Neurons,
     b: &Neurons,
     side: Side,
     neuron: usize,
     epsilon: f64,
-) -> Result<Option<SimpleMatch>, SimilarityError> {
+) -> Result<Option<SimpleMatch>, Error> {
     let pair = Pair::new(a, b, epsilon)?;
     checked(std::iter::once(neuron), [a, b][side as usize])?;
     let v = (side, neuron);
@@ -478,12 +476,8 @@ pub fn minimum_match(
 /// exponentially many. Runs on rayon's current pool; the result does not depend on it.
 ///
 /// # Errors
-/// [`SimilarityError::Points`], [`SimilarityError::Epsilon`].
-pub fn simple_matches(
-    a: &Neurons,
-    b: &Neurons,
-    epsilon: f64,
-) -> Result<Vec<SimpleMatch>, SimilarityError> {
+/// [`Error::DifferentPoints`], [`Error::Setting`].
+pub fn simple_matches(a: &Neurons, b: &Neurons, epsilon: f64) -> Result<Vec<SimpleMatch>, Error> {
     let pair = Pair::new(a, b, epsilon)?;
     let whole = pair
         .maximum(pair.everything(), None, |_| ())

@@ -26,93 +26,24 @@
 
 pub mod matching;
 
-use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use mftma_linalg::symmetric_eigen;
-use ndarray::{ArrayView2, Axis};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use crate::activations::{Activations, Block};
-use crate::error::SourceError;
+use crate::activations::{Absorb, Activations, Scalar, quiet_pass};
+use crate::error::Error;
 
 /// Features taken at once; rows of the Gram matrix that one task fills. Fixed, so that sums are ordered by the data.
 const WIDTH: usize = 512;
 const PANEL: usize = 128;
 
-/// Representations that cannot be compared.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SimilarityError {
-    /// The two sides hold different numbers of points.
-    #[error(
-        "{first} points on one side, {second} on the other: both must hold the same points in the same order"
-    )]
-    Points {
-        /// Points of the first side.
-        first: usize,
-        /// Points of the second.
-        second: usize,
-    },
-    /// Fewer than two points.
-    #[error("{found} point(s): a comparison needs at least 2")]
-    TooFewPoints {
-        /// Points given.
-        found: usize,
-    },
-    /// All points are the same.
-    #[error("all points are the same: there is no variance to compare")]
-    NoVariance,
-    /// A value is NaN or infinite.
-    #[error("point {point}, feature {feature} is not finite")]
-    NotFinite {
-        /// Index of the point, from 0.
-        point: usize,
-        /// Index of the feature, from 0.
-        feature: usize,
-    },
-    /// The share of variance to keep is out of range.
-    #[error("the share of variance to keep is {share}, but must be above 0 and at most 1")]
-    Share {
-        /// The share given.
-        share: f64,
-    },
-    /// A side has no neurons to match.
-    #[error("the source has 0 features: a match needs at least one neuron on either side")]
-    NoNeurons,
-    /// The tolerance of a match is out of range.
-    #[error("the tolerance ε of a match is {epsilon}, but must be at least 0 and below 1")]
-    Epsilon {
-        /// The tolerance given.
-        epsilon: f64,
-    },
-    /// A neuron that a side does not have.
-    #[error("neuron {neuron} of a side of {size}: indices run from 0 to one less than the size")]
-    Neuron {
-        /// The index given.
-        neuron: usize,
-        /// Neurons of that side.
-        size: usize,
-    },
-    /// An eigenvalue or singular value iteration failed, as it does for values too large to square.
-    #[error(
-        "the decomposition failed: the activations may be too large to square in double precision"
-    )]
-    Decomposition,
-    /// The source changed between two passes, or yielded blocks of a wrong shape.
-    #[error("the source yielded {found} rows where {expected} were announced")]
-    Shape {
-        /// Points announced.
-        expected: usize,
-        /// Rows of the block.
-        found: usize,
-    },
-    /// The source failed.
-    #[error("the source of activations failed")]
-    Source(#[source] SourceError),
-}
+const UNSOLVED: Error = Error::Eigenproblem {
+    what: "the Gram matrix of the points",
+};
 
 /// One side of a comparison: the centred Gram matrix of n points. Labels and the grouping into manifolds play no part,
 /// but both sides must hold the same points in the same order.
@@ -129,11 +60,11 @@ impl Representation {
     /// Streams `source` once; n² doubles for n points. Runs on rayon's current pool; the bytes do not depend on it.
     ///
     /// # Errors
-    /// [`SimilarityError::TooFewPoints`], [`SimilarityError::NotFinite`], [`SimilarityError::NoVariance`], or the source's.
-    pub fn new<A: Activations + ?Sized>(source: &A) -> Result<Self, SimilarityError> {
+    /// [`Error::TooFewPoints`], [`Error::NotFinite`], [`Error::NoVariance`], or the source's.
+    pub fn new<A: Activations + ?Sized>(source: &A) -> Result<Self, Error> {
         let n: usize = source.points_per_manifold().iter().sum();
         if n < 2 {
-            return Err(SimilarityError::TooFewPoints { found: n });
+            return Err(Error::TooFewPoints { found: n });
         }
         // Row-major, lower triangle by panels of rows.
         let mut gram = vec![0.0; n * n];
@@ -156,10 +87,10 @@ impl Representation {
         })?;
         let gram = centred(&gram, n);
         if (0..n).any(|i| !gram[(i, i)].is_finite()) {
-            return Err(SimilarityError::Decomposition);
+            return Err(UNSOLVED);
         }
         if (0..n).all(|i| gram[(i, i)] <= 0.0) {
-            return Err(SimilarityError::NoVariance);
+            return Err(Error::NoVariance);
         }
         Ok(Self {
             gram,
@@ -179,15 +110,19 @@ impl Representation {
     }
 
     /// Leading eigenvectors of the Gram matrix (n, k) that hold at least `share` of the variance, rounding left out.
-    fn directions(&self, share: f64) -> Result<MatRef<'_, f64>, SimilarityError> {
+    fn directions(&self, share: f64) -> Result<MatRef<'_, f64>, Error> {
         if !(share > 0.0 && share <= 1.0) {
-            return Err(SimilarityError::Share { share });
+            return Err(Error::Setting {
+                setting: "share",
+                value: share.to_string(),
+                requirement: "above 0 and at most 1",
+            });
         }
         let (values, vectors) = self
             .eigen
             .get_or_init(|| symmetric_eigen(self.gram.as_ref()))
             .as_ref()
-            .ok_or(SimilarityError::Decomposition)?;
+            .ok_or(UNSOLVED)?;
         // Below this an eigenvalue of an n × n Gram matrix is rounding; centring leaves at least one such.
         let floor = values[0] * self.points() as f64 * 4.0 * f64::EPSILON;
         let rank = values.iter().take_while(|&&v| v > floor).count();
@@ -210,55 +145,44 @@ fn each_slice<A: Activations + ?Sized>(
     source: &A,
     n: usize,
     mut visit: impl FnMut(MatRef<'_, f64>),
-) -> Result<(), SimilarityError> {
-    let mut buffer = Vec::new();
-    let mut feature = 0;
-    let mut failure = None;
-    source
-        .for_each_block(&mut |block| {
-            let outcome = match block {
-                Block::F32(block) => slices(block, n, &mut feature, &mut buffer, &mut visit),
-                Block::F64(block) => slices(block, n, &mut feature, &mut buffer, &mut visit),
-            };
-            match outcome {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(e) => {
-                    failure = Some(e);
-                    ControlFlow::Break(())
-                }
-            }
-        })
-        .map_err(SimilarityError::Source)?;
-    failure.map_or(Ok(()), Err)
+) -> Result<(), Error> {
+    let mut slices = Slices {
+        sizes: source.points_per_manifold(),
+        n,
+        buffer: Vec::new(),
+        visit: &mut visit,
+    };
+    quiet_pass(source, WIDTH, &mut slices)
 }
 
-fn slices<T: Copy + Into<f64>>(
-    block: ArrayView2<'_, T>,
+struct Slices<'a> {
+    sizes: &'a [usize],
     n: usize,
-    feature: &mut usize,
-    buffer: &mut Vec<f64>,
-    visit: &mut impl FnMut(MatRef<'_, f64>),
-) -> Result<(), SimilarityError> {
-    if block.nrows() != n {
-        return Err(SimilarityError::Shape {
-            expected: n,
-            found: block.nrows(),
-        });
-    }
-    for slice in block.axis_chunks_iter(Axis(1), WIDTH) {
+    buffer: Vec<f64>,
+    visit: &'a mut dyn FnMut(MatRef<'_, f64>),
+}
+
+impl Absorb for Slices<'_> {
+    fn absorb<T: Scalar>(&mut self, first: usize, slice: ArrayView2<'_, T>) -> Result<(), Error> {
         let width = slice.ncols();
-        buffer.clear();
-        buffer.extend(slice.iter().map(|&x| x.into()));
-        if let Some(at) = buffer.iter().position(|x| !x.is_finite()) {
-            return Err(SimilarityError::NotFinite {
-                point: at / width,
-                feature: *feature + at % width,
+        self.buffer.clear();
+        self.buffer.extend(slice.iter().map(|&x| x.into()));
+        if let Some(at) = self.buffer.iter().position(|x| !x.is_finite()) {
+            let (mut manifold, mut point) = (0, at / width);
+            while manifold + 1 < self.sizes.len() && point >= self.sizes[manifold] {
+                point -= self.sizes[manifold];
+                manifold += 1;
+            }
+            return Err(Error::NotFinite {
+                manifold,
+                point,
+                feature: first + at % width,
+                value: self.buffer[at],
             });
         }
-        visit(MatRef::from_row_major_slice(buffer, n, width));
-        *feature += width;
+        (self.visit)(MatRef::from_row_major_slice(&self.buffer, self.n, width));
+        Ok(())
     }
-    Ok(())
 }
 
 /// HKH of a matrix (n, n) whose lower triangle is given, row-major.
@@ -280,11 +204,11 @@ fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
         .sum()
 }
 
-fn same_points(a: &Representation, b: &Representation) -> Result<(), SimilarityError> {
+fn same_points(a: &Representation, b: &Representation) -> Result<(), Error> {
     if a.points() == b.points() {
         return Ok(());
     }
-    Err(SimilarityError::Points {
+    Err(Error::DifferentPoints {
         first: a.points(),
         second: b.points(),
     })
@@ -293,8 +217,8 @@ fn same_points(a: &Representation, b: &Representation) -> Result<(), SimilarityE
 /// Linear CKA of two representations of the same points, in [0, 1]; 1 where one is a rotation and scaling of the other.
 ///
 /// # Errors
-/// [`SimilarityError::Points`].
-pub fn linear_cka(a: &Representation, b: &Representation) -> Result<f64, SimilarityError> {
+/// [`Error::DifferentPoints`].
+pub fn linear_cka(a: &Representation, b: &Representation) -> Result<f64, Error> {
     same_points(a, b)?;
     let norms = inner(&a.gram, &a.gram).sqrt() * inner(&b.gram, &b.gram).sqrt();
     Ok((inner(&a.gram, &b.gram) / norms).clamp(0.0, 1.0))
@@ -325,12 +249,12 @@ impl CanonicalCorrelations {
 /// invertible linear map of either side's features.
 ///
 /// # Errors
-/// [`SimilarityError::Points`], [`SimilarityError::Share`], [`SimilarityError::Decomposition`].
+/// [`Error::DifferentPoints`], [`Error::Setting`], [`Error::Eigenproblem`].
 pub fn svcca(
     a: &Representation,
     b: &Representation,
     share: f64,
-) -> Result<CanonicalCorrelations, SimilarityError> {
+) -> Result<CanonicalCorrelations, Error> {
     same_points(a, b)?;
     let (u, w) = (a.directions(share)?, b.directions(share)?);
     let cross = product(u.transpose(), w);
@@ -339,7 +263,7 @@ pub fn svcca(
     // Left singular vectors from the eigenproblem of SSᵀ. Singular values as lengths of Sᵀp keep full precision, which
     // roots of the eigenvalues would lose near 0.
     let square = product(cross.as_ref(), cross.transpose());
-    let (_, left) = symmetric_eigen(square.as_ref()).ok_or(SimilarityError::Decomposition)?;
+    let (_, left) = symmetric_eigen(square.as_ref()).ok_or(UNSOLVED)?;
     let left = left.get(.., ..r);
     let images = product(cross.transpose(), left);
     Ok(CanonicalCorrelations {
@@ -366,12 +290,12 @@ pub(super) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
 /// in the call of [`svcca`].
 ///
 /// # Errors
-/// [`SimilarityError::Shape`] where `first` is not the source that the first representation was made from, as far as
-/// its number of points tells; [`SimilarityError::NotFinite`]; [`SimilarityError::Source`].
+/// [`Error::Shape`] where `first` is not the source that the first representation was made from, as far as
+/// its number of points tells; [`Error::NotFinite`]; [`Error::Source`].
 pub fn pwcca<A: Activations + ?Sized>(
     correlations: &CanonicalCorrelations,
     first: &A,
-) -> Result<f64, SimilarityError> {
+) -> Result<f64, Error> {
     let variates = correlations.variates.as_ref();
     let mut weights = vec![0.0; variates.ncols()];
     each_slice(first, variates.nrows(), |x| {
@@ -383,7 +307,7 @@ pub fn pwcca<A: Activations + ?Sized>(
     })?;
     let total: f64 = weights.iter().sum();
     if total <= 0.0 {
-        return Err(SimilarityError::NoVariance);
+        return Err(Error::NoVariance);
     }
     let sum: f64 = weights
         .iter()

@@ -25,6 +25,7 @@ use kernels::{Guess, Rows, argmax, combine, padded};
 /// Outcome for one Gaussian vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SolverStatus {
     /// Optimal, and every binding constraint carries a positive multiplier.
     Solved,
@@ -41,6 +42,7 @@ pub enum SolverStatus {
 
 /// How many vectors ended with each [`SolverStatus`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StatusCounts {
     /// [`SolverStatus::Solved`].
     pub solved: usize,

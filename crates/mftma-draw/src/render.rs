@@ -1,4 +1,4 @@
-//! PNGs from SVGs, with the bundled font only: the same picture on every machine.
+//! SVGs read and made into PNGs, with the bundled font only: the same picture on every machine.
 
 use anyhow::{Context, Result};
 use resvg::{tiny_skia, usvg};
@@ -25,7 +25,7 @@ pub fn to_png(svg: &str, dots_per_inch: f32) -> Result<Vec<u8>> {
     pixels.encode_png().context("cannot encode the PNG")
 }
 
-fn parse(svg: &str) -> Result<usvg::Tree> {
+pub(crate) fn parse(svg: &str) -> Result<usvg::Tree> {
     let mut options = usvg::Options {
         font_family: "Inter".into(),
         ..usvg::Options::default()
