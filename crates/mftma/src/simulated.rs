@@ -1,7 +1,6 @@
 //! Capacity by simulation: at how many random projections half of the dichotomies of the manifolds are separable.
 
 use ndarray::{Array2, ArrayView2, Axis};
-use pulp::Arch;
 use rand::seq::index::sample;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
@@ -408,7 +407,7 @@ impl Projected {
         let from = self.rows.len();
         self.rows.resize(from + more * cloud.stride, 0.0);
         product(
-            Arch::new(),
+            crate::simd::arch(),
             (&projection, cloud.rank),
             cloud.rank,
             &cloud.coordinates,
