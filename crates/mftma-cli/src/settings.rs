@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
 #[cfg(feature = "program")]
-use mftma::{AnalysisSettings, Conventions, Vectors};
+use mftma::joint::{self, InactiveManifolds, JointSettings, Labels};
+#[cfg(feature = "program")]
+use mftma::{AnalysisSettings, Conventions, RankRule, Vectors};
 use serde::{Deserialize, Serialize};
 
 use mftma_files::array::Layout;
@@ -25,11 +27,76 @@ pub enum Convention {
     Reference,
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measures {
+    /// Capacity, radius and dimension of each class by itself, after directions common to the centres are removed.
+    MeanField,
+    /// Capacity of all classes together, with effective dimension, radius and utility (GLUE): needs no choice of common
+    /// directions.
+    Joint,
+    /// Both, the joint ones first.
+    Both,
+}
+
+impl Measures {
+    /// Whether the joint measures are among them.
+    pub fn joint(self) -> bool {
+        self != Self::MeanField
+    }
+
+    /// Whether the mean-field measures are among them.
+    pub fn mean_field(self) -> bool {
+        self != Self::Joint
+    }
+}
+
+/// How the joint measures label the classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dichotomies {
+    /// Every class +1 or -1 with equal chance.
+    Random,
+    /// Half of the classes +1.
+    Balanced,
+    /// One class against the rest.
+    OneAgainstRest,
+    /// Two classes, without the others.
+    Pairs,
+}
+
+/// What is subtracted from every point before the joint measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Centring {
+    /// The mean of the classes' means, as the mean-field measures do.
+    ByClass,
+    /// The mean of all points.
+    ByPoint,
+    /// Nothing, as the papers on the joint capacity do.
+    None,
+}
+
+/// How a class that no support vector belongs to counts in the joint measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inactive {
+    /// As an anchor at the origin.
+    Zero,
+    /// Not at all.
+    Active,
+}
+
 /// Everything that can change a result of `mftma analyze`.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[command(next_help_heading = "Settings (also keys of --config, under the same names)")]
 pub struct Settings {
+    /// What to measure. The joint measures need a matrix of all points by all points, and take 30,000 points at most.
+    #[arg(long, value_enum, default_value_t = Measures::MeanField)]
+    pub measures: Measures,
+
     /// Which axis counts the points; all others are flattened into features. The two layouts that tell the classes take
     /// no --labels.
     #[arg(long, value_enum, default_value_t = Layout::PointsByFeatures)]
@@ -98,6 +165,35 @@ pub struct Settings {
     /// dimension counts.
     #[arg(long, value_enum, default_value_t = Convention::Ours)]
     pub convention: Convention,
+
+    /// Remove exactly this many directions common to the centres (K), instead of as many as the rule finds. 0 removes none.
+    #[arg(long, value_name = "COUNT", conflicts_with = "max_rank")]
+    pub rank: Option<usize>,
+
+    /// Remove at most this many directions common to the centres.
+    #[arg(long, value_name = "COUNT")]
+    pub max_rank: Option<usize>,
+
+    /// Labellings of the classes that the joint capacity is an average over.
+    #[arg(long, value_enum, default_value_t = Dichotomies::Random)]
+    pub dichotomies: Dichotomies,
+
+    /// What to subtract from every point before the joint measures.
+    #[arg(long, value_enum, default_value_t = Centring::ByClass)]
+    pub centring: Centring,
+
+    /// How a class without a support vector counts in the joint dimension, radius and utility; the papers do not say.
+    #[arg(long, value_enum, default_value_t = Inactive::Zero)]
+    pub inactive: Inactive,
+
+    /// Margin of the joint capacity, at least 0, in units of the activations (--kappa is in units of the centres' norms).
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        value_name = "MARGIN",
+        allow_negative_numbers = true
+    )]
+    pub joint_kappa: f64,
 
     /// First project every point to this many random directions (0: none). It blurs distances by about 1/sqrt(COUNT).
     /// The reference does so above 5,000 features to save memory; here it is needed only for comparing with it.
@@ -260,8 +356,24 @@ impl Settings {
         if !self.margin.is_finite() {
             return range("kappa", self.margin.to_string(), "a finite number");
         }
+        if !(self.joint_kappa >= 0.0 && self.joint_kappa.is_finite()) {
+            let value = self.joint_kappa.to_string();
+            return range("joint-kappa", value, "at least 0 and finite");
+        }
         if !(0.0..=1.0).contains(&self.spectrum) {
             return range("spectrum", self.spectrum.to_string(), "between 0 and 1");
+        }
+        if self.max_rank.is_some() && self.rank.is_some() {
+            return Err(SettingsError::Flags {
+                problem: "rank and max-rank are both given".into(),
+                remedy: "one of them".into(),
+            });
+        }
+        if self.max_rank.is_some() && self.convention == Convention::Reference {
+            return Err(SettingsError::Flags {
+                problem: "--max-rank: the reference's rule knows no cap".into(),
+                remedy: "--rank, or --convention ours".into(),
+            });
         }
         if self.threads > 4096 {
             return range("threads", self.threads.to_string(), "at most 4096");
@@ -289,9 +401,49 @@ impl Settings {
         }
     }
 
+    /// The engine's settings of the joint measures, where those are asked for.
+    #[cfg(feature = "program")]
+    pub fn joint(&self) -> Option<JointSettings> {
+        if !self.measures.joint() {
+            return None;
+        }
+        let settings = JointSettings::default()
+            .margin(self.joint_kappa)
+            .seed(self.seed)
+            .labels(match self.dichotomies {
+                Dichotomies::Random => Labels::Random,
+                Dichotomies::Balanced => Labels::Balanced,
+                Dichotomies::OneAgainstRest => Labels::OneAgainstRest,
+                Dichotomies::Pairs => Labels::Pairs,
+            })
+            .centring(match self.centring {
+                Centring::ByClass => joint::Centring::ByManifold,
+                Centring::ByPoint => joint::Centring::ByPoint,
+                Centring::None => joint::Centring::None,
+            })
+            .inactive(match self.inactive {
+                Inactive::Zero => InactiveManifolds::Zero,
+                Inactive::Active => InactiveManifolds::Active,
+            })
+            .resamples(self.resamples);
+        Some(match self.target_error {
+            None => settings.vectors(self.n_t),
+            Some(error) => settings.until_relative_error(error, self.max_n_t),
+        })
+    }
+
     /// The engine's part of these settings, which every result records too.
     #[cfg(feature = "program")]
     pub fn engine(&self) -> AnalysisSettings {
+        let conventions = match self.convention {
+            Convention::Ours => Conventions::ours(),
+            Convention::Reference => Conventions::reference(),
+        };
+        let conventions = match (self.rank, self.max_rank) {
+            (Some(rank), _) => conventions.rank_rule(RankRule::Fixed { rank }),
+            (None, Some(rank)) => conventions.rank_rule(RankRule::AtMost { rank }),
+            (None, None) => conventions,
+        };
         let settings = AnalysisSettings::default()
             .margin(self.margin)
             .sampling(match self.target_error {
@@ -302,10 +454,7 @@ impl Settings {
                 },
             })
             .seed(self.seed)
-            .conventions(match self.convention {
-                Convention::Ours => Conventions::ours(),
-                Convention::Reference => Conventions::reference(),
-            })
+            .conventions(conventions)
             .restarts(self.restarts)
             .resamples(self.resamples);
         if self.spectrum > 0.0 {

@@ -457,9 +457,9 @@ fn plots_are_what_their_names_say() {
     );
 }
 
-/// The matrix of the centres is one of all classes: when it cannot be handled, class "0" is not to blame.
+/// They are brought near 1 by a power of two first.
 #[test]
-fn activations_too_large_to_square_blame_no_class() {
+fn activations_too_large_to_square_are_measured() {
     let case = Case::new();
     let mut file = b"\x93NUMPY\x01\x00".to_vec();
     let header =
@@ -476,17 +476,14 @@ fn activations_too_large_to_square_blame_no_class() {
         .map(|i| format!("{}\n", i / PER_CLASS))
         .collect();
     case.write("y.txt", digits);
-    let output = case.run("analyze x.npy --labels y.txt --n-t 20");
-    let (_, error) = texts(&output);
-    assert!(!output.status.success());
-    assert!(
-        error.contains("x.npy") && error.contains("scale them"),
-        "{error}"
-    );
-    assert!(
-        !error.contains("class \"0\"") && !error.contains("manifold 0"),
-        "{error}"
-    );
+    case.npy("plain.npy", &[POINTS, FEATURES], &values(1));
+    let capacity = |file: &str| {
+        let (value, _) = case.analyze(&format!("{file} --labels y.txt"));
+        let capacity = &value["layers"][0]["geometry"]["capacity"]["value"];
+        capacity.as_f64().unwrap()
+    };
+    let ratio = capacity("x.npy") / capacity("plain.npy");
+    assert!((ratio - 1.0).abs() < 1e-9, "{ratio}");
 }
 
 #[test]
@@ -544,4 +541,226 @@ fn asked_to_end_is_as_ctrl_c() {
             "{signal}: {text}"
         );
     }
+}
+
+#[test]
+fn the_number_of_removed_directions_can_be_set() {
+    let case = Case::new();
+    case.layer();
+    let rank = |args: &str| {
+        let (value, _) = case.analyze(&format!("x.npy --labels y.txt {args}"));
+        value["layers"][0]["geometry"]["rank"].as_u64().unwrap()
+    };
+    for k in 0..3 {
+        assert_eq!(rank(&format!("--rank {k}")), k);
+        assert!(rank(&format!("--max-rank {k}")) <= k);
+    }
+    assert_eq!(rank("--rank 1 --convention reference"), 1);
+    case.fails(
+        "analyze x.npy --labels y.txt --rank 3",
+        2,
+        &["--rank", "below the number of dimensions"],
+    );
+    case.fails("analyze x.npy --labels y.txt --rank 1 --max-rank 2", 2, &[]);
+    case.fails(
+        "analyze x.npy --labels y.txt --max-rank 2 --convention reference",
+        2,
+        &["--max-rank", "--rank"],
+    );
+    case.write("both.toml", "rank = 1\nmax-rank = 2\n");
+    case.fails(
+        "analyze x.npy --labels y.txt --config both.toml",
+        2,
+        &["max-rank"],
+    );
+}
+
+/// What one direction fewer and more would change, and intervals over classes, in every format.
+#[test]
+fn what_k_changes_is_told() {
+    let case = Case::new();
+    case.layer();
+    let (table, _) = case.succeeds("analyze x.npy --labels y.txt --n-t 20 --rank 1");
+    let header = table.lines().next().unwrap();
+    for word in ["95 %", "at K-1", "at K+1"] {
+        assert!(header.contains(word), "{header}");
+    }
+    let (csv, _) = case.succeeds("analyze x.npy --labels y.txt --n-t 20 --rank 1 --format csv");
+    let mut rows = csv::Reader::from_reader(csv.as_bytes());
+    let columns = rows.headers().unwrap().clone();
+    let row = rows.records().next().unwrap().unwrap();
+    let (value, _) = case.analyze("x.npy --labels y.txt --rank 1");
+    let others = &value["layers"][0]["geometry"]["rank_alternatives"];
+    for (i, side) in ["lower", "higher"].iter().enumerate() {
+        assert_eq!(others[i]["rank"], 2 * i);
+        for measure in ["capacity", "radius", "dimension"] {
+            let name = format!("{measure}_change_at_{side}_rank");
+            let at = columns.iter().position(|c| c == name).unwrap();
+            let found: f64 = row[at].parse().unwrap();
+            assert_eq!(found, others[i][format!("{measure}_change")]);
+        }
+    }
+}
+
+/// Classes under other names, and points in another order, are the same classes.
+#[test]
+fn names_and_order_of_classes_change_no_measure() {
+    let case = Case::new();
+    case.layer();
+    let renamed: String = labels()
+        .map(|c| format!("{}\n", (c + 2) % CLASSES))
+        .collect();
+    case.write("z.txt", renamed);
+    let (a, _) = case.analyze("x.npy --labels y.txt --measures both");
+    let (b, _) = case.analyze("x.npy --labels z.txt --measures both");
+    for measures in ["geometry", "joint"] {
+        let (a, b) = (&a["layers"][0][measures], &b["layers"][0][measures]);
+        for mean in ["capacity", "radius", "dimension"] {
+            assert_eq!(a[mean], b[mean], "{measures} {mean}");
+        }
+        for class in 0..CLASSES {
+            let other = &b["manifolds"][(class + 2) % CLASSES];
+            assert_eq!(a["manifolds"][class]["capacity"], other["capacity"]);
+        }
+    }
+}
+
+#[test]
+fn classes_centred_by_themselves_are_refused() {
+    let case = Case::new();
+    case.layer();
+    let mut centred = values(1);
+    for class in 0..CLASSES {
+        for feature in 0..FEATURES {
+            let at = |point: usize| (class * PER_CLASS + point) * FEATURES + feature;
+            let mean = (0..PER_CLASS).map(|p| centred[at(p)]).sum::<f32>() / PER_CLASS as f32;
+            (0..PER_CLASS).for_each(|p| centred[at(p)] -= mean);
+        }
+    }
+    case.npy("centred.npy", &[POINTS, FEATURES], &centred);
+    case.fails(
+        "analyze centred.npy --labels y.txt",
+        3,
+        &["centred.npy", "coincide", "each class was centred"],
+    );
+}
+
+#[test]
+fn a_class_near_the_global_mean_is_named() {
+    let case = Case::new();
+    case.write(
+        "y.txt",
+        labels().map(|c| format!("class{c}\n")).collect::<String>(),
+    );
+    let mut near = values(1);
+    let centre = |values: &[f32], class: usize, feature: usize| {
+        let of = (0..PER_CLASS).map(|p| values[(class * PER_CLASS + p) * FEATURES + feature]);
+        of.sum::<f32>() / PER_CLASS as f32
+    };
+    let original = near.clone();
+    for feature in 0..FEATURES {
+        let others = (0..CLASSES).filter(|&c| c != 2);
+        let mean = others.map(|c| centre(&original, c, feature)).sum::<f32>() / 3.0;
+        let shift = 0.99 * (mean - centre(&original, 2, feature));
+        (0..PER_CLASS).for_each(|p| near[(2 * PER_CLASS + p) * FEATURES + feature] += shift);
+    }
+    case.npy("near.npy", &[POINTS, FEATURES], &near);
+    for format in ["table", "csv", "json"] {
+        let args = format!("analyze near.npy --labels y.txt --n-t 20 --rank 0 --format {format}");
+        let (out, err) = case.succeeds(&args);
+        assert!(
+            out.replace("\"\"", "\"")
+                .replace("\\\"", "\"")
+                .contains("\"class2\": its centre"),
+            "{format}: {out}"
+        );
+        assert_eq!(
+            err.contains("near the global mean"),
+            format != "table",
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn joint_measures_come_in_every_format() {
+    let case = Case::new();
+    case.layer();
+    let joint = "analyze x.npy --labels y.txt --n-t 50 --measures joint";
+    let (table, _) = case.succeeds(joint);
+    assert!(
+        table.contains("joint capacity") && table.contains("utility"),
+        "{table}"
+    );
+    assert!(!table.contains("correlation"), "{table}");
+    let (json, _) = case.succeeds(&format!("{joint} --format json"));
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let layer = &value["layers"][0];
+    assert!(layer["geometry"].is_null());
+    let of = |name: &str| layer["joint"][name]["value"].as_f64().unwrap();
+    let rebuilt = of("utility") * (1.0 + of("radius").powi(-2)) / of("dimension");
+    assert!((rebuilt / of("capacity") - 1.0).abs() < 1e-12);
+    for rows in ["layers", "classes"] {
+        let (csv, _) = case.succeeds(&format!("{joint} --format csv --rows {rows}"));
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let columns = reader.headers().unwrap().clone();
+        let at = columns.iter().position(|c| c == "joint_capacity").unwrap();
+        let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+        let first: f64 = rows[0][at].parse().unwrap();
+        match rows.len() {
+            1 => assert_eq!(first, of("capacity")),
+            n => {
+                assert_eq!(n, CLASSES);
+                assert_eq!(first, layer["joint"]["manifolds"][0]["capacity"]["value"]);
+            }
+        }
+    }
+    case.succeeds("analyze x.npy --labels y.txt --n-t 50 --measures both --plot p.svg -o r.csv");
+    let svg = std::fs::read_to_string(case.path("p.svg")).unwrap();
+    assert!(svg.contains("Utility") && svg.contains("Centre correlation"));
+    case.fails(&format!("{joint} --joint-kappa -1"), 2, &["--joint-kappa"]);
+    for choice in [
+        "--dichotomies balanced",
+        "--dichotomies one-against-rest",
+        "--dichotomies pairs",
+        "--centring none",
+        "--inactive active",
+    ] {
+        let (other, _) = case.succeeds(&format!("{joint} {choice} --format json"));
+        let other: serde_json::Value = serde_json::from_str(&other).unwrap();
+        assert_ne!(other["layers"][0]["joint"], layer["joint"], "{choice}");
+    }
+}
+
+/// A dead layer does not keep the others from being compared.
+#[test]
+fn dead_layers_are_named_and_the_others_compared() {
+    let case = Case::new();
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &values(1));
+    case.npy("layers/b.npy", &[POINTS, FEATURES], &values(2));
+    case.npy(
+        "layers/dead.npy",
+        &[POINTS, FEATURES],
+        &[0.1; POINTS * FEATURES],
+    );
+    let output = case.run("compare layers layers --format json");
+    let (out, err) = texts(&output);
+    assert_ne!(output.status.code(), Some(0), "{err}");
+    assert!(err.contains("dead") && err.contains("no variance"), "{err}");
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(value["comparisons"].as_array().unwrap().len(), 4);
+    assert!(notes(&value).contains("dead"));
+    case.fails(
+        "compare layers/a.npy layers/dead.npy",
+        1,
+        &["all points are the same"],
+    );
+
+    case.npy("wide_a.npy", &[6, 40], &values(3));
+    case.npy("wide_b.npy", &[6, 40], &values(4));
+    let (out, _) = case.succeeds("compare wide_a.npy wide_b.npy --format json");
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let row = &value["comparisons"][0];
+    assert!(row["cka_debiased"].as_f64() < row["cka"].as_f64());
+    assert!(notes(&value).contains("no more points than features"));
 }

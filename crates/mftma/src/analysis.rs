@@ -8,15 +8,16 @@ use ndarray::{Array2, ArrayView2, AsArray, Ix2};
 use rayon::prelude::*;
 
 use crate::activations::{Activations, ArrayActivations, Scalar};
-use crate::centres::{Centres, mean_absolute_cosine};
+use crate::canonical::Canonical;
+use crate::centres::{Centres, Structure, mean_absolute_cosine};
 use crate::error::Error;
-use crate::geometry::{Geometry, ManifoldGeometry, RankTrial, Warning};
+use crate::geometry::{Geometry, ManifoldGeometry, RankAlternative, RankTrial, Warning};
 use crate::gram::{InnerProducts, Wanted};
 use crate::manifold::{ManifoldProblem, ProblemError, Sampling};
 use crate::means::Resampling;
 use crate::measures::MEASURES;
 use crate::progress::Progress;
-use crate::removal::{Removed, householder_coordinates};
+use crate::removal::{Removed, check_centres, householder_coordinates};
 use crate::settings::{AnalysisSettings, RankRule, Vectors};
 use crate::spectrum;
 
@@ -110,6 +111,38 @@ impl Analysis {
         source: &A,
         progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
     ) -> Result<Geometry, Error> {
+        // Given vectors belong to points in their order, and the reference's results depend on the order.
+        let kept = matches!(self.settings.vectors, Vectors::Given(_))
+            || matches!(self.settings.conventions.rank_rule, RankRule::Reference);
+        let of = source.n_features();
+        let goes_on = || progress(Progress::Features { done: 0, of }).is_continue();
+        let mut canonical = Canonical::new(source, kept, &goes_on)?;
+        let mut products = self
+            .inner_products(&canonical, progress)
+            .map_err(|error| canonical.restored(error))?;
+        if !kept {
+            canonical.rearrange(&products.arrange());
+        }
+        let mut geometry = self
+            .measure(&products, canonical.points_per_manifold(), progress)
+            .map_err(|error| canonical.restored(error))?;
+        for m in &mut geometry.manifolds {
+            m.manifold = canonical.manifold(m.manifold);
+            m.centre_norm = canonical.length(m.centre_norm);
+        }
+        geometry.manifolds.sort_by_key(|m| m.manifold);
+        for warning in &mut geometry.warnings {
+            warning.rename(&canonical);
+        }
+        Ok(geometry)
+    }
+
+    /// What the measures need of the source, in its order.
+    fn inner_products<A: Activations + ?Sized>(
+        &self,
+        source: &A,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<InnerProducts, Error> {
         let settings = &self.settings;
         let given_directions = match &settings.conventions.rank_rule {
             RankRule::Given { directions } => Some(directions),
@@ -119,8 +152,7 @@ impl Analysis {
             Vectors::Given(vectors) => Some(vectors.as_slice()),
             _ => None,
         };
-        let sizes = source.points_per_manifold();
-        let (p, features) = (sizes.len(), source.n_features());
+        let p = source.points_per_manifold().len();
         if let Some(vectors) = given_vectors
             && vectors.len() != p
         {
@@ -135,14 +167,34 @@ impl Analysis {
             directions: given_directions,
             spectrum: settings.spectrum.is_some(),
         };
-        let products = InnerProducts::gather(source, wanted, progress)?;
+        InnerProducts::gather(source, wanted, progress)
+    }
 
+    /// The geometry of manifolds of these sizes, in the order of `products`.
+    fn measure(
+        &self,
+        products: &InnerProducts,
+        sizes: &[usize],
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<Geometry, Error> {
+        let settings = &self.settings;
+        let given_vectors = match &settings.vectors {
+            Vectors::Given(vectors) => Some(vectors.as_slice()),
+            _ => None,
+        };
+        let p = sizes.len();
         if progress(Progress::Centres).is_break() {
             return Err(Error::Cancelled);
         }
-        let (removed, rank, rank_trials) = self.centre_structure(&products)?;
-        let rest = removed.remaining_centres(&products);
-        let norms = removed.centre_norms(&products, sizes, settings.conventions.global_mean)?;
+        check_centres(products, sizes.iter().sum())?;
+        let Found {
+            removed,
+            rank,
+            trials,
+            neighbours,
+        } = self.centre_structure(products)?;
+        let rest = removed.remaining_centres(products);
+        let norms = removed.centre_norms(products, sizes, settings.conventions.global_mean)?;
 
         let done = AtomicUsize::new(0);
         let cancelled = AtomicBool::new(false);
@@ -153,7 +205,9 @@ impl Analysis {
                     return Err(Error::Cancelled);
                 }
                 let given = given_vectors.map(|vectors| vectors[i].view());
-                let manifold = self.manifold(&products, &removed, i, norms[i], features, given)?;
+                let sampling = self.sampling(i);
+                let manifold =
+                    self.manifold(products, &removed, (i, norms[i]), given, &sampling)?;
                 let done = 1 + done.fetch_add(1, Relaxed);
                 if progress(Progress::Manifolds { done, of: p }).is_break() {
                     cancelled.store(true, Relaxed);
@@ -163,37 +217,53 @@ impl Analysis {
             })
             .collect::<Result<_, _>>()?;
 
+        let rank_alternatives = if given_vectors.is_some() {
+            Vec::new()
+        } else {
+            self.rank_alternatives(products, sizes, (&removed, &norms), &neighbours)?
+        };
+
+        let mut warnings = self.warnings(products, &manifolds, rank);
+        warnings.extend(rank_matters(rank, &rank_alternatives));
+
         let spectrum = match (settings.spectrum, &products.scatter) {
             (Some(share), Some(scatter)) => spectrum::spectrum(scatter, share),
             _ => None,
         };
         let resampling = Resampling::new(settings, p);
         Ok(Geometry {
-            features,
+            features: products.features,
             centre_correlation: mean_absolute_cosine(products.centres.as_ref()),
             centre_correlation_interval: resampling.correlation_interval(&products.centres),
             residual_centre_correlation: mean_absolute_cosine(rest.as_ref()),
             rank,
-            rank_trials,
+            rank_trials: trials,
+            rank_alternatives,
             spectrum,
-            warnings: self.warnings(&products, &manifolds),
+            warnings,
             ..Geometry::of_manifolds(settings, manifolds, &resampling)
         })
     }
 
-    /// The subspace to remove, its K and what each K tried gave.
-    fn centre_structure(
-        &self,
-        products: &InnerProducts,
-    ) -> Result<(Removed, usize, Vec<RankTrial>), Error> {
+    /// The subspace to remove, its K, what each K tried gave, and the subspaces beside it.
+    fn centre_structure(&self, products: &InnerProducts) -> Result<Found, Error> {
         let settings = &self.settings;
         if let RankRule::Given { directions } = &settings.conventions.rank_rule {
-            return Ok((Removed::given(products), directions.ncols(), Vec::new()));
+            return Ok(Found {
+                removed: Removed::given(products),
+                rank: directions.ncols(),
+                trials: Vec::new(),
+                neighbours: Vec::new(),
+            });
         }
         let centres = Centres::new(products.centres.clone()).ok_or(Error::Eigenproblem {
             what: "the centres' Gram matrix",
         })?;
-        let structure = match settings.conventions.rank_rule {
+        let Structure {
+            directions,
+            trials,
+            neighbours,
+        } = match settings.conventions.rank_rule {
             RankRule::Fixed { rank } if rank >= centres.rank().max(1) => {
                 return Err(Error::Setting {
                     setting: "rank",
@@ -202,11 +272,82 @@ impl Analysis {
                 });
             }
             RankRule::Fixed { rank } => centres.fixed(rank),
+            RankRule::AtMost { rank } => centres.reproducible(rank),
+            RankRule::LeastResidual => centres.least_residual(),
             RankRule::Reference => centres.reference(settings.restarts, settings.seed),
-            _ => centres.reproducible(),
+            _ => centres.reproducible(usize::MAX),
         };
-        let removed = Removed::found(products, &centres, structure.directions.as_ref());
-        Ok((removed, structure.directions.ncols(), structure.trials))
+        let neighbours = neighbours
+            .iter()
+            .map(|directions| {
+                let removed = Removed::found(products, &centres, directions.as_ref());
+                (directions.ncols(), removed)
+            })
+            .collect();
+        Ok(Found {
+            removed: Removed::found(products, &centres, directions.as_ref()),
+            rank: directions.ncols(),
+            trials,
+            neighbours,
+        })
+    }
+
+    /// What every neighbouring K would change, from a few Gaussian vectors that are the same for all of them. A K that leaves
+    /// some manifold without a centre, or a measure without a value, is left out.
+    fn rank_alternatives(
+        &self,
+        products: &InnerProducts,
+        sizes: &[usize],
+        chosen: (&Removed, &[f64]),
+        neighbours: &[(usize, Removed)],
+    ) -> Result<Vec<RankAlternative>, Error> {
+        if neighbours.is_empty() {
+            return Ok(Vec::new());
+        }
+        let means = |removed: &Removed, norms: &[f64]| -> Result<[f64; 3], Error> {
+            let p = sizes.len();
+            let measured: Vec<ManifoldGeometry> = (0..p)
+                .into_par_iter()
+                .map(|i| self.manifold(products, removed, (i, norms[i]), None, &self.few(i)))
+                .collect::<Result<_, _>>()?;
+            let mean = |of: &dyn Fn(&ManifoldGeometry) -> f64| {
+                measured.iter().map(of).sum::<f64>() / p as f64
+            };
+            Ok([
+                mean(&|m| m.capacity.value.recip()).recip(),
+                mean(&|m| m.radius.value),
+                mean(&|m| m.dimension.value),
+            ])
+        };
+        let here = means(chosen.0, chosen.1)?;
+        let change = |there: f64, here: f64| if here == 0.0 { 0.0 } else { there / here - 1.0 };
+        Ok(neighbours
+            .iter()
+            .filter_map(|(rank, removed)| {
+                let weights = self.settings.conventions.global_mean;
+                let norms = removed.centre_norms(products, sizes, weights).ok()?;
+                let there = means(removed, &norms).ok()?;
+                Some(RankAlternative {
+                    rank: *rank,
+                    capacity_change: change(there[0], here[0]),
+                    radius_change: change(there[1], here[1]),
+                    dimension_change: change(there[2], here[2]),
+                })
+            })
+            .collect())
+    }
+
+    /// A few of the Gaussian vectors of a manifold: enough to compare one K with another.
+    fn few(&self, manifold: usize) -> Sampling {
+        let few = match self.settings.vectors {
+            Vectors::Count(count) => count.min(FEW_VECTORS),
+            _ => FEW_VECTORS,
+        };
+        Sampling {
+            vectors: few,
+            relative_error: None,
+            ..self.sampling(manifold)
+        }
     }
 
     /// The measures of manifold `i`, whose remaining centre has length `norm`.
@@ -214,14 +355,13 @@ impl Analysis {
         &self,
         products: &InnerProducts,
         removed: &Removed,
-        i: usize,
-        norm: f64,
-        features: usize,
+        (i, norm): (usize, f64),
         given: Option<ArrayView2<'_, f64>>,
+        sampling: &Sampling,
     ) -> Result<ManifoldGeometry, Error> {
         let settings = &self.settings;
         let own = &products.manifolds[i];
-        let points = own.cross.ncols();
+        let (points, features) = (own.cross.ncols(), products.features);
         let named = |source: ProblemError| Error::Manifold {
             manifold: i,
             source,
@@ -237,7 +377,7 @@ impl Analysis {
                     ManifoldProblem::from_points(to_array(&leading).t()).map_err(named)?;
                 match given {
                     Some(vectors) => problem.measure_supplied(settings.margin, vectors),
-                    None => problem.measure(&self.sampling(i)),
+                    None => problem.measure(sampling),
                 }
             }
             (Some(gram), Some(leading), Some(vectors)) => {
@@ -248,7 +388,7 @@ impl Analysis {
             }
             (Some(gram), ..) => ManifoldProblem::from_gram(gram.view(), features.min(points))
                 .map_err(named)?
-                .measure(&self.sampling(i)),
+                .measure(sampling),
             (None, ..) => Err(ProblemError::NoPoints),
         }
         .map_err(named)?;
@@ -292,9 +432,14 @@ impl Analysis {
         }
     }
 
-    fn warnings(&self, products: &InnerProducts, manifolds: &[ManifoldGeometry]) -> Vec<Warning> {
+    fn warnings(
+        &self,
+        products: &InnerProducts,
+        manifolds: &[ManifoldGeometry],
+        rank: usize,
+    ) -> Vec<Warning> {
         let p = manifolds.len();
-        let mut warnings = Vec::new();
+        let mut warnings = degenerate(products, manifolds, rank);
         if p < 30 {
             warnings.push(Warning::FewManifolds { manifolds: p });
         }
@@ -333,6 +478,124 @@ impl Analysis {
         }
         warnings
     }
+}
+
+/// Vectors by which one K is compared with another.
+const FEW_VECTORS: usize = 30;
+
+/// A centre at most this long, in units of the median one, is told of.
+const SHORT_CENTRE: f64 = 0.05;
+
+/// One feature or one point that holds more than this share of everything is told of, where there are at least
+/// [`MANY`] of them.
+const DOMINANT: f64 = 0.5;
+
+/// See [`DOMINANT`].
+const MANY: usize = 20;
+
+/// A change of the capacity by another K beyond which it is told of.
+const NOTED_CHANGE: f64 = 0.05;
+
+/// Where another K would move the capacity much, the one that would move it further.
+fn rank_matters(rank: usize, alternatives: &[RankAlternative]) -> Option<Warning> {
+    let size = |a: &&RankAlternative| a.capacity_change.abs();
+    let other = alternatives
+        .iter()
+        .max_by(|a, b| size(a).total_cmp(&size(b)))?;
+    (size(&other) > NOTED_CHANGE).then_some(Warning::RankMatters {
+        rank,
+        other: other.rank,
+        capacity_change: other.capacity_change,
+    })
+}
+
+/// The subspace found, and those beside it.
+struct Found {
+    removed: Removed,
+    rank: usize,
+    trials: Vec<RankTrial>,
+    neighbours: Vec<(usize, Removed)>,
+}
+
+/// What is measured, though the numbers stand on next to nothing.
+fn degenerate(
+    products: &InnerProducts,
+    manifolds: &[ManifoldGeometry],
+    rank: usize,
+) -> Vec<Warning> {
+    let p = manifolds.len();
+    let mut notes = Vec::new();
+    let shares = |lengths: Vec<f64>| {
+        let mut sorted = lengths.clone();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted[sorted.len() / 2];
+        lengths.into_iter().map(move |length| length / median)
+    };
+    let before = (0..p).map(|i| products.centres[(i, i)].max(0.0).sqrt());
+    let near: Vec<bool> = shares(before.collect())
+        .enumerate()
+        .map(|(manifold, share)| {
+            let near = share <= SHORT_CENTRE;
+            if near {
+                notes.push(Warning::NearGlobalMean { manifold, share });
+            }
+            near
+        })
+        .collect();
+    for (manifold, share) in shares(manifolds.iter().map(|m| m.centre_norm).collect()).enumerate() {
+        if share <= SHORT_CENTRE && !near[manifold] {
+            notes.push(Warning::CentreRemoved {
+                manifold,
+                share,
+                rank,
+            });
+        }
+    }
+    let single = manifolds.iter().filter(|m| m.points == 1).count();
+    if single > 0 {
+        notes.push(Warning::SinglePoints {
+            manifolds: single,
+            of: p,
+        });
+    }
+    let features = products.features;
+    let (feature, squares) = products.largest_feature;
+    if features >= MANY && squares > DOMINANT * products.squares {
+        notes.push(Warning::DominantFeature {
+            feature,
+            share: squares / products.squares,
+        });
+    }
+    let points: usize = manifolds.iter().map(|m| m.points).sum();
+    let mut largest = (0, 0, 0.0);
+    let mut empty = 0;
+    for (i, own) in products.manifolds.iter().enumerate() {
+        let squared = own.squared_distances();
+        for (mu, &squared) in squared.iter().enumerate() {
+            if squared > largest.2 {
+                largest = (i, mu, squared);
+            }
+        }
+        let mean = squared.iter().sum::<f64>() / squared.len() as f64;
+        let rounding = 1e-24 * (products.mean_norm_squared + products.centres[(i, i)]);
+        if squared.len() > 1 && mean <= rounding {
+            empty += 1;
+        }
+    }
+    if points >= MANY && largest.2 > DOMINANT * products.squares_within {
+        notes.push(Warning::DominantPoint {
+            manifold: largest.0,
+            point: largest.1,
+            share: largest.2 / products.squares_within,
+        });
+    }
+    if empty > 0 {
+        notes.push(Warning::WithoutVariance {
+            manifolds: empty,
+            of: p,
+        });
+    }
+    notes
 }
 
 /// Vectors before the relative error is first looked at, where it decides how many there are.

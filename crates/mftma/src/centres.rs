@@ -10,7 +10,11 @@
 //! centre of a manifold vanishes: f can be pulled down by spending a direction on one centre, whose vanishing remainder
 //! then points where it correlates least. Such a solution is no shared structure (its manifold would get an infinite
 //! radius), so a solution that leaves some centre less than [`SMALLEST_REMAINDER`] of the median remaining norm is only kept
-//! where there is no other.
+//! where there is no other, and our rule for K takes none that leaves less than [`SMALLEST_KEPT`] of it.
+//!
+//! The least residual is no measure of how many directions are shared: K independent-looking directions more always fit K
+//! centres better, up to a point where a third of the centres' dimensions is spent. So our rule takes the fewest directions
+//! that come [`WITHIN`] a quarter of the least residual.
 //!
 //! Minimisation is by limited-memory BFGS on the Stiefel manifold, preconditioned from the right by Q = Σ_m c_m c_mᵀ/r_m (K×K):
 //! turning the span by Ξ moves the direction of what remains of centre m by about (Ξc_m)/√r_m, and directions of large variance
@@ -170,8 +174,17 @@ const FINE: Limits = Limits {
     memory: 16,
 };
 
-/// K whose residual correlation at the rough minimum is this close to the least are looked at closely, at most
-/// [`LOOKED_AT`] of them.
+/// Our rule takes the least K whose residual correlation is at most this share above the least that any K leaves. Every
+/// direction lowers the residual of independent centres a little, and most of what it takes is not shared. Chosen with
+/// [`SMALLEST_KEPT`] by simulated capacity: see the example `rank_rule`.
+pub const WITHIN: f64 = 0.25;
+
+/// Our rule takes no K that leaves some centre less than this share of the median remaining norm, unless there is so short
+/// a one before any removal.
+pub const SMALLEST_KEPT: f64 = 0.1;
+
+/// Under the rule of least residual, K whose residual correlation at the rough minimum is this close to the least are
+/// looked at closely, at most [`LOOKED_AT`] of them.
 const CLOSE: f64 = 0.02;
 
 /// See [`CLOSE`].
@@ -264,6 +277,8 @@ pub(crate) struct Structure {
     pub(crate) directions: Mat<f64>,
     /// One entry per K tried, in the order tried.
     pub(crate) trials: Vec<RankTrial>,
+    /// A for K − 1 and for K + 1, where our search knows them.
+    pub(crate) neighbours: Vec<Mat<f64>>,
 }
 
 impl Centres {
@@ -292,9 +307,14 @@ impl Centres {
 
     /// Tries K from 1 upward, each K handed the one before it, and returns all candidates and the K ≥ `from` of least
     /// residual correlation. The search ends after three rises in a row from K > 4, as the reference's.
-    fn scan(&self, from: usize, next: impl Fn(&Candidate) -> Candidate) -> (Vec<Candidate>, usize) {
+    fn scan(
+        &self,
+        from: usize,
+        most: usize,
+        next: impl Fn(&Candidate) -> Candidate,
+    ) -> (Vec<Candidate>, usize) {
         let mut candidates = vec![self.nothing()];
-        for k in 1..=self.largest_rank() {
+        for k in 1..=self.largest_rank().min(most) {
             candidates.push(next(&candidates[k - 1]));
             let residual = |back: usize| candidates[k - back].trial.residual_correlation;
             if k > 4
@@ -314,7 +334,7 @@ impl Centres {
 
     /// The reference's rule; see [`crate::RankRule::Reference`].
     pub(crate) fn reference(&self, restarts: usize, seed: u64) -> Structure {
-        let (mut candidates, best) = self.scan(1, |previous| {
+        let (mut candidates, best) = self.scan(1, usize::MAX, |previous| {
             let k = previous.trial.rank + 1;
             let found = self.random_starts(k, restarts, seed, RESTART);
             let norm = |c: &Candidate| c.trial.smallest_centre_norm;
@@ -327,9 +347,50 @@ impl Centres {
         Structure::of(candidates, best)
     }
 
-    /// Our rule; see [`crate::RankRule::Reproducible`].
-    pub(crate) fn reproducible(&self) -> Structure {
-        let (mut candidates, best) = self.scan(0, |previous| self.after(previous));
+    /// Our rule, with K at most `most`; see [`crate::RankRule::Reproducible`].
+    pub(crate) fn reproducible(&self, most: usize) -> Structure {
+        let (mut candidates, _) = self.scan(0, most, |previous| self.after(previous));
+        // The choice rests on the least residual, on the K chosen and on the K below it: each is looked at closely, until
+        // none of them is one that was only looked at roughly.
+        let mut looked_at = vec![false; candidates.len()];
+        looked_at[0] = true;
+        let chosen = loop {
+            let (least, chosen) = fewest(&candidates);
+            let rough = [least, chosen, chosen.saturating_sub(1)]
+                .into_iter()
+                .find(|&k| !looked_at[k]);
+            let Some(k) = rough else { break chosen };
+            candidates[k] = self.looked_at_closely(&candidates[k]);
+            looked_at[k] = true;
+        };
+        candidates[chosen] = self.polished(&candidates[chosen]);
+        self.with_neighbours(candidates, chosen)
+    }
+
+    /// The structure of K = `chosen`, and those beside it.
+    fn with_neighbours(&self, candidates: Vec<Candidate>, chosen: usize) -> Structure {
+        let mut neighbours: Vec<Mat<f64>> = (1..=chosen)
+            .last()
+            .map(|k| candidates[k - 1].directions.clone())
+            .into_iter()
+            .collect();
+        // K + 1 must leave the centres a dimension to stand apart in.
+        if chosen + 1 < self.rank() {
+            let more = candidates
+                .get(chosen + 1)
+                .cloned()
+                .unwrap_or_else(|| self.after(&candidates[chosen]));
+            neighbours.push(self.looked_at_closely(&more).directions);
+        }
+        Structure {
+            neighbours,
+            ..Structure::of(candidates, chosen)
+        }
+    }
+
+    /// The rule of least residual; see [`crate::RankRule::LeastResidual`].
+    pub(crate) fn least_residual(&self) -> Structure {
+        let (mut candidates, best) = self.scan(0, usize::MAX, |previous| self.after(previous));
         let residual = |c: &Candidate| c.trial.residual_correlation;
         let limit = residual(&candidates[best]) * (1.0 + CLOSE);
         let mut close: Vec<usize> = (0..candidates.len())
@@ -355,7 +416,7 @@ impl Centres {
             candidates.push(self.after(&candidates[k]));
         }
         candidates[rank] = self.polished(&self.looked_at_closely(&candidates[rank]));
-        Structure::of(candidates, rank)
+        self.with_neighbours(candidates, rank)
     }
 
     /// The next K from the solution before it and the direction along which most correlation is left.
@@ -432,8 +493,27 @@ impl Structure {
         Self {
             directions: candidates.swap_remove(best).directions,
             trials,
+            neighbours: Vec::new(),
         }
     }
+}
+
+/// The K of least residual correlation, and the least K that comes within [`WITHIN`] of it; both among those that leave every
+/// centre [`SMALLEST_KEPT`] of the median remaining norm. K = 0 is always among them.
+fn fewest(candidates: &[Candidate]) -> (usize, usize) {
+    let floor = candidates[0].smallest_of_median.min(SMALLEST_KEPT);
+    let kept = |k: &usize| candidates[*k].smallest_of_median >= floor;
+    let residual = |k: usize| candidates[k].trial.residual_correlation;
+    let least = (0..candidates.len())
+        .filter(kept)
+        .min_by(|&a, &b| residual(a).total_cmp(&residual(b)))
+        .unwrap_or(0);
+    let enough = residual(least) * (1.0 + WITHIN);
+    let chosen = (0..=least)
+        .filter(kept)
+        .find(|&k| residual(k) <= enough)
+        .unwrap_or(least);
+    (least, chosen)
 }
 
 impl Candidate {

@@ -81,6 +81,18 @@ pub enum Error {
         value: f64,
     },
 
+    /// The centres of all manifolds are the same to rounding, as where every class was centred by itself: radius and
+    /// capacity relative to the centre do not exist.
+    #[error(
+        "the centres of all manifolds coincide to rounding (the longest is {longest:e}, points lie {spread:e} from them): was each class centred or scaled by itself? Do that to all classes together"
+    )]
+    CoincidentCentres {
+        /// Largest norm of any manifold's centre about their mean, in units of the input.
+        longest: f64,
+        /// Root mean square distance of the points from their centres, in units of the input.
+        spread: f64,
+    },
+
     /// The centre that remains of a manifold has no length, so its points have no scale:
     /// radius and capacity relative to the centre do not exist.
     #[error(

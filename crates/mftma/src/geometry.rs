@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::activations::Activations;
+use crate::canonical::Canonical;
 use crate::manifold::measures::{Dimensions, Estimate, ManifoldMeasures};
 pub use crate::means::{Interval, MeanEstimate};
 use crate::means::{MeanKind, Resampling, over_manifolds};
@@ -56,6 +58,22 @@ pub struct RankTrial {
     pub smallest_centre_norm: f64,
 }
 
+/// How the over-manifold means would differ with another number of removed directions, as shares of the means.
+///
+/// From fewer Gaussian vectors than the means themselves, the same for either K, so that what differs is the choice of K.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RankAlternative {
+    /// The other K: one less or one more than that chosen.
+    pub rank: usize,
+    /// α(other K)/α − 1.
+    pub capacity_change: f64,
+    /// R(other K)/R − 1; 0 where both are 0.
+    pub radius_change: f64,
+    /// D(other K)/D − 1; 0 where both are 0.
+    pub dimension_change: f64,
+}
+
 /// The variance spectrum of all points about their mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -82,12 +100,69 @@ pub enum Warning {
         /// P.
         manifolds: usize,
     },
+    /// One shared direction fewer or more would move the capacity by more than 5 %: that, not the standard error, is how
+    /// well it is known. See [`Geometry::rank_alternatives`].
+    RankMatters {
+        /// K, the directions removed.
+        rank: usize,
+        /// The other K of the two that would move the capacity further.
+        other: usize,
+        /// α(other K)/α − 1.
+        capacity_change: f64,
+    },
     /// Two manifolds have the same centre: no direction tells their means apart.
     CoincidentCentres {
         /// Index of the manifold.
         manifold: usize,
         /// An earlier manifold with the same centre.
         other: usize,
+    },
+    /// A manifold whose centre is at most 5 % as long as the median one, before any removal: its radius is in units of
+    /// nearly nothing, and moves the mean radius of all.
+    NearGlobalMean {
+        /// Index of the manifold.
+        manifold: usize,
+        /// Its centre's length, in units of the median one.
+        share: f64,
+    },
+    /// A manifold whose centre is left at most 5 % as long as the median one by the removal of shared directions.
+    CentreRemoved {
+        /// Index of the manifold.
+        manifold: usize,
+        /// What remains of its centre, in units of the median remaining length.
+        share: f64,
+        /// K, the directions removed.
+        rank: usize,
+    },
+    /// One feature holds most of the variance of all points.
+    DominantFeature {
+        /// Index of the feature, from 0.
+        feature: usize,
+        /// Its share of the variance.
+        share: f64,
+    },
+    /// One point holds most of the squared distances of points from their centres.
+    DominantPoint {
+        /// Index of the manifold.
+        manifold: usize,
+        /// Index of the point within it, from 0.
+        point: usize,
+        /// Its share.
+        share: f64,
+    },
+    /// Manifolds of one point, which have neither radius nor dimension; a capacity of 2 says nothing of them.
+    SinglePoints {
+        /// How many of the P.
+        manifolds: usize,
+        /// P.
+        of: usize,
+    },
+    /// Manifolds of several points that are all the same to rounding.
+    WithoutVariance {
+        /// How many of the P.
+        manifolds: usize,
+        /// P.
+        of: usize,
     },
     /// Features that are the same for every point: they carry no geometry.
     ConstantFeatures {
@@ -110,33 +185,106 @@ pub enum Warning {
     },
 }
 
+impl Warning {
+    /// Gives manifolds and points the indices of the source.
+    pub(crate) fn rename<A: Activations + ?Sized>(&mut self, canonical: &Canonical<'_, A>) {
+        match self {
+            Warning::CoincidentCentres { manifold, other } => {
+                let pair = [*manifold, *other].map(|i| canonical.manifold(i));
+                (*manifold, *other) = (pair[0].max(pair[1]), pair[0].min(pair[1]));
+            }
+            Warning::DominantPoint {
+                manifold, point, ..
+            } => {
+                *point = canonical.point(*manifold, *point);
+                *manifold = canonical.manifold(*manifold);
+            }
+            Warning::IterationLimit { manifold, .. }
+            | Warning::RelativeErrorNotReached { manifold, .. }
+            | Warning::NearGlobalMean { manifold, .. }
+            | Warning::CentreRemoved { manifold, .. } => *manifold = canonical.manifold(*manifold),
+            Warning::FewManifolds { .. }
+            | Warning::RankMatters { .. }
+            | Warning::ConstantFeatures { .. }
+            | Warning::DominantFeature { .. }
+            | Warning::SinglePoints { .. }
+            | Warning::WithoutVariance { .. } => {}
+        }
+    }
+}
+
 impl std::fmt::Display for Warning {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
+        f.write_str(&self.describe(&|i| format!("manifold {i}")))
+    }
+}
+
+impl Warning {
+    /// The sentence for a reader, with manifolds called what `name` says of their index.
+    pub fn describe(&self, name: &dyn Fn(usize) -> String) -> String {
+        let percent = |share: f64| 100.0 * share;
+        match *self {
             Warning::FewManifolds { manifolds } => {
-                write!(
-                    f,
-                    "only {manifolds} manifolds: the mean-field theory wants 30 or more"
-                )
+                format!("only {manifolds} manifolds: the mean-field theory wants 30 or more")
             }
+            Warning::RankMatters {
+                rank,
+                other,
+                capacity_change,
+            } => format!(
+                "the choice of K matters: {rank} shared direction(s) were removed, and with {other} the capacity would be {:+.0} %",
+                percent(capacity_change)
+            ),
             Warning::CoincidentCentres { manifold, other } => {
-                write!(f, "manifolds {other} and {manifold} have the same centre")
+                format!("{} and {} have the same centre", name(other), name(manifold))
             }
+            Warning::NearGlobalMean { manifold, share } => format!(
+                "{}: its centre lies near the global mean ({share:.1e} of the median distance), so its radius is out of all proportion and moves the mean: leave that class out",
+                name(manifold)
+            ),
+            Warning::CentreRemoved {
+                manifold,
+                share,
+                rank,
+            } => format!(
+                "{}: the {rank} direction(s) removed leave {share:.1e} of the median length of its centre: remove fewer",
+                name(manifold)
+            ),
+            Warning::DominantFeature { feature, share } => format!(
+                "feature {feature} holds {:.1} % of the variance of all points: leave it out, or bring all features to one scale",
+                percent(share)
+            ),
+            Warning::DominantPoint {
+                manifold,
+                point,
+                share,
+            } => format!(
+                "{}: its point {point} holds {:.1} % of the squared distances of all points from their centres: is it an outlier?",
+                name(manifold),
+                percent(share)
+            ),
+            Warning::SinglePoints { manifolds, of } if manifolds == of => {
+                "every manifold is a single point, so capacity says nothing of the activations: labels must say which points belong together".to_owned()
+            }
+            Warning::SinglePoints { manifolds, of } => format!(
+                "{manifolds} of {of} manifolds are a single point: they have no radius and no dimension; leave those classes out"
+            ),
+            Warning::WithoutVariance { manifolds, of } => format!(
+                "the points of {manifolds} of {of} manifolds are all the same: they have no radius and no dimension"
+            ),
             Warning::ConstantFeatures { features } => {
-                write!(f, "{features} feature(s) are the same for every point")
+                format!("{features} feature(s) are the same for every point")
             }
-            Warning::IterationLimit { manifold, vectors } => {
-                write!(
-                    f,
-                    "manifold {manifold}: {vectors} Gaussian vector(s) ended at the iteration limit"
-                )
-            }
+            Warning::IterationLimit { manifold, vectors } => format!(
+                "{}: {vectors} Gaussian vector(s) ended at the iteration limit",
+                name(manifold)
+            ),
             Warning::RelativeErrorNotReached {
                 manifold,
                 relative_error,
-            } => write!(
-                f,
-                "manifold {manifold}: the cap on Gaussian vectors was reached at a relative error of {relative_error:.3}"
+            } => format!(
+                "{}: the cap on Gaussian vectors was reached at a relative error of {relative_error:.3}",
+                name(manifold)
             ),
         }
     }
@@ -168,6 +316,10 @@ pub struct Geometry {
     pub rank: usize,
     /// What each K tried gave.
     pub rank_trials: Vec<RankTrial>,
+    /// What K − 1 and K + 1 would change, where our search chose the subspace and Gaussian vectors were drawn. The errors
+    /// of the means hold K fixed: where these changes are larger, they are the uncertainty that matters.
+    #[serde(default)]
+    pub rank_alternatives: Vec<RankAlternative>,
     /// Participation ratio and explained-variance dimension, where asked for.
     pub spectrum: Option<Spectrum>,
     /// One entry per manifold, in the source's order.
@@ -237,6 +389,7 @@ impl Geometry {
             residual_centre_correlation: f64::NAN,
             rank: 0,
             rank_trials: Vec::new(),
+            rank_alternatives: Vec::new(),
             spectrum: None,
             warnings: Vec::new(),
             manifolds,

@@ -58,8 +58,16 @@ pub(crate) struct InnerProducts {
     pub(crate) leading_directions: Mat<f64>,
     /// ‖c̄‖², the scale against which centres may coincide.
     pub(crate) mean_norm_squared: f64,
+    /// N.
+    pub(crate) features: usize,
     /// Features that are the same for every point.
     pub(crate) constant_features: usize,
+    /// The feature with the largest sum of squares about the mean of the centres, and that sum over all points.
+    pub(crate) largest_feature: (usize, f64),
+    /// Sum of squares of all points about the mean of the centres.
+    pub(crate) squares: f64,
+    /// Sum of squares of all points about their own centres.
+    pub(crate) squares_within: f64,
     /// Gram matrix (ΣM, ΣM) of all points about their mean, or (N, N) of features: whichever is smaller.
     pub(crate) scatter: Option<Mat<f64>>,
 }
@@ -84,6 +92,67 @@ impl InnerProducts {
         let mut accumulator = Accumulator::new(source, wanted)?;
         pass(source, WIDTH, progress, &mut accumulator)?;
         Ok(accumulator.finish())
+    }
+}
+
+impl InnerProducts {
+    /// Sorts manifolds by the lengths of their centres and points by their distances from them, which no rotation changes
+    /// but by rounding, and returns the order: index and points of each manifold, as they stood before.
+    ///
+    /// [`InnerProducts::scatter`] stays as it is: only its eigenvalues are asked for.
+    pub(crate) fn arrange(&mut self) -> Vec<(usize, Vec<usize>)> {
+        let mut manifolds: Vec<usize> = (0..self.manifolds.len()).collect();
+        let centres = &self.centres;
+        manifolds.sort_by(|&a, &b| centres[(a, a)].total_cmp(&centres[(b, b)]));
+        let order: Vec<(usize, Vec<usize>)> = manifolds
+            .iter()
+            .map(|&i| {
+                let squared = self.manifolds[i].squared_distances();
+                let mut points: Vec<usize> = (0..squared.len()).collect();
+                points.sort_by(|&a, &b| squared[a].total_cmp(&squared[b]));
+                (i, points)
+            })
+            .collect();
+        self.centres = linalg::picked(&self.centres, Some(&manifolds), &manifolds);
+        self.leading_centres = linalg::picked(&self.leading_centres, None, &manifolds);
+        self.centres_along = linalg::picked(&self.centres_along, None, &manifolds);
+        let mut products: Vec<Option<ManifoldProducts>> = std::mem::take(&mut self.manifolds)
+            .into_iter()
+            .map(Some)
+            .collect();
+        self.manifolds = order
+            .iter()
+            .filter_map(|(i, points)| Some(products[*i].take()?.arranged(&manifolds, points)))
+            .collect();
+        order
+    }
+}
+
+impl ManifoldProducts {
+    /// Squared distance of every point from the centre.
+    pub(crate) fn squared_distances(&self) -> Vec<f64> {
+        (0..self.cross.ncols())
+            .map(|mu| match (&self.gram, &self.leading) {
+                (Some(gram), _) => gram[(mu, mu)],
+                (None, Some(points)) => {
+                    linalg::dot(points.col_as_slice(mu), points.col_as_slice(mu))
+                }
+                (None, None) => 0.0,
+            })
+            .collect()
+    }
+
+    fn arranged(self, manifolds: &[usize], points: &[usize]) -> Self {
+        Self {
+            gram: self
+                .gram
+                .map(|gram| linalg::picked(&gram, Some(points), points)),
+            cross: linalg::picked(&self.cross, Some(manifolds), points),
+            leading: self
+                .leading
+                .map(|leading| linalg::picked(&leading, None, points)),
+            along: linalg::picked(&self.along, None, points),
+        }
     }
 }
 
@@ -146,7 +215,11 @@ impl<'a> Accumulator<'a> {
                 centres_along: Mat::zeros(k, p),
                 leading_directions: Mat::zeros(longest, k),
                 mean_norm_squared: 0.0,
+                features,
                 constant_features: 0,
+                largest_feature: (0, 0.0),
+                squares: 0.0,
+                squares_within: 0.0,
                 scatter: wanted.spectrum.then(|| Mat::zeros(small, small)),
             },
             sizes,
@@ -215,13 +288,20 @@ impl<'a> Accumulator<'a> {
             centres: centre_gram,
             ..
         } = &mut self.products;
-        rayon::join(
+        let ((), squares) = rayon::join(
             || linalg::add_symmetric_product(centre_gram.as_mut(), 1.0, centres.as_ref()),
             || {
-                manifolds.par_iter_mut().enumerate().for_each_init(
+                let each = manifolds.par_iter_mut().enumerate().map_init(
                     || Mat::zeros(w, most),
                     |scratch, (i, products)| {
                         let points = centred(rows(i), &means[i], scratch);
+                        let mut squares = vec![0.0; w];
+                        for mu in 0..points.ncols() {
+                            let column = points.col(mu);
+                            for (sum, j) in squares.iter_mut().zip(0..w) {
+                                *sum += column[j] * column[j];
+                            }
+                        }
                         if let Some(gram) = &mut products.gram {
                             linalg::add_symmetric_product(gram.as_mut(), 1.0, points.transpose());
                         }
@@ -242,10 +322,23 @@ impl<'a> Accumulator<'a> {
                                 }
                             }
                         }
+                        squares
                     },
                 );
+                each.collect::<Vec<_>>()
             },
         );
+        for j in 0..w {
+            let within: f64 = squares.iter().map(|of| of[j]).sum();
+            let between: f64 = (0..p)
+                .map(|i| self.sizes[i] as f64 * centres[(i, j)] * centres[(i, j)])
+                .sum();
+            self.products.squares_within += within;
+            self.products.squares += within + between;
+            if within + between > self.products.largest_feature.1 {
+                self.products.largest_feature = (first + j, within + between);
+            }
+        }
         if self.wanted.spectrum {
             self.absorb_scatter(first, block, &means);
         }

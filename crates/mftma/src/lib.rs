@@ -57,13 +57,16 @@
 //!
 //! # Determinism
 //! Every random draw comes from a ChaCha8 stream of the seed, and [`streams`] lists them all. Work is split by the data alone: the same source and
-//! settings give the same bytes on any number of threads. The crate reads no file and no clock, prints nothing and holds
+//! settings give the same bytes on any number of threads. A manifold is a set: no order of manifolds, and of points within one,
+//! changes a byte, nor does a power of two as a common factor (but under [`RankRule::Reference`], and where Gaussian vectors or
+//! labels are given). The crate reads no file and no clock, prints nothing and holds
 //! no thread pool: it runs on rayon's current one. Its own kernels give the same bytes with any vector instructions, which
 //! [`simd`] tells and chooses; faer's matrix products and eigenproblems may differ in their last bits between kinds of processors.
 
 pub mod activations;
 pub mod analysis;
 mod ball;
+mod canonical;
 pub mod centres;
 pub mod error;
 pub mod geometry;
@@ -92,7 +95,8 @@ pub use analysis::{Analysis, analyze};
 pub use ball::ball_capacity;
 pub use error::{Error, SourceError};
 pub use geometry::{
-    Geometry, Interval, ManifoldGeometry, MeanEstimate, RankTrial, Spectrum, Warning,
+    Geometry, Interval, ManifoldGeometry, MeanEstimate, RankAlternative, RankTrial, Spectrum,
+    Warning,
 };
 pub use manifold::{
     AnchorPoints, Dimensions, Estimate, ManifoldMeasures, ManifoldProblem, ProblemError, Sampling,

@@ -161,3 +161,11 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
         },
     )
 }
+
+/// These rows (or all) and columns.
+pub(crate) fn picked(a: &Mat<f64>, rows: Option<&[usize]>, columns: &[usize]) -> Mat<f64> {
+    let n = rows.map_or(a.nrows(), <[usize]>::len);
+    Mat::from_fn(n, columns.len(), |i, j| {
+        a[(rows.map_or(i, |rows| rows[i]), columns[j])]
+    })
+}

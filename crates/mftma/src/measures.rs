@@ -14,7 +14,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::geometry::{Geometry, ManifoldGeometry};
+use crate::geometry::{Geometry, ManifoldGeometry, RankAlternative};
+use crate::joint::{JointGeometry, JointManifold};
 use crate::manifold::measures::Estimate;
 pub use crate::means::MeanKind;
 use crate::means::{Interval, MeanEstimate};
@@ -65,6 +66,8 @@ pub struct Measure {
     pub range: (f64, f64),
     of_manifold: Option<fn(&ManifoldGeometry) -> Reading>,
     of_layer: Option<fn(&Geometry) -> Option<Reading>>,
+    of_joint_manifold: Option<fn(&JointManifold) -> Reading>,
+    of_joint: Option<fn(&JointGeometry) -> Reading>,
 }
 
 /// Every measure, in the order of tables.
@@ -74,7 +77,106 @@ pub const MEASURES: &[Measure] = &[
         unit: "points",
         description: "Points of the manifold, M.",
         of_manifold: Some(|m| Reading::exact(m.points as f64)),
+        of_joint_manifold: Some(|m| Reading::exact(m.points as f64)),
         ..named("points", "Points", Kind::Count)
+    },
+    Measure {
+        heading: Some("joint capacity"),
+        symbol: ("α", "joint"),
+        unit: "manifolds per feature",
+        description: "Capacity of all manifolds together, correlations and all.",
+        of_joint_manifold: Some(|m| Reading::of(m.capacity)),
+        of_joint: Some(|j| Reading::mean(j.capacity)),
+        ..named(
+            "joint_capacity",
+            "Joint capacity",
+            Kind::Averaged(MeanKind::Harmonic),
+        )
+    },
+    Measure {
+        heading: Some("joint R"),
+        symbol: ("R", "joint"),
+        description: "Effective radius of the joint anchors: their spread relative to their mean.",
+        of_joint_manifold: Some(|m| Reading::of(m.radius)),
+        of_joint: Some(|j| Reading::mean(j.radius)),
+        ..named(
+            "joint_radius",
+            "Effective radius",
+            Kind::Averaged(MeanKind::Arithmetic),
+        )
+    },
+    Measure {
+        heading: Some("joint D"),
+        symbol: ("D", "joint"),
+        unit: "directions",
+        description: "Effective dimension of the joint anchors.",
+        of_joint_manifold: Some(|m| Reading::of(m.dimension)),
+        of_joint: Some(|j| Reading::mean(j.dimension)),
+        ..named(
+            "joint_dimension",
+            "Effective dimension",
+            Kind::Averaged(MeanKind::Arithmetic),
+        )
+    },
+    Measure {
+        heading: Some("utility"),
+        symbol: ("Ψ", ""),
+        description: "Utility: α = Ψ(1 + R⁻²)/D with the joint radius and dimension.",
+        of_joint_manifold: Some(|m| Reading::of(m.utility)),
+        of_joint: Some(|j| Reading::mean(j.utility)),
+        ..named(
+            "joint_utility",
+            "Utility",
+            Kind::Averaged(MeanKind::Arithmetic),
+        )
+    },
+    alignment(
+        "joint_centre_alignment",
+        "Mean absolute inner product of the manifolds' mean anchors.",
+        |j| Reading::exact(j.alignments.centres.absolute),
+    ),
+    alignment(
+        "joint_centre_alignment_cosine",
+        "Mean cosine of the manifolds' mean anchors.",
+        |j| Reading::exact(j.alignments.centres.cosine),
+    ),
+    alignment(
+        "joint_axis_alignment",
+        "Mean absolute inner product of the anchors about their means.",
+        |j| Reading::exact(j.alignments.axes.absolute),
+    ),
+    alignment(
+        "joint_axis_alignment_cosine",
+        "Mean cosine of the anchors about their means.",
+        |j| Reading::exact(j.alignments.axes.cosine),
+    ),
+    alignment(
+        "joint_centre_axis_alignment",
+        "Mean absolute inner product of mean anchors with other manifolds' anchors about theirs.",
+        |j| Reading::exact(j.alignments.centre_axes.absolute),
+    ),
+    alignment(
+        "joint_centre_axis_alignment_cosine",
+        "Mean cosine of mean anchors with other manifolds' anchors about theirs.",
+        |j| Reading::exact(j.alignments.centre_axes.cosine),
+    ),
+    Measure {
+        description: "Share of draws of the joint problem in which a manifold has a support vector.",
+        range: (0.0, 1.0),
+        of_joint_manifold: Some(|m| Reading::exact(m.active)),
+        of_joint: Some(|j| Reading::exact(j.active)),
+        ..named("joint_active", "Active", Kind::Real)
+    },
+    Measure {
+        unit: "vectors",
+        description: "Gaussian vectors of the joint problem.",
+        of_joint: Some(|j| Reading::exact(j.vectors as f64)),
+        ..named("joint_vectors", "Joint vectors", Kind::Count)
+    },
+    Measure {
+        description: "Largest relative KKT residual of any draw of the joint problem.",
+        of_joint: Some(|j| Reading::exact(j.kkt_residual)),
+        ..named("joint_kkt_residual", "Joint KKT residual", Kind::Real)
     },
     Measure {
         heading: Some("capacity"),
@@ -138,6 +240,66 @@ pub const MEASURES: &[Measure] = &[
         of_layer: Some(|g| Some(Reading::exact(g.rank as f64))),
         ..named("rank", "Shared directions", Kind::Count)
     },
+    Measure {
+        heading: Some("at K-1"),
+        ..change(
+            "capacity_change_at_lower_rank",
+            "Share by which one shared direction fewer would change the capacity.",
+            |g| {
+                Some(Reading::exact(
+                    beside(g, false).map_or(f64::NAN, |a| a.capacity_change),
+                ))
+            },
+        )
+    },
+    Measure {
+        heading: Some("at K+1"),
+        ..change(
+            "capacity_change_at_higher_rank",
+            "Share by which one shared direction more would change the capacity.",
+            |g| {
+                Some(Reading::exact(
+                    beside(g, true).map_or(f64::NAN, |a| a.capacity_change),
+                ))
+            },
+        )
+    },
+    change(
+        "radius_change_at_lower_rank",
+        "Share by which one shared direction fewer would change the radius.",
+        |g| {
+            Some(Reading::exact(
+                beside(g, false).map_or(f64::NAN, |a| a.radius_change),
+            ))
+        },
+    ),
+    change(
+        "radius_change_at_higher_rank",
+        "Share by which one shared direction more would change the radius.",
+        |g| {
+            Some(Reading::exact(
+                beside(g, true).map_or(f64::NAN, |a| a.radius_change),
+            ))
+        },
+    ),
+    change(
+        "dimension_change_at_lower_rank",
+        "Share by which one shared direction fewer would change the dimension.",
+        |g| {
+            Some(Reading::exact(
+                beside(g, false).map_or(f64::NAN, |a| a.dimension_change),
+            ))
+        },
+    ),
+    change(
+        "dimension_change_at_higher_rank",
+        "Share by which one shared direction more would change the dimension.",
+        |g| {
+            Some(Reading::exact(
+                beside(g, true).map_or(f64::NAN, |a| a.dimension_change),
+            ))
+        },
+    ),
     Measure {
         heading: Some("participation"),
         unit: "directions",
@@ -224,10 +386,56 @@ const fn named(name: &'static str, title: &'static str, kind: Kind) -> Measure {
         range: (0.0, f64::INFINITY),
         of_manifold: None,
         of_layer: None,
+        of_joint_manifold: None,
+        of_joint: None,
     }
 }
 
+/// One of the joint alignments.
+const fn alignment(
+    name: &'static str,
+    description: &'static str,
+    of: fn(&JointGeometry) -> Reading,
+) -> Measure {
+    Measure {
+        description,
+        range: (f64::NEG_INFINITY, f64::INFINITY),
+        of_joint: Some(of),
+        ..named(name, "Alignment", Kind::Real)
+    }
+}
+
+/// What another number of shared directions would change; not-a-number where that K was not looked at.
+const fn change(
+    name: &'static str,
+    description: &'static str,
+    of: fn(&Geometry) -> Option<Reading>,
+) -> Measure {
+    Measure {
+        unit: "shares of the value",
+        description,
+        range: (-1.0, f64::INFINITY),
+        of_layer: Some(of),
+        ..named(name, "Change with K", Kind::Real)
+    }
+}
+
+fn beside(layer: &Geometry, more: bool) -> Option<&RankAlternative> {
+    let mut others = layer.rank_alternatives.iter();
+    others.find(|other| (other.rank > layer.rank) == more)
+}
+
 impl Measure {
+    /// Its value for one manifold of the joint problem; `None` where it is no measure of those.
+    pub fn of_joint_manifold(&self, manifold: &JointManifold) -> Option<Reading> {
+        self.of_joint_manifold.map(|of| of(manifold))
+    }
+
+    /// Its value for the joint problem of a layer; `None` where it is no joint measure.
+    pub fn of_joint(&self, layer: &JointGeometry) -> Option<Reading> {
+        self.of_joint.map(|of| of(layer))
+    }
+
     /// Its value for one manifold; `None` where it is no measure of single manifolds.
     pub fn of_manifold(&self, manifold: &ManifoldGeometry) -> Option<Reading> {
         self.of_manifold.map(|of| of(manifold))
@@ -307,7 +515,8 @@ impl Geometry {
     pub fn rows(&self) -> Vec<Row> {
         let of_layer = MEASURES
             .iter()
-            .filter_map(|measure| Some(Row::new(None, measure, measure.of_layer(self)?)));
+            .filter_map(|measure| Some(Row::new(None, measure, measure.of_layer(self)?)))
+            .filter(|row| !row.value.is_nan());
         let of_manifolds = self.manifolds.iter().flat_map(|manifold| {
             MEASURES.iter().filter_map(move |measure| {
                 let reading = measure.of_manifold(manifold)?;

@@ -13,6 +13,32 @@ use crate::settings::GlobalMean;
 /// root holds half the digits.
 const VANISHED: f64 = 1e-7;
 
+/// Centres that are all within this share of the points' distance from them coincide to rounding: single precision leaves
+/// about 1e-8 where every class was centred by itself.
+const COINCIDENT: f64 = 1e-6;
+
+/// Whether the centres stand apart at all.
+///
+/// # Errors
+/// [`Error::CoincidentCentres`] where all of them coincide to rounding.
+pub(crate) fn check_centres(products: &InnerProducts, points: usize) -> Result<(), Error> {
+    let scale_squared = (0..products.centres.nrows())
+        .map(|i| products.centres[(i, i)])
+        .fold(0.0, f64::max);
+    let within_squared = products.squares_within / points as f64;
+    let coincident = scale_squared == 0.0
+        || scale_squared <= 1e-24 * products.mean_norm_squared
+        || scale_squared <= COINCIDENT * COINCIDENT * within_squared;
+    // What is too large to square is no coincidence: it is told of where the centres' eigenproblem fails.
+    if !coincident || !scale_squared.is_finite() {
+        return Ok(());
+    }
+    Err(Error::CoincidentCentres {
+        longest: scale_squared.max(0.0).sqrt(),
+        spread: within_squared.sqrt(),
+    })
+}
+
 /// The subspace that is removed, as products with everything that it is removed from.
 pub(crate) struct Removed {
     /// Products of the K directions with the centres about c̄ (K, P).
@@ -89,17 +115,14 @@ impl Removed {
             .map(|i| products.centres[(i, i)])
             .fold(0.0, f64::max)
             .sqrt();
-        let coincident = scale * scale <= 1e-24 * products.mean_norm_squared;
         (0..p)
             .map(|i| {
                 let norm = (rest[(i, i)] - 2.0 * toward_mean[i] + mean_squared).max(0.0).sqrt();
-                if norm > VANISHED * scale && scale > 0.0 && !coincident {
+                if norm > VANISHED * scale && scale > 0.0 {
                     return Ok(norm);
                 }
-                let reason = if scale == 0.0 || coincident {
-                    "the centres of all manifolds coincide, so no point has a distance to measure it by"
-                } else if products.centres[(i, i)].sqrt() <= VANISHED * scale {
-                    "its centre lies at the global mean, so its points have no distance to be measured by"
+                let reason = if products.centres[(i, i)].sqrt() <= VANISHED * scale {
+                    "its centre lies at the global mean, so its points have no distance to be measured by: leave that class out"
                 } else {
                     "its whole centre was removed with the low-rank centre structure; choose a smaller rank"
                 };

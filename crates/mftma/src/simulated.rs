@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::activations::Activations;
+use crate::canonical::Canonical;
 use crate::error::Error;
 use crate::manifold::normal;
 use crate::manifold::problem::pivoted_cholesky;
@@ -157,7 +158,8 @@ pub struct SimulatedCapacity {
 /// Separability is decided by the anchor-point solver: the labelled points z are separable through the origin exactly if
 /// (0, 1) is outside the cone of the (z, 1). The separating direction that it finds is checked against every point.
 ///
-/// Runs on rayon's current pool; the same bytes at any thread count.
+/// Runs on rayon's current pool; the same bytes at any thread count, and under any order of the manifolds and of the points
+/// of each.
 ///
 /// ```
 /// use mftma::{ArrayActivations, Simulation, ndarray::Array2, simulate_capacity};
@@ -180,8 +182,13 @@ pub fn simulate_capacity<A: Activations + ?Sized>(
     let points_per_manifold = source.points_per_manifold();
     settings.check()?;
     check_counts(points_per_manifold, settings)?;
-    let points = source.collect()?.into_points();
-    check_finite(points.view(), points_per_manifold)?;
+    let canonical = Canonical::new(source, false, &|| true)?;
+    let points_per_manifold = canonical.points_per_manifold();
+    let points = canonical
+        .collect()
+        .map_err(|error| canonical.restored(error))?
+        .into_points();
+    check_finite(points.view(), points_per_manifold).map_err(|error| canonical.restored(error))?;
     let cloud = Cloud::new(points, points_per_manifold, settings);
     let thresholds: Vec<Option<usize>> = (0..settings.repetitions)
         .into_par_iter()

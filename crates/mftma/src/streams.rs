@@ -5,13 +5,16 @@
 //!
 //! | purpose | key | stream number |
 //! |---|---|---|
-//! | Gaussian vectors of a manifold | seed, index of the manifold, `anchor vectors` | chunk of vectors |
+//! | Gaussian vectors of a manifold | seed, place of the manifold, `anchor vectors` | chunk of vectors |
 //! | random starts of the search for the centres' shared directions | seed, spread by `seed_from_u64` | 2⁶³ + 2³²·K + start |
 //! | manifolds drawn with replacement, for intervals | seed, spread by `seed_from_u64` | 2⁶⁴ − 1 |
 //! | labels and projection of one simulated dichotomy | seed, `simulated capacity` | repetition |
 //! | Gaussian vectors of the joint problem ([`joint`](crate::joint)) | seed, `joint capacity vectors` | draw |
 //! | labels of the joint problem | seed, `joint capacity labels` | draw |
 //! | random projection of features ([`project`](crate::project)) | seed, `random projection` | direction |
+//!
+//! Manifolds have their place by the lengths of their centres, the shortest first, whatever the order in which they are
+//! given; under [`RankRule::Reference`](crate::RankRule::Reference) and with given vectors or labels, that order.
 //!
 //! The starts of [`RankRule::Reproducible`](crate::RankRule::Reproducible) and
 //! [`RankRule::Fixed`](crate::RankRule::Fixed) are those of seed 0, whatever the seed of the analysis.

@@ -9,4 +9,5 @@
 /// | 2 | pairs of Gaussian vectors and control variates by default |
 /// | 3 | centre structure by preconditioned L-BFGS |
 /// | 4 | directions of a random projection have a stream of their own |
-pub const ALGORITHM_VERSION: u32 = 4;
+/// | 5 | the rule for K takes the fewest directions; classes and points are put in a canonical order before any draw |
+pub const ALGORITHM_VERSION: u32 = 5;

@@ -1,7 +1,7 @@
 //! Linear CKA, SVCCA and PWCCA against closed cases.
 
 use approx::assert_abs_diff_eq;
-use mftma::similarity::{Representation, linear_cka, pwcca, svcca};
+use mftma::similarity::{Representation, debiased_cka, linear_cka, pwcca, svcca};
 use mftma::{Activations, ArrayActivations, Block, Error, SourceError};
 use ndarray::{Array1, Array2, Axis, array};
 use proptest::prelude::*;
@@ -279,4 +279,58 @@ fn unusable_input_is_refused() {
         of(noise(0, 5, 3) * 1e200),
         Err(Error::Eigenproblem { .. })
     ));
+}
+
+fn represented(x: &Array2<f64>) -> Result<Representation, Error> {
+    Representation::new(&ArrayActivations::new(x.view(), &[x.nrows()]).unwrap())
+}
+
+/// Independent sides with fewer points than features.
+#[test]
+fn debiased_cka_of_independent_sides_is_about_0() {
+    let (mut debiased, mut plain) = (0.0, f64::INFINITY);
+    for seed in 0..20 {
+        let a = represented(&noise(2 * seed, 12, 300)).unwrap();
+        let b = represented(&noise(2 * seed + 1, 12, 300)).unwrap();
+        debiased += debiased_cka(&a, &b).unwrap().unwrap() / 20.0;
+        plain = linear_cka(&a, &b).unwrap().min(plain);
+        let own = debiased_cka(&a, &a).unwrap().unwrap();
+        assert_abs_diff_eq!(own, 1.0, epsilon = 1e-12);
+    }
+    assert!(plain > 0.9, "{plain}");
+    // 20 means of standard deviation about 1/√(12·9/2).
+    assert!(debiased.abs() < 0.12, "{debiased}");
+}
+
+/// The unbiased estimate from its definition: tr(K̃L̃) + 1ᵀK̃1·1ᵀL̃1/((n − 1)(n − 2)) − 2·1ᵀK̃L̃1/(n − 2) with zero diagonals.
+#[test]
+fn debiased_cka_agrees_with_its_definition() {
+    let (x, y) = (noise(1, 9, 4), noise(2, 9, 6) + 3.0);
+    let estimate = |x: &Array2<f64>, y: &Array2<f64>| {
+        let (mut k, mut l) = (x.dot(&x.t()), y.dot(&y.t()));
+        k.diag_mut().fill(0.0);
+        l.diag_mut().fill(0.0);
+        let n = k.nrows() as f64;
+        let product = k.dot(&l);
+        product.diag().sum() + k.sum() * l.sum() / ((n - 1.0) * (n - 2.0))
+            - 2.0 * product.sum() / (n - 2.0)
+    };
+    let expected = estimate(&x, &y) / (estimate(&x, &x) * estimate(&y, &y)).sqrt();
+    let (a, b) = (represented(&x).unwrap(), represented(&y).unwrap());
+    assert_abs_diff_eq!(
+        debiased_cka(&a, &b).unwrap().unwrap(),
+        expected,
+        epsilon = 1e-10
+    );
+}
+
+#[test]
+fn constants_that_are_no_whole_numbers_are_refused_too() {
+    for value in [0.0, 1.0, 0.1, 1e-3, 7.3e5] {
+        for points in [3, 100] {
+            let constant = Array2::from_elem((points, 30), value);
+            let found = represented(&constant);
+            assert!(matches!(found, Err(Error::NoVariance)), "{value}, {points}");
+        }
+    }
 }

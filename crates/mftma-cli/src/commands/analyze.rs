@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mftma::joint::{JointGeometry, JointSettings, joint_geometry_with};
 use mftma::measures::{Kind, MEASURES, Measure, Reading};
-use mftma::{Analysis, AnalysisSettings, ArrayActivations, Error, Geometry, Interval, Progress};
+use mftma::{
+    Activations, Analysis, AnalysisSettings, ArrayActivations, Error, Geometry, Interval, Progress,
+};
 use serde_json::json;
 
-use super::{
-    Input, Interrupted, LayersFailed, Outcome, Request, input, matrix, pool, read_options,
-};
+use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
 use crate::plot::{self, Measured, Plot};
@@ -27,7 +28,51 @@ struct Layer {
     name: String,
     place: Place,
     array: String,
-    geometry: Geometry,
+    classes: Vec<String>,
+    geometry: Option<Geometry>,
+    joint: Option<JointGeometry>,
+}
+
+impl Layer {
+    /// What the engine has to say, with classes by name.
+    fn warnings(&self) -> Vec<String> {
+        let name = |i: usize| class(&self.classes, i);
+        let warnings = self.geometry.iter().flat_map(|g| &g.warnings);
+        let known = warnings.map(|warning| warning.describe(&name));
+        known
+            .chain(self.joint.iter().filter_map(unsolved))
+            .collect()
+    }
+
+    /// A measure of the layer, where it was asked for.
+    fn reading(&self, measure: &Measure) -> Option<Reading> {
+        let mean_field = self.geometry.as_ref().and_then(|g| measure.of_layer(g));
+        mean_field.or_else(|| self.joint.as_ref().and_then(|j| measure.of_joint(j)))
+    }
+
+    /// A measure of one class, where it was asked for.
+    fn class_reading(&self, measure: &Measure, class: usize) -> Option<Reading> {
+        let own = self.geometry.as_ref().and_then(|g| g.manifolds.get(class));
+        let joint = self.joint.as_ref().and_then(|j| j.manifolds.get(class));
+        own.and_then(|m| measure.of_manifold(m))
+            .or_else(|| joint.and_then(|m| measure.of_joint_manifold(m)))
+    }
+}
+
+/// Draws of the joint problem that ended at the iteration limit.
+fn unsolved(joint: &JointGeometry) -> Option<String> {
+    let (limit, of) = (joint.statuses.iteration_limit, joint.vectors);
+    (limit > 0).then(|| {
+        format!("{limit} of {of} draws of the joint capacity ended at the iteration limit")
+    })
+}
+
+/// What a class is called in errors and notes.
+fn class(classes: &[String], manifold: usize) -> String {
+    match classes.get(manifold) {
+        Some(name) => format!("class {name:?}"),
+        None => format!("class number {manifold}"),
+    }
 }
 
 /// Runs the command; `matches` tells flags that were given from defaults.
@@ -42,7 +87,13 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         settings = settings.merge_config(matches, &name, &text)?;
     }
     settings.validate()?;
-    let analysis = settings.engine().build()?;
+    let plan = Plan {
+        analysis: match settings.measures.mean_field() {
+            true => Some(settings.engine().build()?),
+            false => None,
+        },
+        joint: settings.joint(),
+    };
     args.output.check()?;
     if let Some(path) = &args.plot {
         plot::Kind::of_path(path)?;
@@ -74,7 +125,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     for entry in entries {
         let name = entry.name.clone();
         bar.layer(&name);
-        let outcome = pool.install(|| analyze_layer(entry, &settings, &selection, &analysis, &bar));
+        let outcome = pool.install(|| analyze_layer(entry, &settings, &selection, &plan, &bar));
         match outcome {
             Ok(layer) => {
                 interrupt::finished(&name);
@@ -107,35 +158,14 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     if interrupted {
         return Err(Interrupted.into());
     }
-    fail(failures, total)
-}
-
-/// A single failing layer speaks for itself; of several, all are told.
-fn fail(mut failures: Vec<(String, anyhow::Error)>, total: usize) -> anyhow::Result<()> {
-    if failures.is_empty() {
-        return Ok(());
-    }
-    if total == 1 {
-        return Err(failures.remove(0).1);
-    }
-    let lines: Vec<String> = failures
-        .iter()
-        .map(|(name, error)| format!("{name}: {error:#}"))
-        .collect();
-    Err(LayersFailed {
-        failed: failures.len(),
-        total,
-        details: lines.join("\n"),
-        input: failures.iter().all(|(_, e)| e.is::<InputError>()),
-    }
-    .into())
+    super::fail(failures, total)
 }
 
 fn analyze_layer(
     entry: Entry,
     settings: &Settings,
     selection: &Selection,
-    analysis: &Analysis,
+    plan: &Plan,
     bar: &Bar,
 ) -> anyhow::Result<Layer> {
     let name = entry.name.clone();
@@ -162,28 +192,50 @@ fn analyze_layer(
         }
     };
     let outcome = if settings.projection == 0 {
-        analysis.run_with(&source, &progress)
+        plan.run(&source, &progress)
     } else {
         mftma::project(&source, settings.projection, settings.seed).and_then(|projected| {
             let source = ArrayActivations::new(projected.view(), &selection.points_per_class)?;
-            analysis.run_with(&source, &progress)
+            plan.run(&source, &progress)
         })
     };
-    let geometry = outcome.map_err(|e| explain(e, &place, &selection.classes))?;
+    let (geometry, joint) = outcome.map_err(|e| explain(e, &place, &selection.classes))?;
     Ok(Layer {
         name,
         place,
         array,
+        classes: selection.classes.clone(),
         geometry,
+        joint,
     })
+}
+
+/// What to measure of every layer.
+struct Plan {
+    analysis: Option<Analysis>,
+    joint: Option<JointSettings>,
+}
+
+/// What was asked for of the mean-field and of the joint measures.
+type Found = (Option<Geometry>, Option<JointGeometry>);
+
+impl Plan {
+    fn run<A: Activations>(
+        &self,
+        source: &A,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<Found, Error> {
+        let geometry = self.analysis.as_ref();
+        let geometry = geometry.map(|analysis| analysis.run_with(source, progress));
+        let joint = self.joint.as_ref();
+        let joint = joint.map(|settings| joint_geometry_with(source, settings, progress));
+        Ok((geometry.transpose()?, joint.transpose()?))
+    }
 }
 
 /// Says an engine error in the user's terms: files, and classes by name.
 fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
-    let class = |manifold: usize| match classes.get(manifold) {
-        Some(name) => format!("class {name:?}"),
-        None => format!("class number {manifold}"),
-    };
+    let class = |manifold: usize| class(classes, manifold);
     match error {
         Error::Source(source) => match input_error(source) {
             Ok(error) => error.into(),
@@ -194,8 +246,26 @@ fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
         } => InputError::content(
             place,
             format!("{}: {reason}", class(manifold)),
-            "leave the class out with --only-classes, or check that the layer is not constant",
+            "--leave-out of that class, or --max-rank if its centre was removed",
         )
+        .into(),
+        Error::CoincidentCentres { longest, spread } => InputError::content(
+            place,
+            format!(
+                "the centres of all classes coincide to rounding: the longest is {longest:.1e}, points lie {spread:.1e} from them"
+            ),
+            "if each class was centred or scaled by itself, do that to all classes together; a constant layer cannot be measured",
+        )
+        .into(),
+        Error::Setting {
+            setting: "rank",
+            value,
+            requirement,
+        } => SettingsError::Range {
+            name: "rank",
+            value,
+            requirement,
+        }
         .into(),
         Error::Manifold { manifold, source } => anyhow::Error::new(source)
             .context(class(manifold))
@@ -247,6 +317,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
                 "file": layer.place.file.display().to_string(),
                 "array": layer.array,
                 "geometry": layer.geometry,
+                "joint": layer.joint,
             })
         })
         .collect();
@@ -309,8 +380,11 @@ fn pair(name: &str, cell: Cell) -> (String, Cell) {
     (name.to_owned(), cell)
 }
 
-/// The columns of one measure: its value, its standard error, and its interval. A narrow table has no intervals, and not
-/// every measure.
+/// Heads the intervals on the terminal.
+const INTERVAL: &str = "95 %";
+
+/// The columns of one measure: its value, its interval over classes, and its standard error. A narrow table has one of the
+/// two, and not every measure.
 fn measure(
     row: &mut Vec<(String, Cell)>,
     measure: &Measure,
@@ -337,15 +411,25 @@ fn measure(
     }
     let error = Cell::Real(reading.standard_error);
     if terminal {
-        row.push(pair("±", error));
+        row.push(match reading.interval {
+            Some(i) => pair(
+                INTERVAL,
+                Cell::Text(format!(
+                    "[{}, {}]",
+                    report::short(i.lower),
+                    report::short(i.upper)
+                )),
+            ),
+            None => pair("±", error),
+        });
         return;
     }
-    row.push((format!("{name}_standard_error"), error));
     if intervals {
         let end = |of: fn(Interval) -> f64| Cell::Real(reading.interval.map(of));
         row.push((format!("{name}_lower"), end(|i| i.lower)));
         row.push((format!("{name}_upper"), end(|i| i.upper)));
     }
+    row.push((format!("{name}_standard_error"), error));
 }
 
 fn layer_row(
@@ -355,15 +439,16 @@ fn layer_row(
     settings: &Settings,
     notes: &[String],
 ) -> Vec<(String, Cell)> {
-    let geometry = &layer.geometry;
+    let features = layer.geometry.as_ref().map(|g| g.features);
+    let features = features.or(layer.joint.as_ref().map(|j| j.features));
     let mut row = vec![
         pair("layer", Cell::Text(layer.name.clone())),
-        pair("features", Cell::count(geometry.features)),
+        pair("features", Cell::count(features.unwrap_or(0))),
         pair("classes", Cell::count(selection.classes.len())),
         pair("points", Cell::count(selection.points.len())),
     ];
     for of in MEASURES {
-        if let Some(reading) = of.of_layer(geometry) {
+        if let Some(reading) = layer.reading(of) {
             measure(&mut row, of, reading, terminal, true);
         }
     }
@@ -381,13 +466,13 @@ fn class_rows(
     settings: &Settings,
     notes: &[String],
 ) {
-    for (m, class) in layer.geometry.manifolds.iter().zip(&selection.classes) {
+    for (i, class) in selection.classes.iter().enumerate() {
         let mut row = vec![
             pair("layer", Cell::Text(layer.name.clone())),
             pair("class", Cell::Text(class.clone())),
         ];
         for of in MEASURES {
-            if let Some(reading) = of.of_manifold(m) {
+            if let Some(reading) = layer.class_reading(of, i) {
                 measure(&mut row, of, reading, terminal, false);
             }
         }
@@ -415,6 +500,13 @@ fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
         seed,
         threads,
         convention,
+        measures,
+        rank,
+        max_rank,
+        dichotomies,
+        centring,
+        inactive,
+        joint_kappa,
         projection,
         restarts,
         resamples,
@@ -437,6 +529,13 @@ fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
         ("seed", Cell::seed(*seed)),
         ("threads", Cell::count(*threads)),
         ("convention", Cell::Text(word(convention))),
+        ("measures", Cell::Text(word(measures))),
+        ("rank", maybe(rank)),
+        ("max_rank", maybe(max_rank)),
+        ("dichotomies", Cell::Text(word(dichotomies))),
+        ("centring", Cell::Text(word(centring))),
+        ("inactive", Cell::Text(word(inactive))),
+        ("joint_kappa", Cell::real(*joint_kappa)),
         ("projection", Cell::count(*projection)),
         ("restarts", Cell::count(*restarts)),
         ("resamples", Cell::count(*resamples)),
@@ -464,8 +563,7 @@ fn record(row: &mut Vec<(String, Cell)>, settings: &Settings, layer: &Layer, not
         "file",
         Cell::Text(layer.place.file.display().to_string()),
     ));
-    let own = layer.geometry.warnings.iter().map(ToString::to_string);
-    let notes: Vec<String> = notes.iter().cloned().chain(own).collect();
+    let notes: Vec<String> = notes.iter().cloned().chain(layer.warnings()).collect();
     row.push(pair("notes", Cell::Text(notes.join("; "))));
 }
 
@@ -491,9 +589,19 @@ fn below(settings: &Settings, selection: &Selection) -> String {
         format!("{least} to {most} points each")
     };
     format!(
-        "\n{} classes of {points}; {}; ± is the standard error over Gaussian vectors\n",
+        "\n{} classes of {points}; {}; {}\n{}",
         selection.classes.len(),
-        caption(settings)
+        caption(settings),
+        if settings.resamples > 0 {
+            "[ ] is the 95 % interval over classes"
+        } else {
+            "± is the standard error over Gaussian vectors, the classes and K held fixed"
+        },
+        if settings.measures.mean_field() {
+            "K directions common to the centres were removed; at K-1, at K+1: the share by which one fewer and one more would change capacity\n"
+        } else {
+            ""
+        }
     )
 }
 
@@ -503,8 +611,7 @@ fn notes(of_input: &[String], done: &[Layer]) -> Vec<String> {
     // One line for what several layers have in common.
     let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
     for layer in done {
-        for warning in &layer.geometry.warnings {
-            let warning = warning.to_string();
+        for warning in layer.warnings() {
             match notes.iter_mut().find(|(known, _)| *known == warning) {
                 Some((_, layers)) => layers.push(&layer.name),
                 None => notes.push((warning, vec![&layer.name])),
@@ -561,7 +668,12 @@ fn plotted(given: &[PathBuf], done: &[Layer], settings: &Settings) -> Plot {
     let curves = if several { curves } else { vec![0] };
     let panels = MEASURES
         .iter()
-        .filter(|measure| measure.kind != Kind::Count && measure.heading.is_some())
+        .filter(|measure| {
+            let shown = measure
+                .heading
+                .is_some_and(|heading| !heading.starts_with("at K"));
+            measure.kind != Kind::Count && shown
+        })
         .map(|measure| Measured {
             measure,
             values: curves
@@ -571,7 +683,7 @@ fn plotted(given: &[PathBuf], done: &[Layer], settings: &Settings) -> Plot {
                     for layer in done.iter().filter(|layer| !several || of(layer) == curve) {
                         let at = layers.iter().position(|known| *known == name(layer));
                         if let Some(value) = at.and_then(|at| values.get_mut(at)) {
-                            *value = measure.of_layer(&layer.geometry);
+                            *value = layer.reading(measure);
                         }
                     }
                     values
@@ -643,6 +755,11 @@ impl Bar {
                 self.0.set_message(format!("feature {done} of {of}"));
                 self.0
                     .set_position(start + STEPS / 2 * done as u64 / of.max(1) as u64);
+            }
+            Progress::Vectors { done, of } => {
+                self.0.set_message(format!("joint draw {done} of {of}"));
+                let share = (STEPS / 2 - 1) * done as u64 / of.max(1) as u64;
+                self.0.set_position(start + STEPS / 2 + share);
             }
             Progress::Centres => self.0.set_message("centres"),
             Progress::Manifolds { done, of } => {

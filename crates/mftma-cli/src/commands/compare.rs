@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use mftma::Error;
-use mftma::similarity::{Representation, linear_cka, pwcca, svcca};
+use mftma::similarity::{Representation, debiased_cka, linear_cka, pwcca, svcca};
 use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -87,20 +87,36 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             representation,
         })
     };
-    let second: Vec<Side> = second.into_iter().map(side).collect::<Result<_, _>>()?;
+    let layers = first.len() + second.len();
+    let mut failures: Vec<(String, anyhow::Error)> = Vec::new();
+    let mut usable = |entry: mftma_files::read::Entry| {
+        let name = entry.name.clone();
+        match side(entry) {
+            Ok(side) => Some(side),
+            Err(error) => {
+                failures.push((name, error));
+                None
+            }
+        }
+    };
+    let second: Vec<Side> = second.into_iter().filter_map(&mut usable).collect();
+    let mut few_points = false;
     let mut table = Table::default();
     for entry in first {
-        let a = side(entry)?;
+        let Some(a) = usable(entry) else { continue };
         for b in &second {
             if interrupt::requested() {
                 return Err(Interrupted.into());
             }
-            let (cka, correlations, weighted) = pool
+            let features = a.representation.features().max(b.representation.features());
+            few_points |= a.representation.points() <= features;
+            let (cka, debiased, correlations, weighted) = pool
                 .install(|| {
                     let cka = linear_cka(&a.representation, &b.representation)?;
+                    let debiased = debiased_cka(&a.representation, &b.representation)?;
                     let correlations = svcca(&a.representation, &b.representation, args.variance)?;
                     let weighted = pwcca(&correlations, &source(&a.matrix))?;
-                    Ok((cka, correlations, weighted))
+                    Ok((cka, debiased, correlations, weighted))
                 })
                 .map_err(explain)
                 .with_context(|| format!("{} against {}", a.name, b.name))?;
@@ -109,6 +125,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
                     ("layer_a", Cell::Text(a.name.clone())),
                     ("layer_b", Cell::Text(b.name.clone())),
                     ("cka", Cell::real(cka)),
+                    ("cka_debiased", Cell::Real(debiased)),
                     ("svcca", Cell::real(correlations.mean())),
                     ("pwcca", Cell::real(weighted)),
                     ("directions_a", Cell::count(correlations.kept.0)),
@@ -120,6 +137,23 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             );
             interrupt::finished(&format!("{} against {}", a.name, b.name));
         }
+    }
+    if interrupt::requested() {
+        return Err(Interrupted.into());
+    }
+    if table.rows.is_empty() {
+        let of = if failures.len() == 1 { 1 } else { layers };
+        return super::fail(failures, of);
+    }
+    let mut notes: Vec<String> = failures
+        .iter()
+        .map(|(name, error)| format!("{name} is left out: {error:#}"))
+        .collect();
+    if few_points {
+        notes.push(
+            "no more points than features: cka is near 1 and svcca and pwcca are high whatever the data; cka_debiased is about 0 for independent layers"
+                .to_owned(),
+        );
     }
     let rows: Vec<_> = table.rows.iter().map(|row| table.object(row)).collect();
     let document = json!({
@@ -135,6 +169,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             "seed": args.input.seed,
         },
         "comparisons": rows,
+        "notes": notes,
     });
     let below = format!(
         "\n{} of {n} points; SVCCA and PWCCA keep {} of the variance; forced: correlations that are 1 for want of points\n",
@@ -145,8 +180,9 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         table: &table,
         json: &document,
         below: &below,
-        notes: &[],
-    })
+        notes: &notes,
+    })?;
+    super::fail(failures, layers)
 }
 
 /// Errors of reading say themselves what to do.

@@ -331,6 +331,27 @@ fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
         .context("cannot start the threads")
 }
 
+/// A single failing layer speaks for itself; of several, all are told.
+fn fail(mut failures: Vec<(String, anyhow::Error)>, total: usize) -> anyhow::Result<()> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    if total == 1 {
+        return Err(failures.remove(0).1);
+    }
+    let lines: Vec<String> = failures
+        .iter()
+        .map(|(name, error)| format!("{name}: {error:#}"))
+        .collect();
+    Err(LayersFailed {
+        failed: failures.len(),
+        total,
+        details: lines.join("\n"),
+        input: failures.iter().all(|(_, e)| e.is::<InputError>()),
+    }
+    .into())
+}
+
 impl OutputArgs {
     fn format(&self) -> Format {
         self.format

@@ -179,7 +179,10 @@ impl TypedStage for GeometryStage {
             let (geometry, problem) = match analysis.run(&activations) {
                 Ok(geometry) => (Some(geometry), None),
                 // Points that coincide are a finding about the layer, not a reason to lose the other layers.
-                Err(error @ mftma::Error::NoCentre { .. }) => (None, Some(error.to_string())),
+                Err(
+                    error
+                    @ (mftma::Error::NoCentre { .. } | mftma::Error::CoincidentCentres { .. }),
+                ) => (None, Some(error.to_string())),
                 Err(error) => {
                     return Err(error).with_context(|| format!("layer {}", layer.name));
                 }

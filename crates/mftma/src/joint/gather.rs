@@ -26,6 +26,41 @@ pub(super) struct Products {
     pub(super) given: Option<(Mat<f64>, Vec<f64>)>,
 }
 
+impl Products {
+    /// Sorts manifolds by the lengths of their means and points by their own, which no rotation changes but by rounding, and
+    /// returns the order: index and points of each manifold, as they stood before. `starts` are the manifolds' first points.
+    /// Products with given vectors stay as they are.
+    pub(super) fn arrange(&mut self, starts: &[usize]) -> Vec<(usize, Vec<usize>)> {
+        let gram = &self.gram;
+        let lengths: Vec<f64> = starts
+            .windows(2)
+            .map(|ends| {
+                let sum: f64 = (ends[0]..ends[1])
+                    .map(|j| gram.col_as_slice(j)[ends[0]..ends[1]].iter().sum::<f64>())
+                    .sum();
+                sum / ((ends[1] - ends[0]) as f64).powi(2)
+            })
+            .collect();
+        let mut manifolds: Vec<usize> = (0..lengths.len()).collect();
+        manifolds.sort_by(|&a, &b| lengths[a].total_cmp(&lengths[b]));
+        let order: Vec<(usize, Vec<usize>)> = manifolds
+            .into_iter()
+            .map(|i| {
+                let mut points: Vec<usize> = (0..starts[i + 1] - starts[i]).collect();
+                let squared = |point: usize| gram[(starts[i] + point, starts[i] + point)];
+                points.sort_by(|&a, &b| squared(a).total_cmp(&squared(b)));
+                (i, points)
+            })
+            .collect();
+        let rows: Vec<usize> = order
+            .iter()
+            .flat_map(|(i, points)| points.iter().map(|point| starts[*i] + point))
+            .collect();
+        self.gram = linalg::picked(&self.gram, Some(&rows), &rows);
+        order
+    }
+}
+
 struct Gatherer<'a> {
     sizes: &'a [usize],
     /// Manifold of each point.

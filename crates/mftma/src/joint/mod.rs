@@ -52,6 +52,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::activations::Activations;
+use crate::canonical::Canonical;
 use crate::error::Error;
 use crate::geometry::MeanEstimate;
 use crate::linalg;
@@ -443,10 +444,23 @@ pub fn joint_geometry_with<A: Activations + ?Sized>(
     settings: &JointSettings,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<JointGeometry, Error> {
-    let sizes = source.points_per_manifold();
-    check_sizes(sizes, source.n_features())?;
-    settings.check(sizes.len())?;
-    let classes: Vec<u32> = (0_u32..)
+    check_sizes(source.points_per_manifold(), source.n_features())?;
+    settings.check(source.points_per_manifold().len())?;
+    // Given vectors and labels belong to points and manifolds in their order.
+    let kept = matches!(settings.vectors, JointVectors::Given(_))
+        || matches!(settings.labels, Labels::Fixed(_));
+    let of = source.n_features();
+    let goes_on = || progress(Progress::Features { done: 0, of }).is_continue();
+    let mut canonical = Canonical::new(source, kept, &goes_on)?;
+    let mut found = measure(&mut canonical, kept, settings, progress)
+        .map_err(|error| canonical.restored(error))?;
+    restore(&mut found, &canonical);
+    Ok(found)
+}
+
+/// Manifold of each point, and the first point of each manifold with the number of all points at the end.
+fn numbered(sizes: &[usize]) -> (Vec<u32>, Vec<usize>) {
+    let classes = (0_u32..)
         .zip(sizes)
         .flat_map(|(class, &m)| core::iter::repeat_n(class, m))
         .collect();
@@ -454,19 +468,33 @@ pub fn joint_geometry_with<A: Activations + ?Sized>(
     for m in sizes {
         starts.push(starts[starts.len() - 1] + m);
     }
+    (classes, starts)
+}
+
+/// The measures in the order and units of `source`, which is rearranged unless its order is `kept`.
+fn measure<A: Activations + ?Sized>(
+    source: &mut Canonical<'_, A>,
+    kept: bool,
+    settings: &JointSettings,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<JointGeometry, Error> {
+    let (mut classes, mut starts) = numbered(source.points_per_manifold());
     let given = match &settings.vectors {
         JointVectors::Given(vectors) => Some(vectors),
         _ => None,
     };
-    let products = gather::gather(source, &classes, settings.centring, given, progress)?;
+    let mut products = gather::gather(&*source, &classes, settings.centring, given, progress)?;
     let n = classes.len();
-    let squared = |i: usize| products.gram[(i, i)];
-    if let Some(i) = (0..n).find(|&i| !squared(i).is_finite()) {
+    if let Some(i) = (0..n).find(|&i| !products.gram[(i, i)].is_finite()) {
         return Err(Error::Overflow {
             manifold: classes[i] as usize,
         });
     }
-    let longest = (0..n).map(squared).fold(0.0, f64::max);
+    if !kept {
+        source.rearrange(&products.arrange(&starts));
+        (classes, starts) = numbered(source.points_per_manifold());
+    }
+    let longest = (0..n).map(|i| products.gram[(i, i)]).fold(0.0, f64::max);
     if longest < f64::MIN_POSITIVE {
         return Err(Error::AllAtOrigin);
     }
@@ -483,6 +511,7 @@ pub fn joint_geometry_with<A: Activations + ?Sized>(
     };
     let run = Run {
         settings,
+        margin: source.own_length(settings.margin),
         layout: Layout {
             gram: &products.gram,
             classes: &classes,
@@ -494,6 +523,39 @@ pub fn joint_geometry_with<A: Activations + ?Sized>(
         progress,
     };
     run.measure(source.n_features())
+}
+
+/// Indices and units of the source.
+fn restore<A: Activations + ?Sized>(found: &mut JointGeometry, canonical: &Canonical<'_, A>) {
+    for m in &mut found.manifolds {
+        m.manifold = canonical.manifold(m.manifold);
+        m.centre_norm = canonical.length(m.centre_norm);
+        m.axis_norm = canonical.length(m.axis_norm);
+    }
+    found.manifolds.sort_by_key(|m| m.manifold);
+    let alignments = &mut found.alignments;
+    for alignment in [
+        &mut alignments.centres,
+        &mut alignments.axes,
+        &mut alignments.centre_axes,
+    ] {
+        alignment.absolute = canonical.length(canonical.length(alignment.absolute));
+    }
+    for draw in &mut found.draws {
+        let mut labels = vec![0; draw.labels.len()];
+        for (i, &label) in draw.labels.iter().enumerate() {
+            labels[canonical.manifold(i)] = label;
+        }
+        draw.labels = labels;
+        let mut members: Vec<(u32, f64)> = draw
+            .members
+            .iter()
+            .zip(&draw.weights)
+            .map(|(&row, &weight)| (canonical.row(row as usize) as u32, weight))
+            .collect();
+        members.sort_by_key(|&(row, _)| row);
+        (draw.members, draw.weights) = members.into_iter().unzip();
+    }
 }
 
 fn check_sizes(sizes: &[usize], features: usize) -> Result<(), Error> {
@@ -531,6 +593,8 @@ enum VectorSource {
 /// Everything that is fixed for one measurement.
 struct Run<'a> {
     settings: &'a JointSettings,
+    /// κ in the units of `layout`.
+    margin: f64,
     layout: Layout<'a>,
     source: VectorSource,
     longest: f64,
@@ -683,13 +747,13 @@ impl Run<'_> {
         length: f64,
         workspace: &mut Workspace,
     ) -> Result<Solved, Error> {
-        let kappa = self.settings.margin;
+        let kappa = self.margin;
         let labels = self.labels(draw);
         let solution = cone.solve(u, length, &labels, kappa, workspace);
         if kappa > 0.0 && solution.status == SolverStatus::IterationLimit {
             return Err(Error::Setting {
                 setting: "margin",
-                value: kappa.to_string(),
+                value: self.settings.margin.to_string(),
                 requirement: "0 here: some dichotomy of these manifolds is not separable through the origin, so no vector has a margin",
             });
         }

@@ -85,11 +85,14 @@ impl Representation {
                     );
                 });
         })?;
+        let raw: f64 = (0..n).map(|i| gram[i * n + i]).sum();
         let gram = centred(&gram, n);
         if (0..n).any(|i| !gram[(i, i)].is_finite()) {
             return Err(UNSOLVED);
         }
-        if (0..n).all(|i| gram[(i, i)] <= 0.0) {
+        // What centring leaves of points that are all the same is rounding.
+        let left: f64 = (0..n).map(|i| gram[(i, i)]).sum();
+        if left <= 4.0 * n as f64 * f64::EPSILON * raw {
             return Err(Error::NoVariance);
         }
         Ok(Self {
@@ -222,6 +225,41 @@ pub fn linear_cka(a: &Representation, b: &Representation) -> Result<f64, Error> 
     same_points(a, b)?;
     let norms = inner(&a.gram, &a.gram).sqrt() * inner(&b.gram, &b.gram).sqrt();
     Ok((inner(&a.gram, &b.gram) / norms).clamp(0.0, 1.0))
+}
+
+/// Linear CKA from unbiased estimates of the inner products (Song et al. 2012, *JMLR* 13, 1393, eq. 5; as a CKA: Nguyen,
+/// Raghu & Kornblith 2021, arXiv 2010.15327, eq. 3): about 0 for independent sides also where points are fewer than features,
+/// where [`linear_cka`] is near 1. At most about 1, below 0 by chance. `None` with fewer than 4 points, or where a side's
+/// estimate of its own variance is not positive.
+///
+/// # Errors
+/// [`Error::DifferentPoints`].
+pub fn debiased_cka(a: &Representation, b: &Representation) -> Result<Option<f64>, Error> {
+    same_points(a, b)?;
+    if a.points() < 4 {
+        return Ok(None);
+    }
+    let (k, l) = (without_diagonal(&a.gram), without_diagonal(&b.gram));
+    let (own_a, own_b) = (inner(&k, &k), inner(&l, &l));
+    Ok((own_a > 0.0 && own_b > 0.0).then(|| inner(&k, &l) / (own_a * own_b).sqrt()))
+}
+
+/// A Gram matrix (n, n) whose rows and columns are centred without their diagonal entries, which become 0: inner products of two
+/// such matrices, over n(n − 3), are unbiased.
+fn without_diagonal(gram: &Mat<f64>) -> Mat<f64> {
+    let n = gram.nrows();
+    let sums: Vec<f64> = (0..n)
+        .map(|j| gram.col(j).iter().sum::<f64>() - gram[(j, j)])
+        .collect();
+    let (less_1, less_2) = ((n - 1) as f64, (n - 2) as f64);
+    let total = sums.iter().sum::<f64>() / (less_1 * less_2);
+    Mat::from_fn(n, n, |i, j| {
+        if i == j {
+            0.0
+        } else {
+            gram[(i, j)] - (sums[i] + sums[j]) / less_2 + total
+        }
+    })
 }
 
 /// Canonical correlations between two representations.
