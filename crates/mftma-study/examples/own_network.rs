@@ -149,8 +149,10 @@ fn figure(layers: &[String], capacities: &Capacities) -> String {
     let top = capacities.values().flatten().fold(0.0f64, |a, &b| a.max(b));
     let mut canvas = Canvas::new(300.0, 200.0, "Capacity over layers");
     let last = layers.len() as f64 - 1.0;
-    let panel = Panel::new([40.0, 24.0, 160.0, 130.0], (0.0, last), (0.0, 1.1 * top));
-    panel.y_axis(&mut canvas, &nice_ticks(0.0, 1.1 * top, 4), true);
+    let ticks = nice_ticks(0.0, top, 4);
+    let above = ticks.last().copied().unwrap_or(top);
+    let panel = Panel::new([40.0, 24.0, 160.0, 130.0], (0.0, last), (0.0, above));
+    panel.y_axis(&mut canvas, &ticks, true);
     panel.x_names(&mut canvas, layers, true);
     for (index, (group, values)) in capacities.iter().enumerate() {
         let points: Vec<_> = (values.iter().enumerate())

@@ -33,7 +33,8 @@ fn a_network_of_ones_own_goes_from_permutation_to_a_figure() {
         last.1 != nothing.1,
         "putting a layer back changes something"
     );
-    assert!(mftma_draw::clipped_texts(&found.figure).is_empty());
+    let clipped = mftma_draw::clipped_texts(&found.figure);
+    assert!(clipped.is_empty(), "{clipped:?}");
 
     // Run again in the same folder, it goes on from the files: the same network, the same numbers.
     let again = own_network::study(folder.path()).unwrap();
