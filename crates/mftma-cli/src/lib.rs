@@ -1,8 +1,8 @@
 //! Settings, commands and reports of the `mftma` program.
 //!
 //! The program is glue: it reads activations through [`mftma_files`], hands them in feature blocks to the engine crate
-//! `mftma`, and writes what comes back. It is a library only so that the fuzz target of settings reaches them; someone who
-//! writes Rust should call those two crates instead.
+//! `mftma`, and writes what comes back. It is a library so that the fuzz target of settings reaches them and the Python package can
+//! bring the program; someone who writes Rust should call those two crates instead.
 
 pub mod settings;
 
@@ -14,5 +14,7 @@ pub mod commands;
 pub mod interrupt;
 #[cfg(feature = "program")]
 pub mod plot;
+#[cfg(feature = "program")]
+pub mod program;
 #[cfg(feature = "program")]
 pub mod report;

@@ -185,11 +185,7 @@ impl<'a> LayerSource<'a> {
         } else {
             8
         };
-        let width = (BLOCK_BYTES / (size * self.points.len().max(1))).max(16);
-        let n = self.matrix.n_features();
-        (0..n)
-            .step_by(width)
-            .map(move |start| start..n.min(start + width))
+        block_ranges(self.points.len(), self.matrix.n_features(), size)
     }
 
     /// The block of `range`: where it lies if it can be used so, else a copy.
@@ -253,6 +249,21 @@ impl<'a> LayerSource<'a> {
             "find the layer that overflows (often float16: collect in float32), or drop such points before saving",
         )
     }
+}
+
+/// Ranges of features that make blocks of about 128 MiB of `points` points whose values take `size` bytes.
+///
+/// The engine sums block by block, so results agree to the bit only where blocks do: other sources that want the results of
+/// [`LayerSource`] take these.
+pub fn block_ranges(
+    points: usize,
+    features: usize,
+    size: usize,
+) -> impl Iterator<Item = Range<usize>> + use<> {
+    let width = (BLOCK_BYTES / (size * points.max(1))).max(16);
+    (0..features)
+        .step_by(width)
+        .map(move |start| start..features.min(start + width))
 }
 
 /// The range that rising points without a gap make.

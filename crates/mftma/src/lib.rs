@@ -108,7 +108,9 @@ pub use projection::project;
 pub use settings::{
     AnalysisSettings, Conventions, DimensionCount, DimensionForm, GlobalMean, RankRule, Vectors,
 };
-pub use simulated::{Dichotomy, SimulatedCapacity, Simulation, simulate_capacity};
+pub use simulated::{
+    Dichotomy, SimulatedCapacity, Simulation, simulate_capacity, simulate_capacity_with,
+};
 pub use solver::{SolverStatus, StatusCounts};
 pub use version::ALGORITHM_VERSION;
 

@@ -27,4 +27,11 @@ pub enum Progress {
         /// Vectors asked for so far.
         of: usize,
     },
+    /// Simulating dichotomies (see [`simulate_capacity_with`](crate::simulate_capacity_with)).
+    Dichotomies {
+        /// Dichotomies done.
+        done: usize,
+        /// Dichotomies asked for.
+        of: usize,
+    },
 }

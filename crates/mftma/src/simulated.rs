@@ -1,5 +1,8 @@
 //! Capacity by simulation: at how many random projections half of the dichotomies of the manifolds are separable.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
 use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::index::sample;
 use rand::{Rng, RngExt};
@@ -12,6 +15,7 @@ use crate::canonical::Canonical;
 use crate::error::Error;
 use crate::manifold::normal;
 use crate::manifold::problem::pivoted_cholesky;
+use crate::progress::Progress;
 use crate::setters::setters;
 use crate::solver::PointSet;
 use crate::solver::kernels::{padded, product};
@@ -179,6 +183,19 @@ pub fn simulate_capacity<A: Activations + ?Sized>(
     source: &A,
     settings: &Simulation,
 ) -> Result<SimulatedCapacity, Error> {
+    simulate_capacity_with(source, settings, &|_| ControlFlow::Continue(()))
+}
+
+/// As [`simulate_capacity`], telling `progress` how many dichotomies are done; where it breaks, the simulation ends with
+/// [`Error::Cancelled`] after the dichotomies begun. The callback is called from several threads.
+///
+/// # Errors
+/// As [`simulate_capacity`], and [`Error::Cancelled`].
+pub fn simulate_capacity_with<A: Activations + ?Sized>(
+    source: &A,
+    settings: &Simulation,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<SimulatedCapacity, Error> {
     let points_per_manifold = source.points_per_manifold();
     settings.check()?;
     check_counts(points_per_manifold, settings)?;
@@ -190,10 +207,25 @@ pub fn simulate_capacity<A: Activations + ?Sized>(
         .into_points();
     check_finite(points.view(), points_per_manifold).map_err(|error| canonical.restored(error))?;
     let cloud = Cloud::new(points, points_per_manifold, settings);
+    let (done, cancelled) = (AtomicUsize::new(0), AtomicBool::new(false));
     let thresholds: Vec<Option<usize>> = (0..settings.repetitions)
         .into_par_iter()
-        .map(|repetition| cloud.threshold(settings, repetition))
-        .collect();
+        .map(|repetition| {
+            if cancelled.load(Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            let threshold = cloud.threshold(settings, repetition);
+            let told = Progress::Dichotomies {
+                done: 1 + done.fetch_add(1, Relaxed),
+                of: settings.repetitions,
+            };
+            if progress(told).is_break() {
+                cancelled.store(true, Relaxed);
+                return Err(Error::Cancelled);
+            }
+            Ok(threshold)
+        })
+        .collect::<Result<_, _>>()?;
     let manifolds = points_per_manifold.len() as f64;
     let spread = 0.5 * normal::quantile(0.5 + 0.5 * settings.confidence)
         / (settings.repetitions as f64).sqrt();

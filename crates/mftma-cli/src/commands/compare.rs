@@ -19,6 +19,18 @@ use mftma_files::source::{LayerSource, input_error};
 /// ChaCha stream of the draw of points; 1 and 2 are those of [`mftma_files::Selection`].
 const STREAM_COMPARE: u64 = 3;
 
+/// The points of `n` that are compared, rising: all, or `most` of them drawn at random.
+pub fn compared_points(n: usize, most: usize, seed: u64) -> Vec<usize> {
+    if n <= most {
+        return (0..n).collect();
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(STREAM_COMPARE);
+    let mut points = index::sample(&mut rng, n, most).into_vec();
+    points.sort_unstable();
+    points
+}
+
 /// One layer, ready to be compared.
 struct Side {
     name: String,
@@ -59,13 +71,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         )
         .into());
     }
-    let mut points: Vec<usize> = (0..n).collect();
-    if n > args.points {
-        let mut rng = ChaCha8Rng::seed_from_u64(args.input.seed);
-        rng.set_stream(STREAM_COMPARE);
-        points = index::sample(&mut rng, n, args.points).into_vec();
-        points.sort_unstable();
-    }
+    let points = compared_points(n, args.points, args.input.seed);
     let group = [points.len()];
     let total = first.len() * second.len();
     interrupt::expect(total);

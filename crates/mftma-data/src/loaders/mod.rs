@@ -7,6 +7,7 @@ use crate::{Dataset, Error, Result, data_dir};
 pub mod cifar;
 mod files;
 pub mod folder;
+#[cfg(feature = "glyphs")]
 pub mod glyphs;
 pub mod idx;
 mod images;
@@ -29,6 +30,7 @@ pub trait Loader: Send + Sync {
 /// The loaders of all data sets that have a fixed name.
 fn named() -> Vec<Box<dyn Loader>> {
     let mut loaders: Vec<Box<dyn Loader>> = vec![
+        #[cfg(feature = "glyphs")]
         Box::new(glyphs::Glyphs),
         Box::new(cifar::Cifar::ten()),
         Box::new(cifar::Cifar::hundred()),

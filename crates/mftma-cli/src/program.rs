@@ -1,0 +1,100 @@
+//! The program: parses flags, runs one command, and turns its outcome into an exit code.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::{CommandFactory, FromArgMatches};
+use mftma_files::error::InputError;
+
+use crate::cli::{Cli, Command};
+use crate::commands::{Interrupted, LayersFailed, analyze, capacity, compare, info};
+use crate::interrupt;
+use crate::report::Exists;
+use crate::settings::SettingsError;
+
+/// Runs the program on `arguments`, the first of which is its name, and gives its exit code. Takes over Ctrl-C, SIGTERM and SIGHUP,
+/// and ends the process itself for `--help` and flags that it does not know.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    // clap ends the program itself for --help (0) and wrong flags (2).
+    let matches = Cli::command().get_matches_from(arguments);
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    if let Err(error) = interrupt::install() {
+        eprintln!("note: Ctrl-C will stop the program without a summary ({error})");
+    }
+    if let Err(error) = mftma::simd::Level::from_environment() {
+        return report(&anyhow::Error::new(error).context(mftma::simd::VARIABLE));
+    }
+    let outcome = match &cli.command {
+        Command::Analyze(args) => match matches.subcommand() {
+            Some((_, matches)) => analyze::run(args, matches),
+            None => Ok(()),
+        },
+        Command::Compare(args) => compare::run(args),
+        Command::Capacity(args) => capacity::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "mftma", &mut script);
+            print(&script)
+        }
+        Command::Man => manual().and_then(|page| print(&page)),
+    };
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => report(&error),
+    }
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    Ok(stdout.flush()?)
+}
+
+/// The manual page of the program, and after it that of each command.
+fn manual() -> anyhow::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {
+        clap_mangen::Man::new(sub.clone()).render(&mut page)?;
+    }
+    Ok(page)
+}
+
+/// Says what went wrong and chooses the exit code. The codes are listed in `mftma --help`.
+fn report(error: &anyhow::Error) -> u8 {
+    // A reader that has seen enough (`mftma analyze … | head`) is no failure. Rust ignores SIGPIPE, so a closed pipe
+    // comes as an error of writing.
+    let closed = error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == io::ErrorKind::BrokenPipe);
+    if closed {
+        return 0;
+    }
+    if error.is::<Interrupted>() || interrupt::requested() {
+        eprintln!("{}", interrupt::summary());
+        return interrupt::EXIT_CODE;
+    }
+    // `{:#}` joins the causes; wrapped input errors keep their place and remedy.
+    eprintln!("error: {error:#}");
+    let in_chain = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
+    if in_chain(|e| e.is::<SettingsError>()) || error.is::<mftma::Error>() {
+        2
+    } else if in_chain(|e| e.is::<InputError>())
+        || error
+            .downcast_ref::<LayersFailed>()
+            .is_some_and(|e| e.input)
+    {
+        3
+    } else if in_chain(|e| e.is::<Exists>()) {
+        4
+    } else {
+        1
+    }
+}

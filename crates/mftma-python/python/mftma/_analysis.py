@@ -1,0 +1,421 @@
+"""The analyses."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from . import _mftma
+from ._inputs import ArrayLike, as_array, names_of, plain, prepare
+from ._progress import ProgressLike, Reporter
+from ._results import Geometry, GeometryWarning, JointCapacity, Layers, SimulatedCapacity
+
+
+@overload
+def analyze(
+    x: Mapping[str, ArrayLike],
+    labels: ArrayLike | None = None,
+    *,
+    layout: str = "points-by-features",
+    layers: Sequence[str] | None = None,
+    n_t: int = 200,
+    target_error: float | None = None,
+    max_n_t: int = 10_000,
+    kappa: float = 0.0,
+    points: int | None = None,
+    classes: int | None = None,
+    only_classes: Sequence[Any] = (),
+    leave_out: Sequence[Any] = (),
+    seed: int = 0,
+    threads: int = 0,
+    convention: str = "ours",
+    projection: int = 0,
+    restarts: int = 10,
+    resamples: int = 1000,
+    spectrum: float = 0.0,
+    progress: ProgressLike = None,
+    t_vecs: Sequence[ArrayLike] | None = None,
+    directions: ArrayLike | None = None,
+) -> Layers: ...
+
+
+@overload
+def analyze(
+    x: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    layout: str = "points-by-features",
+    layers: None = None,
+    n_t: int = 200,
+    target_error: float | None = None,
+    max_n_t: int = 10_000,
+    kappa: float = 0.0,
+    points: int | None = None,
+    classes: int | None = None,
+    only_classes: Sequence[Any] = (),
+    leave_out: Sequence[Any] = (),
+    seed: int = 0,
+    threads: int = 0,
+    convention: str = "ours",
+    projection: int = 0,
+    restarts: int = 10,
+    resamples: int = 1000,
+    spectrum: float = 0.0,
+    progress: ProgressLike = None,
+    t_vecs: Sequence[ArrayLike] | None = None,
+    directions: ArrayLike | None = None,
+) -> Geometry: ...
+
+
+def analyze(
+    x: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    layout: str = "points-by-features",
+    layers: Sequence[str] | None = None,
+    n_t: int = 200,
+    target_error: float | None = None,
+    max_n_t: int = 10_000,
+    kappa: float = 0.0,
+    points: int | None = None,
+    classes: int | None = None,
+    only_classes: Sequence[Any] = (),
+    leave_out: Sequence[Any] = (),
+    seed: int = 0,
+    threads: int = 0,
+    convention: str = "ours",
+    projection: int = 0,
+    restarts: int = 10,
+    resamples: int = 1000,
+    spectrum: float = 0.0,
+    progress: ProgressLike = None,
+    t_vecs: Sequence[ArrayLike] | None = None,
+    directions: ArrayLike | None = None,
+) -> Geometry | Layers:
+    """Capacity α_M, radius R_M, dimension D_M and centre correlation ρ of the classes of points in a layer.
+
+    The definitions are those of Chung, Lee & Sompolinsky, Phys. Rev. X 8, 031003 (2018), doi:10.1103/PhysRevX.8.031003, with
+    correlated centres as in Cohen, Chung, Lee & Sompolinsky, Nat. Commun. 11, 746 (2020), doi:10.1038/s41467-020-14578-5.
+
+    The keywords are the flags of the program ``mftma analyze``, and the same input gives the same numbers to the bit.
+    Python's lock is free meanwhile, Ctrl-C stops the work, and any number of threads may call at once. Don't write to ``x`` while
+    it is analysed.
+
+    Parameters
+    ----------
+    x
+        Activations. One of
+
+        - points × features, with ``labels``; further axes are flattened. NumPy arrays of any type of number and order (memory
+          maps too), PyTorch tensors anywhere, anything with ``__array__`` or DLPack. float32 and float64 are not copied, whole
+          numbers up to 16 bits, float16 and bfloat16 are taken to float32, others to float64;
+        - without ``labels``, a list of arrays, one per class, of unequal numbers of points, or an array of classes × points ×
+          features;
+        - a dictionary of any of these by layer.
+    labels
+        The class of every point: whole numbers or text.
+    layout
+        ``"points-by-features"``, ``"features-by-points"`` or ``"classes-by-points-by-features"``.
+    layers
+        Of a dictionary, the layers to analyse, in this order; all by default.
+    n_t
+        Gaussian vectors per class. The error falls as 1/√n_t, the time grows with n_t.
+    target_error
+        Draw vectors until the relative standard error of every class's measures is below this, instead of a fixed ``n_t``.
+    max_n_t
+        With ``target_error``, the most vectors that one class gets.
+    kappa
+        Margin of the classification, relative to the centre's norm.
+    points, classes
+        Use at most this many points of each class, and this many classes, drawn at random.
+    only_classes, leave_out
+        Use these classes only, or all but these, by name.
+    seed
+        Seed of every random draw: the same seed gives the same bytes at any number of threads.
+    threads
+        Threads to compute on; 0 takes all cores.
+    convention
+        ``"ours"``, or ``"reference"`` to compare with the 2019 package.
+    projection
+        First project every point to this many random directions, as the 2019 package did above 5,000 features; 0: don't.
+    restarts
+        Random restarts of the search for shared directions, with ``convention="reference"``.
+    resamples
+        Resamples of the classes for the 95 % intervals of the means; 0 for none.
+    spectrum
+        Also give the participation ratio, and the number of directions that hold this share of the variance.
+    progress
+        ``True`` for a bar, or a function that is called with a :class:`mftma.Progress` in the calling thread.
+    t_vecs
+        For comparisons with the 2019 package: the Gaussian vectors, one array (min(N, M) + 1, n_t) per class, in its coordinates.
+    directions
+        For comparisons: orthonormal columns (N, K), the directions to remove.
+
+    Returns
+    -------
+    Geometry
+        or, of a dictionary, :class:`Layers`.
+
+    Raises
+    ------
+    ValueError
+        for input that cannot be analysed, with what is wrong and what to do.
+    TypeError
+        for what holds no numbers.
+
+    Examples
+    --------
+    >>> import mftma, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.repeat(np.arange(40), 20)
+    >>> x = rng.normal(size=(40, 300))[labels] + rng.normal(size=(800, 300))
+    >>> geometry = mftma.analyze(x, labels)
+    >>> geometry.capacities.shape
+    (40,)
+    >>> bool(0 < geometry.capacity < 2), geometry.rank
+    (True, 0)
+    """
+    given = {
+        "n-t": n_t,
+        "target-error": target_error,
+        "max-n-t": max_n_t,
+        "kappa": kappa,
+        "points": points,
+        "classes": classes,
+        "only-classes": names_of(only_classes),
+        "leave-out": names_of(leave_out),
+        "seed": seed,
+        "threads": threads,
+        "convention": convention,
+        "projection": projection,
+        "restarts": restarts,
+        "resamples": resamples,
+        "spectrum": spectrum,
+        "layout": layout.replace("_", "-"),
+    }
+    if isinstance(x, Mapping):
+        return _layers(x, labels, layout, layers, given, progress, t_vecs, directions)
+    if layers is not None:
+        raise ValueError("layers was given, but x is one layer\n  try: a dictionary of arrays by layer")
+    with Reporter(progress) as reporter:
+        return _geometry(x, labels, layout, given, reporter, t_vecs, directions)
+
+
+def _layers(
+    x: Mapping[str, ArrayLike],
+    labels: ArrayLike | None,
+    layout: str,
+    layers: Sequence[str] | None,
+    given: Mapping[str, Any],
+    progress: ProgressLike,
+    t_vecs: Sequence[ArrayLike] | None,
+    directions: ArrayLike | None,
+) -> Layers:
+    names = list(x) if layers is None else list(layers)
+    missing = [name for name in names if name not in x]
+    if missing or not names:
+        what = f"no layer {missing[0]!r}" if missing else "x holds no layer"
+        raise ValueError(f"{what}; there are {', '.join(map(repr, x)) or 'none'}")
+    found = {}
+    with Reporter(progress, len(names)) as reporter:
+        for name in names:
+            reporter.begin(str(name))
+            try:
+                found[str(name)] = _geometry(
+                    x[name], labels, layout, {**given, "layers": [str(n) for n in layers or ()]},
+                    reporter, t_vecs, directions, depth=4,
+                )  # fmt: skip
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"layer {name!r}: {error}") from error
+            reporter.end()
+    return Layers(found)
+
+
+def _geometry(
+    x: ArrayLike,
+    labels: ArrayLike | None,
+    layout: str,
+    given: Mapping[str, Any],
+    reporter: Reporter,
+    t_vecs: Sequence[ArrayLike] | None = None,
+    directions: ArrayLike | None = None,
+    rank: int | None = None,
+    depth: int = 3,
+) -> Geometry:
+    prepared = prepare(x, labels, layout)
+    vectors = None
+    if t_vecs is not None:
+        vectors = [np.asarray(as_array(t, "t_vecs"), dtype=np.float64).T for t in t_vecs]
+    if directions is not None:
+        directions = np.asarray(as_array(directions, "directions"), dtype=np.float64)
+    raw = _mftma.analyze(
+        *prepared, {key: plain(value) for key, value in given.items()}, reporter.callback, vectors, directions, rank
+    )
+    found = Geometry(raw)
+    for text in found.warnings:
+        warnings.warn(text, GeometryWarning, stacklevel=depth)
+    return found
+
+
+def simulate_capacity(
+    x: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    layout: str = "points-by-features",
+    dichotomies: int = 100,
+    points: int | None = None,
+    classes: int | None = None,
+    only_classes: Sequence[Any] = (),
+    leave_out: Sequence[Any] = (),
+    seed: int = 0,
+    threads: int = 0,
+    bias: bool = False,
+    positive: int | None = None,
+    subtract_global_mean: bool = True,
+    confidence: float = 0.95,
+    progress: ProgressLike = None,
+) -> SimulatedCapacity:
+    """Capacity α_sim = P/n* by simulation; n* random features separate half of random labellings of the P classes.
+
+    What ``mftma capacity --simulate`` finds. All points are held in double precision.
+
+    Parameters
+    ----------
+    x, labels, layout, points, classes, only_classes, leave_out, seed, threads, progress
+        As in :func:`analyze`; a dictionary is not taken.
+    dichotomies
+        Random labellings of the classes, each with a projection of its own.
+    bias
+        Whether the separating hyperplane may miss the origin.
+    positive
+        Label exactly this many classes +1, drawn at random; by default each is +1 or −1 with equal chance.
+    subtract_global_mean
+        Whether the mean of the class centres is removed first.
+    confidence
+        Confidence of the interval.
+
+    Examples
+    --------
+    Points by themselves have a capacity of about 2 (Cover 1965):
+
+    >>> import mftma, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(40, 1, 60))
+    >>> found = mftma.simulate_capacity(x)
+    >>> bool(found.interval.lower < 2 < found.interval.upper)
+    True
+    """
+    prepared = prepare(x, labels, layout)
+    choice = _choice(points, classes, only_classes, leave_out, seed, threads)
+    given = {
+        "repetitions": plain(dichotomies),
+        "bias": plain(bias),
+        "subtract_global_mean": plain(subtract_global_mean),
+        "confidence": plain(confidence),
+    }
+    with Reporter(progress) as reporter:
+        return SimulatedCapacity(
+            _mftma.simulate_capacity(*prepared, choice, given, plain(positive), reporter.callback)
+        )
+
+
+def joint_capacity(
+    x: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    layout: str = "points-by-features",
+    kappa: float = 0.0,
+    n_t: int = 200,
+    target_error: float | None = None,
+    max_n_t: int = 10_000,
+    dichotomies: str | ArrayLike = "random",
+    centring: str = "none",
+    inactive: str = "zero",
+    points: int | None = None,
+    classes: int | None = None,
+    only_classes: Sequence[Any] = (),
+    leave_out: Sequence[Any] = (),
+    seed: int = 0,
+    threads: int = 0,
+    resamples: int = 0,
+    keep_draws: bool = False,
+    vectors: ArrayLike | None = None,
+    progress: ProgressLike = None,
+) -> JointCapacity:
+    """Capacity of correlated manifolds, and effective dimension, radius, utility and alignments (GLUE).
+
+    One problem over all points of all classes; nothing is assumed of centres and axes. Wakhloo, Sussman & Chung, Phys. Rev. Lett.
+    131, 027301 (2023), doi:10.1103/PhysRevLett.131.027301; Chou et al., bioRxiv 2024.02.26.582157. At most 30,000 points.
+
+    Parameters
+    ----------
+    x, labels, layout, points, classes, only_classes, leave_out, seed, threads, progress
+        As in :func:`analyze`; a dictionary is not taken.
+    kappa
+        Margin, at least 0, in units of the activations.
+    n_t, target_error, max_n_t
+        As in :func:`analyze`, the error being that of the joint measures.
+    dichotomies
+        ``"random"``, ``"balanced"``, ``"one-against-rest"``, ``"pairs"``, or rows of labels ±1 for each class.
+    centring
+        What is subtracted first: ``"none"``, ``"by-manifold"`` (the mean of the class means) or ``"by-point"``.
+    inactive
+        How a class without dual mass enters the mean anchors: ``"zero"`` or ``"active"`` (not at all).
+    resamples
+        Resamples of the classes for intervals.
+    keep_draws
+        Keep every draw in the result.
+    vectors
+        Gaussian vectors (n_t, N) instead of random ones.
+
+    Examples
+    --------
+    >>> import mftma, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(10, 5, 80))
+    >>> j = mftma.joint_capacity(x)
+    >>> bool(abs(j.capacity - j.utility * (1 + j.radius**-2) / j.dimension) < 1e-12)
+    True
+    """
+    prepared = prepare(x, labels, layout)
+    choice = _choice(points, classes, only_classes, leave_out, seed, threads)
+    given: dict[str, Any] = {
+        "margin": plain(kappa),
+        "centring": centring,
+        "inactive": inactive,
+        "resamples": plain(resamples),
+        "keep_draws": plain(keep_draws),
+    }
+    rows = None
+    if isinstance(dichotomies, str):
+        given["labels"] = dichotomies
+    else:
+        rows = np.atleast_2d(as_array(dichotomies, "dichotomies")).astype(np.int8).tolist()
+    if vectors is not None:
+        vectors = np.asarray(as_array(vectors, "vectors"), dtype=np.float64)
+    count = max_n_t if target_error is not None else n_t
+    with Reporter(progress) as reporter:
+        return JointCapacity(
+            _mftma.joint_capacity(
+                *prepared, choice, given, plain(count), plain(target_error), rows, vectors, reporter.callback
+            )
+        )
+
+
+def _choice(
+    points: int | None,
+    classes: int | None,
+    only_classes: Sequence[Any],
+    leave_out: Sequence[Any],
+    seed: int,
+    threads: int,
+) -> dict[str, Any]:
+    return {
+        "points": plain(points),
+        "classes": plain(classes),
+        "only_classes": names_of(only_classes),
+        "leave_out": names_of(leave_out),
+        "seed": plain(seed),
+        "threads": plain(threads),
+    }

@@ -1,0 +1,1 @@
+"""The 2019 package's helpers for PyTorch."""

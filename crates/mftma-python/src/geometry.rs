@@ -1,0 +1,396 @@
+//! Analyses: mean-field geometry, joint capacity, simulated capacity.
+
+use std::sync::Arc;
+
+use mftma::joint::{JointGeometry, JointSettings, Labels as JointLabels, joint_geometry_with};
+use mftma::{
+    Analysis, ArrayActivations, Conventions, Dichotomy, Geometry, RankRule, SimulatedCapacity,
+    Simulation, Vectors, simulate_capacity_with,
+};
+use mftma_cli::settings::{Settings, SettingsError};
+use mftma_files::error::{InputError, Place};
+use mftma_files::read::{labels::Labels, natural_order};
+use mftma_files::source::{Selection, Wanted};
+use ndarray::Array2;
+use numpy::{PyArray2, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pythonize::{depythonize, pythonize};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::errors::{self, Context};
+use crate::source::{Rows, Stack};
+use crate::work::{self, Control};
+
+/// Addresses of the values that an analysis of these arrays would read: those of the arrays themselves.
+#[pyfunction]
+pub(crate) fn addresses(parts: Vec<Bound<'_, PyAny>>) -> PyResult<Vec<usize>> {
+    Ok(Stack::new(&parts)?.addresses())
+}
+
+/// The program's settings at their defaults.
+#[pyfunction]
+pub(crate) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let defaults = Settings::from_config("").map_err(errors::value)?;
+    Ok(pythonize(py, &defaults)?)
+}
+
+/// Everything that an analysis reads.
+struct Input {
+    stack: Arc<Stack>,
+    selection: Arc<Selection>,
+    notes: Vec<String>,
+}
+
+/// Classes and points as the program chooses them. `names` are the distinct labels in any order, `codes` each point's index into them.
+fn input(
+    parts: &[Bound<'_, PyAny>],
+    names: Vec<String>,
+    codes: &PyReadonlyArray1<'_, i64>,
+    wanted: &Wanted<'_>,
+) -> PyResult<Input> {
+    let stack = Stack::new(parts)?;
+    let codes = codes.as_array();
+    if codes.len() != stack.rows() {
+        return Err(errors::value(format_args!(
+            "{} labels for {} points\n  try: give one label per row of x, in the same order; if x is features x points, add \
+             layout='features-by-points'",
+            codes.len(),
+            stack.rows()
+        )));
+    }
+    let labels = labels(names, codes.iter().copied())?;
+    let selection = Selection::new(&labels, wanted).map_err(|e| explain_input(&e))?;
+    let notes = labels.notes(wanted.leave_out);
+    Ok(Input {
+        stack,
+        selection: Arc::new(selection),
+        notes: notes.iter().map(|note| errors::pythonic(note)).collect(),
+    })
+}
+
+fn labels(names: Vec<String>, codes: impl Iterator<Item = i64>) -> PyResult<Labels> {
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by(|&a, &b| {
+        natural_order(&names[a], &names[b]).then_with(|| names[a].cmp(&names[b]))
+    });
+    let mut place_of = vec![0; names.len()];
+    for (place, &code) in order.iter().enumerate() {
+        place_of[code] = place;
+    }
+    let classes = codes
+        .map(|code| {
+            usize::try_from(code)
+                .ok()
+                .and_then(|code| place_of.get(code).copied())
+                .ok_or_else(|| PyValueError::new_err(format!("no label number {code}")))
+        })
+        .collect::<PyResult<_>>()?;
+    Ok(Labels {
+        place: Place::file("labels"),
+        names: order.into_iter().map(|code| names[code].clone()).collect(),
+        classes,
+    })
+}
+
+/// Without the name of the file, which is always `labels` here.
+fn explain_input(error: &InputError) -> PyErr {
+    errors::value(error)
+}
+
+/// The settings at their defaults, with `given` over them.
+fn settings<T: Serialize + for<'a> Deserialize<'a>>(
+    defaults: &T,
+    given: &Bound<'_, PyDict>,
+) -> PyResult<T> {
+    let mut all = serde_json::to_value(defaults).map_err(errors::value)?;
+    let given: serde_json::Map<String, Value> = depythonize(given)?;
+    for (name, value) in given {
+        // One at a time, because the error does not say which it was.
+        let shown = value.to_string();
+        if let Some(all) = all.as_object_mut() {
+            all.insert(name.clone(), value);
+        }
+        if let Err(error) = T::deserialize(&all) {
+            let text = format!("{} is {shown}: {error}", name.replace('-', "_"));
+            return Err(match error.to_string().starts_with("invalid type") {
+                true => PyTypeError::new_err(text),
+                false => PyValueError::new_err(text),
+            });
+        }
+    }
+    T::deserialize(all).map_err(errors::value)
+}
+
+fn explain_settings(error: &SettingsError) -> PyErr {
+    errors::value(error)
+}
+
+#[derive(Serialize)]
+struct Outcome<'a, G> {
+    geometry: &'a G,
+    settings: Value,
+    classes: &'a [String],
+    points_per_class: &'a [usize],
+    notes: &'a [String],
+}
+
+fn outcome<'py, G: Serialize>(
+    py: Python<'py>,
+    geometry: &G,
+    settings: &impl Serialize,
+    selection: &Selection,
+    notes: &[String],
+) -> PyResult<Bound<'py, PyAny>> {
+    Ok(pythonize(
+        py,
+        &Outcome {
+            geometry,
+            settings: serde_json::to_value(settings).map_err(errors::value)?,
+            classes: &selection.classes,
+            points_per_class: &selection.points_per_class,
+            notes,
+        },
+    )?)
+}
+
+/// What the engine takes beyond the program's settings.
+struct Given {
+    vectors: Option<Vec<Array2<f64>>>,
+    rank_rule: Option<RankRule>,
+}
+
+fn engine(settings: &Settings, given: Given) -> PyResult<Analysis> {
+    let analysis = settings
+        .analysis()
+        .map_err(|e| Context::nothing().explain(e))?;
+    let mut engine = analysis.settings().clone();
+    if let Some(vectors) = given.vectors {
+        engine = engine.sampling(Vectors::Given(vectors));
+    }
+    if let Some(rule) = given.rank_rule {
+        let conventions: Conventions = engine.conventions.clone();
+        engine = engine.conventions(conventions.rank_rule(rule));
+    }
+    engine.build().map_err(|e| Context::nothing().explain(e))
+}
+
+/// The mean-field geometry. `given` holds the program's settings that differ from their defaults; `vectors` (n_t, D + 1) for each
+/// class, `directions` (N, K) and `rank` are for comparisons with the reference.
+#[pyfunction]
+#[pyo3(signature = (parts, names, codes, given, progress=None, vectors=None, directions=None, rank=None))]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn analyze<'py>(
+    py: Python<'py>,
+    parts: Vec<Bound<'py, PyAny>>,
+    names: Vec<String>,
+    codes: PyReadonlyArray1<'py, i64>,
+    given: &Bound<'py, PyDict>,
+    progress: Option<&Bound<'py, PyAny>>,
+    vectors: Option<Vec<PyReadonlyArray2<'py, f64>>>,
+    directions: Option<PyReadonlyArray2<'py, f64>>,
+    rank: Option<usize>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let defaults = Settings::from_config("").map_err(|e| explain_settings(&e))?;
+    let settings: Settings = settings(&defaults, given)?;
+    settings.validate().map_err(|e| explain_settings(&e))?;
+    let rank_rule = directions
+        .map(|v| RankRule::Given {
+            directions: v.as_array().to_owned(),
+        })
+        .or(rank.map(|rank| RankRule::Fixed { rank }));
+    let vectors = vectors.map(|all| all.iter().map(|t| t.as_array().to_owned()).collect());
+    let analysis = engine(&settings, Given { vectors, rank_rule })?;
+    let Input {
+        stack,
+        selection,
+        notes,
+    } = input(&parts, names, &codes, &settings.wanted())?;
+    let (shared, chosen) = (Arc::clone(&stack), Arc::clone(&selection));
+    let (projection, seed) = (settings.projection, settings.seed);
+    let job = move |control: &Control| -> Result<Geometry, mftma::Error> {
+        let source = rows(&shared, &chosen, control);
+        if projection == 0 {
+            return analysis.run_with(&source, &|p| control.tell(p));
+        }
+        let projected = mftma::project(&source, projection, seed)?;
+        let source = ArrayActivations::new(projected.view(), &chosen.points_per_class)?;
+        analysis.run_with(&source, &|p| control.tell(p))
+    };
+    let geometry = work::run(py, settings.threads, progress, job)?
+        .map_err(|e| Context::of(&stack, &selection).explain(e))?;
+    outcome(py, &geometry, &settings, &selection, &notes)
+}
+
+fn rows<'a>(stack: &'a Stack, selection: &'a Selection, control: &'a Control) -> Rows<'a> {
+    Rows {
+        stack,
+        rows: &selection.points,
+        sizes: &selection.points_per_class,
+        stop: &control.stop,
+    }
+}
+
+impl<'a> Context<'a> {
+    fn of(stack: &'a Stack, selection: &'a Selection) -> Self {
+        Self {
+            stack,
+            rows: &selection.points,
+            classes: &selection.classes,
+        }
+    }
+}
+
+/// Choice of points, as `mftma capacity` has it, and threads.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    points: Option<usize>,
+    classes: Option<usize>,
+    only_classes: Vec<String>,
+    leave_out: Vec<String>,
+    seed: u64,
+    threads: usize,
+}
+
+impl Choice {
+    fn read(given: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let defaults = Self {
+            points: None,
+            classes: None,
+            only_classes: Vec::new(),
+            leave_out: Vec::new(),
+            seed: 0,
+            threads: 0,
+        };
+        let choice: Self = settings(&defaults, given)?;
+        if choice.points == Some(0) {
+            return Err(PyValueError::new_err("points is 0, but must be at least 1"));
+        }
+        Ok(choice)
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            points: self.points,
+            classes: self.classes,
+            only_classes: &self.only_classes,
+            leave_out: &self.leave_out,
+            seed: self.seed,
+        }
+    }
+}
+
+/// Capacity by simulation, on the points that `choice` chooses, with the settings of `given`.
+#[pyfunction]
+#[pyo3(signature = (parts, names, codes, choice, given, positive=None, progress=None))]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn simulate_capacity<'py>(
+    py: Python<'py>,
+    parts: Vec<Bound<'py, PyAny>>,
+    names: Vec<String>,
+    codes: PyReadonlyArray1<'py, i64>,
+    choice: &Bound<'py, PyDict>,
+    given: &Bound<'py, PyDict>,
+    positive: Option<usize>,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let choice = Choice::read(choice)?;
+    let mut simulation: Simulation = settings(&Simulation::default().seed(choice.seed), given)?;
+    if let Some(positive) = positive {
+        simulation = simulation.dichotomy(Dichotomy::Sparse { positive });
+    }
+    simulation
+        .check()
+        .map_err(|e| Context::nothing().explain(e))?;
+    let Input {
+        stack,
+        selection,
+        notes,
+    } = input(&parts, names, &codes, &choice.wanted())?;
+    let (shared, chosen) = (Arc::clone(&stack), Arc::clone(&selection));
+    let job = move |control: &Control| -> Result<SimulatedCapacity, mftma::Error> {
+        let source = rows(&shared, &chosen, control);
+        simulate_capacity_with(&source, &simulation, &|p| control.tell(p))
+    };
+    let found = work::run(py, choice.threads, progress, job)?
+        .map_err(|e| Context::of(&stack, &selection).explain(e))?;
+    outcome(py, &found, &choice, &selection, &notes)
+}
+
+/// Joint capacity and effective geometry. `labellings` is a name, or rows of ±1, one row per dichotomy.
+#[pyfunction]
+#[pyo3(signature = (parts, names, codes, choice, given, n_t, target_error=None, labellings=None, vectors=None, progress=None))]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn joint_capacity<'py>(
+    py: Python<'py>,
+    parts: Vec<Bound<'py, PyAny>>,
+    names: Vec<String>,
+    codes: PyReadonlyArray1<'py, i64>,
+    choice: &Bound<'py, PyDict>,
+    given: &Bound<'py, PyDict>,
+    n_t: usize,
+    target_error: Option<f64>,
+    labellings: Option<Vec<Vec<i8>>>,
+    vectors: Option<PyReadonlyArray2<'py, f64>>,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let choice = Choice::read(choice)?;
+    let mut joint: JointSettings = settings(&JointSettings::default().seed(choice.seed), given)?;
+    joint = match (vectors, target_error) {
+        (Some(vectors), _) => joint.given_vectors(vectors.as_array().to_owned()),
+        (None, Some(error)) => joint.until_relative_error(error, n_t),
+        (None, None) => joint.vectors(n_t),
+    };
+    if let Some(rows) = labellings {
+        joint = joint.labels(JointLabels::Fixed(rows));
+    }
+    let Input {
+        stack,
+        selection,
+        notes,
+    } = input(&parts, names, &codes, &choice.wanted())?;
+    let (shared, chosen) = (Arc::clone(&stack), Arc::clone(&selection));
+    let job = move |control: &Control| -> Result<JointGeometry, mftma::Error> {
+        let source = rows(&shared, &chosen, control);
+        joint_geometry_with(&source, &joint, &|p| control.tell(p))
+    };
+    let found = work::run(py, choice.threads, progress, job)?
+        .map_err(|e| Context::of(&stack, &selection).explain(e))?;
+    outcome(py, &found, &choice, &selection, &notes)
+}
+
+/// The reference's random projection of all rows to `features` directions.
+#[pyfunction]
+#[pyo3(signature = (parts, features, seed, threads=0))]
+pub(crate) fn project<'py>(
+    py: Python<'py>,
+    parts: Vec<Bound<'py, PyAny>>,
+    features: usize,
+    seed: u64,
+    threads: usize,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let stack = Stack::new(&parts)?;
+    let all: Vec<usize> = (0..stack.rows()).collect();
+    let (shared, every) = (Arc::clone(&stack), all.clone());
+    let projected = work::run(py, threads, None, move |control| {
+        let source = Rows {
+            stack: &shared,
+            rows: &every,
+            sizes: &[every.len()],
+            stop: &control.stop,
+        };
+        mftma::project(&source, features, seed)
+    })?
+    .map_err(|e| {
+        Context {
+            stack: &stack,
+            rows: &all,
+            classes: &[],
+        }
+        .explain(e)
+    })?;
+    Ok(PyArray2::from_owned_array(py, projected))
+}
