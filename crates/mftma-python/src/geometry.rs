@@ -37,6 +37,21 @@ pub(crate) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     Ok(pythonize(py, &defaults)?)
 }
 
+/// The sentence of a warning as results hold it, with classes by name.
+#[pyfunction]
+pub(crate) fn describe_warning(
+    warning: &Bound<'_, PyAny>,
+    classes: Vec<String>,
+) -> PyResult<String> {
+    let warning: mftma::Warning = depythonize(warning)?;
+    Ok(warning.describe(&|index| {
+        classes.get(index).map_or_else(
+            || format!("manifold {index}"),
+            |name| format!("class {name:?}"),
+        )
+    }))
+}
+
 /// Everything that an analysis reads.
 struct Input {
     stack: Arc<Stack>,
@@ -163,10 +178,7 @@ struct Given {
 }
 
 fn engine(settings: &Settings, given: Given) -> PyResult<Analysis> {
-    let analysis = settings
-        .analysis()
-        .map_err(|e| Context::nothing().explain(e))?;
-    let mut engine = analysis.settings().clone();
+    let mut engine = settings.engine();
     if let Some(vectors) = given.vectors {
         engine = engine.sampling(Vectors::Given(vectors));
     }

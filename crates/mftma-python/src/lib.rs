@@ -20,7 +20,8 @@ mod _mftma {
     use super::data::{LabelPermutation, draw_manifolds};
     #[pymodule_export]
     use super::geometry::{
-        addresses, analyze, default_settings, joint_capacity, project, simulate_capacity,
+        addresses, analyze, default_settings, describe_warning, joint_capacity, project,
+        simulate_capacity,
     };
     #[pymodule_export]
     use super::run_program;

@@ -32,6 +32,8 @@ def analyze(
     seed: int = 0,
     threads: int = 0,
     convention: str = "ours",
+    rank: int | None = None,
+    max_rank: int | None = None,
     projection: int = 0,
     restarts: int = 10,
     resamples: int = 1000,
@@ -60,6 +62,8 @@ def analyze(
     seed: int = 0,
     threads: int = 0,
     convention: str = "ours",
+    rank: int | None = None,
+    max_rank: int | None = None,
     projection: int = 0,
     restarts: int = 10,
     resamples: int = 1000,
@@ -87,6 +91,8 @@ def analyze(
     seed: int = 0,
     threads: int = 0,
     convention: str = "ours",
+    rank: int | None = None,
+    max_rank: int | None = None,
     projection: int = 0,
     restarts: int = 10,
     resamples: int = 1000,
@@ -139,6 +145,8 @@ def analyze(
         Threads to compute on; 0 takes all cores.
     convention
         ``"ours"``, or ``"reference"`` to compare with the 2019 package.
+    rank, max_rank
+        Remove exactly, or at most, this many directions common to the centres (K), instead of as many as the rule finds.
     projection
         First project every point to this many random directions, as the 2019 package did above 5,000 features; 0: don't.
     restarts
@@ -178,6 +186,8 @@ def analyze(
     >>> bool(0 < geometry.capacity < 2), geometry.rank
     (True, 0)
     """
+    if rank is not None and max_rank is not None:
+        raise ValueError("rank and max_rank were both given\n  try: rank alone for exactly so many directions, max_rank alone for a cap")
     given = {
         "n-t": n_t,
         "target-error": target_error,
@@ -190,6 +200,8 @@ def analyze(
         "seed": seed,
         "threads": threads,
         "convention": convention,
+        "rank": rank,
+        "max-rank": max_rank,
         "projection": projection,
         "restarts": restarts,
         "resamples": resamples,

@@ -16,6 +16,7 @@ __all__ = [
     "analyze",
     "compared_points",
     "default_settings",
+    "describe_warning",
     "draw_manifolds",
     "joint_capacity",
     "maximum_match",
@@ -35,6 +36,7 @@ _Progress = Callable[[str, int, int], object] | None
 def run_program(arguments: Sequence[str]) -> int: ...
 def addresses(parts: Sequence[_Array]) -> list[int]: ...
 def default_settings() -> dict[str, Any]: ...
+def describe_warning(warning: dict[str, Any], classes: Sequence[str]) -> str: ...
 def analyze(
     parts: Sequence[_Array],
     names: Sequence[str],

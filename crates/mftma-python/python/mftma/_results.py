@@ -121,26 +121,6 @@ def _measure(raw: Mapping[str, Any]) -> Measure:
     )
 
 
-def _describe(warning: Mapping[str, Any]) -> str:
-    kind = warning["warning"]
-    if kind == "few-manifolds":
-        return f"only {warning['manifolds']} manifolds: the mean-field theory wants 30 or more"
-    if kind == "coincident-centres":
-        return f"manifolds {warning['other']} and {warning['manifold']} have the same centre"
-    if kind == "constant-features":
-        return f"{warning['features']} feature(s) are the same for every point"
-    if kind == "iteration-limit":
-        return (
-            f"manifold {warning['manifold']}: {warning['vectors']} Gaussian vector(s) ended at the iteration limit"
-        )
-    if kind == "relative-error-not-reached":
-        return (
-            f"manifold {warning['manifold']}: the cap on Gaussian vectors was reached at a relative error of "
-            f"{warning['relative_error']:.3f}"
-        )
-    return ", ".join(f"{key} {value}" for key, value in warning.items())
-
-
 class _Columns(Mapping[str, npt.NDArray[Any]]):
     """Arrays with one entry per class, as attributes and as items."""
 
@@ -380,7 +360,9 @@ class Geometry(_Result):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader should know."""
-        return (*self._raw["notes"], *(_describe(warning) for warning in self._found["warnings"]))
+        names = [str(name) for name in self.classes]
+        found = (_mftma.describe_warning(warning, names) for warning in self._found["warnings"])
+        return (*self._raw["notes"], *found)
 
     def to_pandas(self, per: str = "class") -> pd.DataFrame:
         """One row per class, or with ``per="layer"`` one row in all, as the program's CSV has them."""
