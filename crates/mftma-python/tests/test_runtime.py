@@ -52,7 +52,9 @@ def test_the_lock_is_free_meanwhile():
 )
 def test_interrupted(call):
     code = f"""
-import sys, numpy as np, mftma, warnings
+import signal, sys, numpy as np, mftma, warnings
+# A shell that runs the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 warnings.simplefilter("ignore")
 x, y = np.random.default_rng(0).normal(size=(400, 60)), np.repeat(np.arange(20), 20)
 print("begun", flush=True)
