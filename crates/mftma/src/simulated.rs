@@ -171,7 +171,7 @@ pub struct SimulatedCapacity {
 /// // Twenty single points in general position: Cover's capacity, 2.
 /// let points = Array2::from_shape_fn((20, 30), |(i, j)| ((i * 31 + j * 17 + i * j * j) as f64).sin());
 /// let source = ArrayActivations::new(points.view(), &[1; 20])?;
-/// let found = simulate_capacity(&source, &Simulation::default())?;
+/// let found = simulate_capacity(&source, &Simulation::default().repetitions(400))?;
 /// assert!(found.interval.0 < 2.0 && 2.0 < found.interval.1);
 /// # Ok::<(), mftma::Error>(())
 /// ```
