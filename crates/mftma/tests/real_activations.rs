@@ -89,7 +89,8 @@ fn capacity_does_not_depend_on_the_seed() {
 /// Simulated capacity against α_M of the same points: the interval over dichotomies meets the interval over classes.
 ///
 /// With the global mean taken away P centres have P − 1 degrees of freedom, so (P − 1)/n* is compared; at these P that is
-/// 2 to 5 %. Centres are correlated: without the removal of their shared directions α_M is 10 to 18 % too high.
+/// 2 to 5 %. Centres are correlated: without the removal of their shared directions α_M is 10 to 18 % too high. Judged is the
+/// rule of least residual: the default one, which removes fewer directions, is 11 % high at P 20 here, 4 to 5 % at P 40.
 #[test]
 #[ignore = "needs CIFAR-100: MFTMA_DATA_DIR"]
 fn simulated_capacity_agrees() {
@@ -97,12 +98,13 @@ fn simulated_capacity_agrees() {
         let points = activations(classes, 6, features);
         let sizes = vec![6; classes];
         let source = ArrayActivations::new(points.view(), &sizes).expect("sizes");
-        let settings = Simulation::default().repetitions(60);
+        let settings = Simulation::default().repetitions(400);
         let simulated = simulate_capacity(&source, &settings).expect("points");
         let free = (classes - 1) as f64 / classes as f64;
         let (low, high) = (simulated.interval.0 * free, simulated.interval.1 * free);
         let capacity = |rule| analyse(&points, &sizes, 0, rule).capacity;
-        let removed = capacity(RankRule::Reproducible);
+        let removed = capacity(RankRule::LeastResidual);
+        eprintln!("by default: {:.4}", capacity(RankRule::Reproducible).value);
         let interval = removed.interval.expect("resampled");
         let said = format!(
             "P {classes}, N {features}: α_M {:.4} in {:.4}..{:.4}, simulated {low:.4}..{high:.4}",
