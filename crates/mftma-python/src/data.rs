@@ -67,6 +67,7 @@ type Drawn<'py> = (Vec<u16>, Vec<Bound<'py, PyArray1<i64>>>);
 
 /// Draws the examples of each manifold of one group.
 #[pyfunction]
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn draw_manifolds<'py>(
     py: Python<'py>,
     group: &str,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mftma::joint::{JointGeometry, JointSettings, Labels as JointLabels, joint_geometry_with};
+use mftma::joint::{JointSettings, Labels as JointLabels, joint_geometry_with};
 use mftma::{
-    Analysis, ArrayActivations, Conventions, Dichotomy, Geometry, RankRule, SimulatedCapacity,
-    Simulation, Vectors, simulate_capacity_with,
+    Analysis, ArrayActivations, Conventions, Dichotomy, RankRule, Simulation, Vectors,
+    simulate_capacity_with,
 };
 use mftma_cli::settings::{Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
@@ -190,9 +190,9 @@ fn engine(settings: &Settings, given: Given) -> PyResult<Analysis> {
 }
 
 /// The mean-field geometry. `given` holds the program's settings that differ from their defaults; `vectors` (n_t, D + 1) for each
-/// class, `directions` (N, K) and `rank` are for comparisons with the reference.
+/// class, and `directions` (N, K) are for comparisons with the reference.
 #[pyfunction]
-#[pyo3(signature = (parts, names, codes, given, progress=None, vectors=None, directions=None, rank=None))]
+#[pyo3(signature = (parts, names, codes, given, progress=None, vectors=None, directions=None))]
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn analyze<'py>(
     py: Python<'py>,
@@ -203,46 +203,54 @@ pub(crate) fn analyze<'py>(
     progress: Option<&Bound<'py, PyAny>>,
     vectors: Option<Vec<PyReadonlyArray2<'py, f64>>>,
     directions: Option<PyReadonlyArray2<'py, f64>>,
-    rank: Option<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let defaults = Settings::from_config("").map_err(|e| explain_settings(&e))?;
     let settings: Settings = settings(&defaults, given)?;
     settings.validate().map_err(|e| explain_settings(&e))?;
-    let rank_rule = directions
-        .map(|v| RankRule::Given {
-            directions: v.as_array().to_owned(),
-        })
-        .or(rank.map(|rank| RankRule::Fixed { rank }));
+    let rank_rule = directions.map(|v| RankRule::Given {
+        directions: v.as_array().to_owned(),
+    });
     let vectors = vectors.map(|all| all.iter().map(|t| t.as_array().to_owned()).collect());
     let analysis = engine(&settings, Given { vectors, rank_rule })?;
+    let input = input(&parts, names, &codes, &settings.wanted())?;
+    let (projection, seed) = (settings.projection, settings.seed);
+    let run = (settings.threads, progress);
+    measured(py, input, run, &settings, move |source, control| {
+        let tell = |p| control.tell(p);
+        if projection == 0 {
+            return analysis.run_with(source, &tell);
+        }
+        let projected = mftma::project(source, projection, seed)?;
+        let source = ArrayActivations::new(projected.view(), source.sizes)?;
+        analysis.run_with(&source, &tell)
+    })
+}
+
+/// Measures what was read, on `threads` threads and outside Python's lock, and gives it with what a reader needs beside it.
+fn measured<'py, G: Serialize + Send + 'static>(
+    py: Python<'py>,
+    input: Input,
+    (threads, progress): (usize, Option<&Bound<'py, PyAny>>),
+    settings: &impl Serialize,
+    measure: impl FnOnce(&Rows<'_>, &Control) -> Result<G, mftma::Error> + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>> {
     let Input {
         stack,
         selection,
         notes,
-    } = input(&parts, names, &codes, &settings.wanted())?;
+    } = input;
     let (shared, chosen) = (Arc::clone(&stack), Arc::clone(&selection));
-    let (projection, seed) = (settings.projection, settings.seed);
-    let job = move |control: &Control| -> Result<Geometry, mftma::Error> {
-        let source = rows(&shared, &chosen, control);
-        if projection == 0 {
-            return analysis.run_with(&source, &|p| control.tell(p));
-        }
-        let projected = mftma::project(&source, projection, seed)?;
-        let source = ArrayActivations::new(projected.view(), &chosen.points_per_class)?;
-        analysis.run_with(&source, &|p| control.tell(p))
-    };
-    let geometry = work::run(py, settings.threads, progress, job)?
-        .map_err(|e| Context::of(&stack, &selection).explain(e))?;
-    outcome(py, &geometry, &settings, &selection, &notes)
-}
-
-fn rows<'a>(stack: &'a Stack, selection: &'a Selection, control: &'a Control) -> Rows<'a> {
-    Rows {
-        stack,
-        rows: &selection.points,
-        sizes: &selection.points_per_class,
-        stop: &control.stop,
-    }
+    let found = work::run(py, threads, progress, move |control: &Control| {
+        let source = Rows {
+            stack: &shared,
+            rows: &chosen.points,
+            sizes: &chosen.points_per_class,
+            stop: &control.stop,
+        };
+        measure(&source, control)
+    })?
+    .map_err(|e| Context::of(&stack, &selection).explain(e))?;
+    outcome(py, &found, settings, &selection, &notes)
 }
 
 impl<'a> Context<'a> {
@@ -317,19 +325,11 @@ pub(crate) fn simulate_capacity<'py>(
     simulation
         .check()
         .map_err(|e| Context::nothing().explain(e))?;
-    let Input {
-        stack,
-        selection,
-        notes,
-    } = input(&parts, names, &codes, &choice.wanted())?;
-    let (shared, chosen) = (Arc::clone(&stack), Arc::clone(&selection));
-    let job = move |control: &Control| -> Result<SimulatedCapacity, mftma::Error> {
-        let source = rows(&shared, &chosen, control);
-        simulate_capacity_with(&source, &simulation, &|p| control.tell(p))
-    };
-    let found = work::run(py, choice.threads, progress, job)?
-        .map_err(|e| Context::of(&stack, &selection).explain(e))?;
-    outcome(py, &found, &choice, &selection, &notes)
+    let input = input(&parts, names, &codes, &choice.wanted())?;
+    let run = (choice.threads, progress);
+    measured(py, input, run, &choice, move |source, control| {
+        simulate_capacity_with(source, &simulation, &|p| control.tell(p))
+    })
 }
 
 /// Joint capacity and effective geometry. `labellings` is a name, or rows of ±1, one row per dichotomy.
@@ -359,19 +359,11 @@ pub(crate) fn joint_capacity<'py>(
     if let Some(rows) = labellings {
         joint = joint.labels(JointLabels::Fixed(rows));
     }
-    let Input {
-        stack,
-        selection,
-        notes,
-    } = input(&parts, names, &codes, &choice.wanted())?;
-    let (shared, chosen) = (Arc::clone(&stack), Arc::clone(&selection));
-    let job = move |control: &Control| -> Result<JointGeometry, mftma::Error> {
-        let source = rows(&shared, &chosen, control);
-        joint_geometry_with(&source, &joint, &|p| control.tell(p))
-    };
-    let found = work::run(py, choice.threads, progress, job)?
-        .map_err(|e| Context::of(&stack, &selection).explain(e))?;
-    outcome(py, &found, &choice, &selection, &notes)
+    let input = input(&parts, names, &codes, &choice.wanted())?;
+    let run = (choice.threads, progress);
+    measured(py, input, run, &choice, move |source, control| {
+        joint_geometry_with(source, &joint, &|p| control.tell(p))
+    })
 }
 
 /// The reference's random projection of all rows to `features` directions.

@@ -40,6 +40,8 @@ pub enum Kind {
     Averaged(MeanKind),
     /// Real numbers.
     Real,
+    /// Shares by which another number of shared directions would change a value.
+    Change,
     /// Counts.
     Count,
 }
@@ -416,7 +418,7 @@ const fn change(
         description,
         range: (-1.0, f64::INFINITY),
         of_layer: Some(of),
-        ..named(name, "Change with K", Kind::Real)
+        ..named(name, "Change with K", Kind::Change)
     }
 }
 

@@ -669,10 +669,8 @@ fn plotted(given: &[PathBuf], done: &[Layer], settings: &Settings) -> Plot {
     let panels = MEASURES
         .iter()
         .filter(|measure| {
-            let shown = measure
-                .heading
-                .is_some_and(|heading| !heading.starts_with("at K"));
-            measure.kind != Kind::Count && shown
+            let drawn = !matches!(measure.kind, Kind::Count | Kind::Change);
+            drawn && measure.heading.is_some()
         })
         .map(|measure| Measured {
             measure,

@@ -254,7 +254,6 @@ def _geometry(
     reporter: Reporter,
     t_vecs: Sequence[ArrayLike] | None = None,
     directions: ArrayLike | None = None,
-    rank: int | None = None,
     depth: int = 3,
 ) -> Geometry:
     prepared = prepare(x, labels, layout)
@@ -264,7 +263,7 @@ def _geometry(
     if directions is not None:
         directions = np.asarray(as_array(directions, "directions"), dtype=np.float64)
     raw = _mftma.analyze(
-        *prepared, {key: plain(value) for key, value in given.items()}, reporter.callback, vectors, directions, rank
+        *prepared, {key: plain(value) for key, value in given.items()}, reporter.callback, vectors, directions
     )
     found = Geometry(raw)
     for text in found.warnings:

@@ -45,7 +45,6 @@ def analyze(
     progress: _Progress = None,
     vectors: Sequence[_Array] | None = None,
     directions: _Array | None = None,
-    rank: int | None = None,
 ) -> dict[str, Any]: ...
 def simulate_capacity(
     parts: Sequence[_Array],

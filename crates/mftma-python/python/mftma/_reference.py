@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ def analysis(
     n_t: int,
     t_vecs: Sequence[ArrayLike] | None,
     restarts: int,
-    **engine: Any,
+    rank: int | None = None,
 ) -> Geometry:
     """The geometry by the reference's conventions; its seed comes from NumPy's global state, as there."""
     given = {
@@ -28,6 +27,7 @@ def analysis(
         "n-t": int(n_t),
         "restarts": int(restarts),
         "convention": "reference",
+        "rank": rank,
         "resamples": 0,
         "seed": int(np.random.randint(2**31)),
     }
@@ -35,4 +35,4 @@ def analysis(
         # The 2019 package had none, and scripts may treat them as errors.
         warnings.simplefilter("ignore", GeometryWarning)
         with Reporter(None) as reporter:
-            return _geometry(list(x), None, "features-by-points", given, reporter, t_vecs, **engine)
+            return _geometry(list(x), None, "features-by-points", given, reporter, t_vecs)
