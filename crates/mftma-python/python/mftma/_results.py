@@ -365,7 +365,7 @@ class Geometry(_Result):
         return (*self._raw["notes"], *found)
 
     def to_pandas(self, per: str = "class") -> pd.DataFrame:
-        """One row per class, or with ``per="layer"`` one row in all, as the program's CSV has them."""
+        """One row per class, or with ``per="layer"`` one row in all; columns are named as in the program's CSV."""
         pd = _need("pandas", "to_pandas")
         if per == "layer":
             return pd.DataFrame([self._row()])
