@@ -45,12 +45,12 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// The operating system refused.
-    #[error("{place}: {source}\n  try: {remedy}")]
+    #[error("{place}: {cause}\n  try: {remedy}")]
     Io {
         /// The file concerned.
         place: Place,
-        /// The system's own words.
-        source: io::Error,
+        /// The system's own words. They stand in the message, so they are no source, which would be told again.
+        cause: io::Error,
         /// What to type or change.
         remedy: String,
     },
@@ -144,8 +144,8 @@ impl InputError {
     }
 
     /// [`InputError::Io`].
-    pub fn io(place: &Place, source: io::Error) -> Self {
-        let remedy = match source.kind() {
+    pub fn io(place: &Place, cause: io::Error) -> Self {
+        let remedy = match cause.kind() {
             io::ErrorKind::NotFound => "check the spelling and the working directory".into(),
             io::ErrorKind::PermissionDenied => "make the file readable for this user".into(),
             io::ErrorKind::StorageFull => {
@@ -155,7 +155,7 @@ impl InputError {
         };
         Self::Io {
             place: place.clone(),
-            source,
+            cause,
             remedy,
         }
     }
