@@ -198,7 +198,7 @@ fn a_run_of_everything_passes_the_check() {
     );
     check(&place.path("out"));
     let page = fs::read_to_string(place.path("out/report.html")).unwrap();
-    assert!(page.contains("Of the paper's 7 claims"));
+    assert!(page.contains("Of the paper's 8 claims"));
     for name in ["Figure 2", "Figure 3"] {
         assert!(page.contains(name), "{name} is not in the report");
     }

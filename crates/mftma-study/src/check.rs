@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::claims::Finding;
+use crate::claims::{Finding, all};
 use crate::figures::{LEFT_OUT, select};
 use crate::report::is_whole;
 use crate::results::{CLAIMS, Claims, REPORT, read};
@@ -38,9 +38,10 @@ fn check_claims(folder: &Path) -> Result<usize> {
         .with_context(|| format!("{} is not as this program writes it", path.display()))?;
     let numbers: Vec<usize> = claims.claims.iter().map(|claim| claim.number).collect();
     ensure!(
-        numbers == (1..=7).collect::<Vec<_>>(),
-        "{} holds the claims {numbers:?}, not 1 to 7",
-        path.display()
+        numbers == (1..=all().len()).collect::<Vec<_>>(),
+        "{} holds the claims {numbers:?}, not 1 to {}; run `cargo xtask reproduce` again",
+        path.display(),
+        all().len()
     );
     for claim in &claims.claims {
         check_claim(claim)
@@ -197,6 +198,7 @@ mod tests {
             threshold: 1.0,
             reason: "for the test".into(),
             verdict: Verdict::Holds,
+            published: None,
         };
         let claim = Finding {
             number: 1,

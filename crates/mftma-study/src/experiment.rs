@@ -61,6 +61,19 @@ impl Experiment {
             )
     }
 
+    /// Trained numbers of the network.
+    ///
+    /// # Errors
+    /// A network that cannot be built.
+    pub fn parameters(&self) -> Result<usize> {
+        let network = self.network().build(&mut |_| {})?;
+        let parameters = network.parameters();
+        let sizes = parameters
+            .iter()
+            .map(|p| p.shape().iter().product::<usize>());
+        Ok(sizes.sum())
+    }
+
     /// Multiplications and additions of one image's way through the network; for estimates. 0 where it cannot be built.
     pub fn multiply_adds(&self) -> f64 {
         let Ok(network) = self.network().build(&mut |_| {}) else {

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
-use crate::claims::{Finding, Part, RULE, Side, Verdict};
+use crate::claims::{Finding, Part, Published, RULE, Side, Verdict};
 use crate::record::{Provenance, Timings, duration, size};
 use mftma_draw::FONTS;
 
@@ -192,13 +192,41 @@ fn parts(parts: &[Part]) -> Markup {
                                 small { "over " (part.over) "; for all parts at once [" (number(part.wide_interval[0])) ", " (number(part.wide_interval[1])) "]" }
                             }
                             td { (part.reason) }
-                            td { (badge(part.verdict)) }
+                            td {
+                                (badge(part.verdict))
+                                @if let Some(published) = &part.published { br; small { (beside(published)) } }
+                            }
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// `published 1.03, agrees (+2.1 %)`.
+fn beside(published: &Published) -> String {
+    let difference = 100.0 * published.relative_difference;
+    let sign = if difference < 0.0 { '\u{2212}' } else { '+' };
+    let word = if published.agrees {
+        "agrees"
+    } else {
+        "does not agree"
+    };
+    let mut text = format!(
+        "published {}; ours {word} ({sign}{:.1} %",
+        number(published.value),
+        difference.abs()
+    );
+    if let Some(statistic) = &published.statistic {
+        text += &format!(
+            ", {} [{}, {}]; {statistic}",
+            number(published.ours),
+            number(published.interval[0]),
+            number(published.interval[1])
+        );
+    }
+    text + ")"
 }
 
 /// `1.35 [1.20, 1.52], should be > 1.10`.
@@ -409,6 +437,7 @@ mod tests {
             threshold: 1.0,
             reason: "because".into(),
             verdict,
+            published: None,
         }
     }
 

@@ -9,7 +9,10 @@ use mftma_data::ExampleGroup;
 use crate::cache::{Cache, Stage, Status, key};
 use crate::experiment::{Experiment, Experiments};
 use crate::profile::{ExperimentSettings, Profile};
-use crate::stages::{GeometryStage, RewindStage, TrainStage, TrainingRecord};
+use crate::stages::{
+    GeometryStage, JointStage, RewindStage, SIMULATED_GROUPS, SimulateStage, TrainStage,
+    TrainingRecord,
+};
 
 /// What figures and claims work with.
 pub struct Study<'a> {
@@ -126,6 +129,19 @@ impl<'a> Study<'a> {
             .collect())
     }
 
+    /// The capacities by simulation and the joint ones of the first run, at the end of its training; before it is finished, at the last
+    /// planned epoch.
+    pub fn simulations(&self) -> Result<Vec<(SimulateStage, JointStage)>> {
+        let run = &self.runs[0];
+        let last = self.last_epoch(run)?;
+        let last = last.unwrap_or(run.settings.training.max_epochs);
+        let of_group = |group| {
+            let simulated = SimulateStage::new(Rc::clone(run), last, group);
+            (simulated, JointStage::new(Rc::clone(run), last, group))
+        };
+        Ok(SIMULATED_GROUPS.into_iter().map(of_group).collect())
+    }
+
     /// The networks of double descent: every width with every seed.
     pub fn networks_of_widths(&self) -> Result<Vec<Rc<Experiment>>> {
         let sweep = &self.profile.double_descent;
@@ -140,11 +156,22 @@ impl<'a> Study<'a> {
         Ok(experiments)
     }
 
-    /// The manifolds of the test examples of one of [`Self::networks_of_widths`] at the end of its training, in the layer of the
-    /// profile.
-    pub fn geometry_of_width(experiment: &Rc<Experiment>) -> GeometryStage {
-        let last = experiment.settings.training.max_epochs;
-        GeometryStage::new(Rc::clone(experiment), last, ExampleGroup::Test)
+    /// The manifolds of the test examples of one of [`Self::networks_of_widths`] at the best and at the final epoch of its training, in the
+    /// layer of the profile; once where these are the same. Before training is finished, only the final one is known.
+    pub fn geometries_of_width(&self, experiment: &Rc<Experiment>) -> Result<Vec<GeometryStage>> {
+        let train = TrainStage::new(Rc::clone(experiment));
+        let mut epochs = BTreeSet::from([experiment.settings.training.max_epochs]);
+        if self.cache.status(&train) == Status::Finished {
+            let record: TrainingRecord = self.cache.output(&train)?;
+            epochs = [record.best_epoch(), record.last_epoch()].into();
+        }
+        let at = |epoch| Self::geometry_of_width(experiment, epoch);
+        Ok(epochs.into_iter().map(at).collect())
+    }
+
+    /// One of them.
+    pub fn geometry_of_width(experiment: &Rc<Experiment>, epoch: usize) -> GeometryStage {
+        GeometryStage::new(Rc::clone(experiment), epoch, ExampleGroup::Test)
             .in_layer(experiment.profile.double_descent.layer.clone())
     }
 

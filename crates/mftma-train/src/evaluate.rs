@@ -48,7 +48,8 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, scores: &[f32], label: u16) {
+    /// Counts an example; whether it is correct.
+    fn add(&mut self, scores: &[f32], label: u16) -> bool {
         self.examples += 1;
         let (mut best, mut top) = (0, f32::NEG_INFINITY);
         for (class, &score) in scores.iter().enumerate() {
@@ -56,9 +57,11 @@ impl Tally {
                 (best, top) = (class, score);
             }
         }
-        self.correct += usize::from(best == usize::from(label));
+        let correct = best == usize::from(label);
+        self.correct += usize::from(correct);
         let sum: f64 = scores.iter().map(|&s| f64::from(s - top).exp()).sum();
         self.loss += sum.ln() - f64::from(scores[usize::from(label)] - top);
+        correct
     }
 
     fn score(&self) -> GroupScore {
@@ -138,14 +141,28 @@ pub fn evaluate_examples(
     group: ExampleGroup,
     indices: &[usize],
 ) -> Result<GroupScore, TrainError> {
+    Ok(score_examples(network, data, group, indices)?.0)
+}
+
+/// The same, and which of the examples are correct, in the order of `indices`: two networks can then be compared image by image.
+///
+/// # Errors
+/// As [`evaluate_examples`].
+pub fn score_examples(
+    network: &dyn Network,
+    data: &TrainingData,
+    group: ExampleGroup,
+    indices: &[usize],
+) -> Result<(GroupScore, Vec<bool>), TrainError> {
     check_classes(network, data)?;
     let (split, labels) = (data.split(group), data.labels(group));
     check_indices(split, indices)?;
     let mut tally = Tally::default();
+    let mut correct = Vec::with_capacity(indices.len());
     for_each_score(network, data, split, indices, |i, scores| {
-        tally.add(scores, labels[i]);
+        correct.push(tally.add(scores, labels[i]));
     })?;
-    Ok(tally.score())
+    Ok((tally.score(), correct))
 }
 
 /// Passes `indices` of `split` through the network in fixed batches and hands each example's class scores on, in order.
@@ -177,8 +194,8 @@ mod tests {
     #[test]
     fn loss_and_hits_by_hand() {
         let mut tally = Tally::default();
-        tally.add(&[0.0, 0.0], 0); // ln 2; the first of equals
-        tally.add(&[1000.0, 0.0], 1); // 1000, without overflow
+        assert!(tally.add(&[0.0, 0.0], 0)); // ln 2; the first of equals
+        assert!(!tally.add(&[1000.0, 0.0], 1)); // 1000, without overflow
         let score = tally.score();
         assert_eq!((score.examples, score.correct), (2, 1));
         assert!((score.loss - (2f64.ln() + 1000.0) / 2.0).abs() < 1e-9);

@@ -40,7 +40,7 @@ pub use activations::LayerActivations;
 pub use checkpoint::Checkpoint;
 pub use data::{DataIdentity, TrainingData};
 pub use error::{NetworkError, TrainError};
-pub use evaluate::{GroupScore, GroupScores, evaluate, evaluate_examples};
+pub use evaluate::{GroupScore, GroupScores, evaluate, evaluate_examples, score_examples};
 pub use init::{Initialization, InitializationScheme};
 pub use metrics::{EpochMetrics, StopReason};
 pub use network::{BatchMoments, LayerInfo, LayerKind, Network, Recorder, StatisticsMode, Step};

@@ -60,7 +60,7 @@ fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, Gap
             over_classes(std::slice::from_ref(&last), End::Least, PARTS)?.map(f64::exp),
             Side::Above,
             RISE,
-            "a tenth, as in claim 1",
+            "a tenth: less would not be called a rise in the figure",
         ),
         Part::new(
             format!(

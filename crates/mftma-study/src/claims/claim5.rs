@@ -1,25 +1,32 @@
-//! Claim 5, rewinding restores generalization: rewinding the last layers to an epoch before memorization raises test
+//! Claim 5, rewinding restores generalization: rewinding the layers that memorize to the epoch before they do raises test
 //! accuracy, rewinding early layers does not.
 //!
-//! The epoch is that of the highest test accuracy among those rewound to, taken from the course of training, not from the
-//! rewound networks: choosing the best rewound network would find a gain in noise. The gain is the rewound
-//! network's test accuracy less the trained one's.
+//! *The geometry chooses* what is rewound, in each run, by a rule on the capacity of permuted manifolds alone (geometric mean over
+//! classes); no accuracy of a trained or rewound network enters it, so that the gain is not picked from among noise:
 //!
-//! With three runs or more the interval is over runs. With fewer it is that of two proportions as if of separate test
-//! images; they are the same images, whose errors go together, so that it is too wide rather than too narrow.
+//! - a layer *rises* where its capacity at the last measured epoch is above its lowest over the epochs by a tenth. The lowest, not
+//!   that at initialization: what the random network has in deep layers is not where memorization starts from;
+//! - the layers are the last ones: from the first layer on behind which every layer rises. Poolings count, and carry no parameters;
+//! - the epoch is the last measured one at which these layers together (mean of logarithms) have made less than a tenth of their whole
+//!   rise.
+//!
+//! The gain is the rewound network's test accuracy less the trained one's, on the same test images. With three runs or more the interval
+//! is over runs. With fewer it is over test images, as of paired proportions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mftma_data::ExampleGroup;
 
-use super::inputs::{
-    self, Accuracy, RewoundAccuracy, Stages, early, epoch_of_highest_test_accuracy,
-};
+use super::inputs::{self, ClassValue, RewoundRun, Stages, capacity, early, logs_at};
 use super::statistics::{End, Estimate, mean, over_runs, with_errors};
 use super::{Claim, Gap, Part, Side};
 use crate::stages::Rewound;
 use crate::study::Study;
 
+/// A layer whose capacity is above its lowest by this factor rises \[D\]: a tenth, as in claim 2.
+const RISE: f64 = 1.1;
+/// Before they have made this share of their rise, layers have not begun to rise \[D\]: a tenth again.
+const ONSET: f64 = 0.1;
 /// A gain above this is one, a gain below is none \[D\].
 const GAIN: f64 = 0.01;
 /// Why.
@@ -31,7 +38,10 @@ const MEMORIZED: f64 = 0.5;
 const RUNS: usize = 3;
 const PARTS: usize = 2;
 
-/// Accuracy and its standard error.
+/// The groups whose geometry is needed.
+const GROUPS: [ExampleGroup; 1] = [ExampleGroup::Permuted];
+
+/// A gain and its standard error.
 type Scored = (f64, f64);
 
 /// The claim.
@@ -47,44 +57,55 @@ impl Claim for RewindingRestores {
     }
 
     fn statement(&self) -> &'static str {
-        "Rewinding the last layers to an epoch before memorization raises test accuracy; rewinding early layers does not."
+        "Rewinding the last layers, those whose permuted capacity rises, to the epoch before it does raises test accuracy; rewinding early \
+         layers does not."
     }
 
     fn stages(&self, study: &Study<'_>) -> anyhow::Result<Stages> {
-        inputs::trained_and_rewound(study)
+        inputs::measured_and_rewound(study, &GROUPS)
     }
 
     fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
-        parts(&inputs::accuracy(study)?, &inputs::rewound(study)?)
+        parts(&inputs::classes(study, &GROUPS)?, &inputs::rewound(study)?)
     }
 }
 
 /// The parts of the claim.
-fn parts(accuracy: &[Accuracy], rewound: &[RewoundAccuracy]) -> Result<Vec<Part>, Gap> {
-    let mut runs: BTreeMap<u64, Vec<&RewoundAccuracy>> = BTreeMap::new();
-    for row in rewound {
-        runs.entry(row.seed).or_default().push(row);
-    }
+fn parts(classes: &[ClassValue], runs: &[RewoundRun]) -> Result<Vec<Part>, Gap> {
     if runs.is_empty() {
         return Err("no networks were rewound".to_owned().into());
     }
-    let mut last_gains = Vec::new();
-    let mut early_gains = Vec::new();
-    let (mut epochs, mut count, mut objection) = (Vec::new(), 0, None);
-    for (&seed, rows) in &runs {
-        let gains = gains(seed, accuracy, rows)?;
-        last_gains.push(vec![gains.last]);
-        early_gains.push(gains.early);
-        epochs.push(gains.epoch.to_string());
-        count = gains.last_layers;
-        objection = objection.or(gains.objection);
+    let (mut last_gains, mut early_gains) = (Vec::new(), Vec::new());
+    let (mut chosen, mut objection) = (Vec::new(), None);
+    for run in runs {
+        match gains(classes, run)? {
+            Found::Gains(gains) => {
+                last_gains.push(vec![gains.last]);
+                early_gains.push(gains.early);
+                chosen.push(gains.choice);
+            }
+            Found::Nothing(why) => objection = objection.or(Some(why)),
+        }
     }
-    epochs.dedup();
-    let epochs = epochs.join(", ");
-    let parts = vec![
+    if let Some(why) = objection {
+        return Err(Gap::Premise(why));
+    }
+    let words = |word: fn(&Choice) -> String| {
+        let words: BTreeSet<String> = chosen.iter().map(word).collect();
+        words.into_iter().collect::<Vec<_>>().join(" or ")
+    };
+    let epochs = words(|choice| choice.epoch.to_string());
+    let layers = words(|choice| format!("{} from {} on", choice.layers, choice.first));
+    // Where runs choose differently, only layers that are early in all are compared.
+    let common = early_gains.iter().map(Vec::len).min().unwrap_or(0);
+    early_gains
+        .iter_mut()
+        .for_each(|gains| gains.truncate(common));
+    Ok(vec![
         Part::new(
             format!(
-                "Gain of test accuracy by rewinding the last {count} layers to epoch {epochs} (fraction of test images)"
+                "Gain of test accuracy by rewinding the last layers whose permuted capacity rises ({layers}) to the last epoch before \
+                 ({epochs}) (fraction of test images)"
             ),
             estimate(&last_gains, End::Least)?,
             Side::Above,
@@ -100,86 +121,126 @@ fn parts(accuracy: &[Accuracy], rewound: &[RewoundAccuracy]) -> Result<Vec<Part>
             GAIN,
             REASON,
         ),
-    ];
-    objection.map_or(Ok(parts), |why| Err(Gap::Premise(why)))
+    ])
+}
+
+/// What the geometry chooses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Choice {
+    /// How many of the last layers with parameters.
+    layers: usize,
+    /// The first layer that rises with all behind it.
+    first: String,
+    /// The last epoch before.
+    epoch: usize,
+}
+
+/// The rule; none where the last layer does not rise. `places` are those of the layers with parameters.
+fn choose(classes: &[ClassValue], seed: u64, places: &[usize]) -> Result<Option<Choice>, String> {
+    let of_run: Vec<ClassValue> = classes.iter().filter(|v| v.seed == seed).cloned().collect();
+    let epochs: BTreeSet<usize> = of_run.iter().map(|value| value.epoch).collect();
+    let (mut curves, mut names) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::new());
+    for &epoch in &epochs {
+        let at = BTreeMap::from([(seed, epoch)]);
+        for layer in inputs::hidden(logs_at(&of_run, ExampleGroup::Permuted, capacity, &at)?)? {
+            let curve = curves.entry(layer.place).or_default();
+            curve.push(mean(&layer.classes));
+            names.insert(layer.place, layer.layer);
+        }
+    }
+    // How far each layer is above its lowest, epoch by epoch.
+    for curve in curves.values_mut() {
+        let lowest = curve.iter().copied().fold(f64::INFINITY, f64::min);
+        curve.iter_mut().for_each(|value| *value -= lowest);
+    }
+    let last = epochs.len() - 1;
+    let rising: Vec<(&usize, &Vec<f64>)> = curves
+        .iter()
+        .rev()
+        .take_while(|(_, curve)| curve[last] > RISE.ln())
+        .collect();
+    let Some(&(&first, _)) = rising.last() else {
+        return Ok(None);
+    };
+    let together = |at: usize| rising.iter().map(|(_, curve)| curve[at]).sum::<f64>();
+    let before = (0..last)
+        .rev()
+        .find(|&at| together(at) < ONSET * together(last));
+    let epoch = before.and_then(|at| epochs.iter().nth(at).copied());
+    let layers = places.iter().filter(|&&place| place >= first).count();
+    Ok(epoch.map(|epoch| Choice {
+        layers,
+        first: names[&first].clone(),
+        epoch,
+    }))
 }
 
 struct Gains {
-    /// Why the claim makes no sense for the run, where that is so.
-    objection: Option<String>,
-    epoch: usize,
-    last_layers: usize,
+    choice: Choice,
     last: Scored,
     early: Vec<Scored>,
 }
 
+enum Found {
+    Gains(Gains),
+    /// Why the claim makes no sense for the run.
+    Nothing(String),
+}
+
 /// The gains of one run.
-fn gains(seed: u64, accuracy: &[Accuracy], rows: &[&RewoundAccuracy]) -> Result<Gains, String> {
-    let score = |group: ExampleGroup, what: Rewound, epoch: Option<usize>| {
-        rows.iter()
-            .find(|row| {
-                row.group == group && row.what == what && epoch.is_none_or(|e| e == row.epoch)
-            })
-            .map(|row| (row.accuracy, row.standard_error))
-            .ok_or_else(|| format!("there is no {group} accuracy with {what} of run {seed}"))
-    };
-    let (memorized, _) = score(ExampleGroup::Permuted, Rewound::None, None)?;
-    let objection = (memorized < MEMORIZED).then(|| {
-        format!(
-            "run {seed} ended with {:.0} % accuracy on permuted labels: nothing was memorized that rewinding could undo",
-            100.0 * memorized
-        )
-    });
-    let trained = score(ExampleGroup::Test, Rewound::None, None)?;
-    let mut layers: Vec<usize> = Vec::new();
-    let (mut epochs, mut depths) = (Vec::new(), Vec::new());
-    for row in rows {
-        match row.what {
-            Rewound::Layer(index) => layers.push(index),
-            Rewound::Last(k) => {
-                depths.push(k);
-                epochs.push(row.epoch);
-            }
-            Rewound::None => {}
-        }
-    }
-    layers.sort_unstable();
-    layers.dedup();
-    if layers.len() < 4 {
+fn gains(classes: &[ClassValue], run: &RewoundRun) -> Result<Found, String> {
+    let RewoundRun {
+        seed,
+        places,
+        networks,
+    } = run;
+    if places.len() < 4 {
         return Err(format!(
             "{} single layers were rewound of run {seed}; at least 4 are needed to tell early from late",
-            layers.len()
+            places.len()
         ));
     }
-    // The last quarter, or the nearest depth that was rewound.
-    let quarter = layers.len().div_ceil(4);
-    let last_layers = depths
-        .into_iter()
-        .min_by_key(|&k| (k.abs_diff(quarter), k))
-        .ok_or_else(|| format!("no last layers of run {seed} were rewound"))?;
-    let epoch = epoch_of_highest_test_accuracy(accuracy, seed, &epochs)?;
-    let gain = |what| {
-        let (value, error) = score(ExampleGroup::Test, what, Some(epoch))?;
-        Ok::<_, String>((value - trained.0, error.hypot(trained.1)))
-    };
-    Ok(Gains {
-        objection,
-        epoch,
-        last_layers,
-        last: gain(Rewound::Last(last_layers))?,
-        early: early(&layers)
+    let found = |group: ExampleGroup, what: Rewound, epoch: Option<usize>| {
+        networks
             .iter()
-            .map(|&layer| gain(Rewound::Layer(layer)))
-            .collect::<Result<_, _>>()?,
-    })
+            .find(|n| n.group == group && n.what == what && epoch.is_none_or(|e| e == n.epoch))
+            .ok_or_else(|| format!("there is no {group} accuracy with {what} of run {seed}"))
+    };
+    let memorized = found(ExampleGroup::Permuted, Rewound::None, None)?.accuracy;
+    let choice = choose(classes, *seed, places)?;
+    if memorized < MEMORIZED {
+        return Ok(Found::Nothing(format!(
+            "run {seed} ended with {:.0} % accuracy on permuted labels: nothing was memorized that rewinding could undo",
+            100.0 * memorized
+        )));
+    }
+    let Some(choice) = choice else {
+        return Ok(Found::Nothing(format!(
+            "the permuted manifolds' capacity does not rise in the last layer of run {seed}: the geometry chooses nothing to rewind"
+        )));
+    };
+    let gain = |what| Ok::<_, String>(found(ExampleGroup::Test, what, Some(choice.epoch))?.gain);
+    let indices: Vec<usize> = (0..places.len() - choice.layers.min(places.len())).collect();
+    let half = early(places).len().min(indices.len());
+    let early: Vec<Scored> = indices[..half]
+        .iter()
+        .map(|&layer| gain(Rewound::Layer(layer)))
+        .collect::<Result<_, _>>()?;
+    if early.is_empty() {
+        return Ok(Found::Nothing(format!(
+            "the permuted manifolds' capacity rises in every layer of run {seed}: no early one is left to compare with"
+        )));
+    }
+    Ok(Found::Gains(Gains {
+        last: gain(Rewound::Last(choice.layers))?,
+        early,
+        choice,
+    }))
 }
 
 /// From one list per run to the estimate.
 fn estimate(runs: &[Vec<Scored>], end: End) -> Result<Estimate, String> {
     let numbers = runs[0].len();
-    if runs.iter().any(|run| run.len() != numbers) {
-        return Err("different layers were rewound in different runs".into());
-    }
     let column = |index: usize| -> Vec<Scored> { runs.iter().map(|run| run[index]).collect() };
     if runs.len() >= RUNS {
         let columns: Vec<Vec<f64>> = (0..numbers)
@@ -202,53 +263,77 @@ fn estimate(runs: &[Vec<Scored>], end: End) -> Result<Estimate, String> {
 mod tests {
     use super::*;
     use crate::claims::Verdict;
-    use crate::claims::synthetic::{accuracy, noise, verdict};
+    use crate::claims::synthetic::{self, Law, noise, verdict};
 
-    /// Eight layers rewound to epochs 5 and 20; what rewinding the last two, or an early one, to epoch 5 adds.
-    fn table(runs: u64, last: f64, early: f64, spread: f64, error: f64) -> Vec<RewoundAccuracy> {
-        let mut rows = Vec::new();
+    /// Eight layers rewound to epochs 0 and 5; what rewinding the last two, or an early one, to epoch 5 adds.
+    fn table(runs: u64, last: f64, early: f64, spread: f64, error: f64) -> Vec<RewoundRun> {
         let mut random = noise(spread);
-        for seed in 1..=runs {
-            let mut push = |group, what, epoch, accuracy: f64| {
-                rows.push(RewoundAccuracy {
-                    seed,
+        let mut run = |seed| {
+            let mut networks = Vec::new();
+            let mut push = |group, what, epoch, accuracy: f64, gain| {
+                networks.push(inputs::RewoundAccuracy {
                     what,
                     epoch,
                     group,
                     accuracy,
-                    standard_error: error,
+                    gain: (gain, error),
                 });
             };
-            push(ExampleGroup::Permuted, Rewound::None, 60, 0.97);
-            push(ExampleGroup::Test, Rewound::None, 60, 0.5);
-            for epoch in [5, 20] {
+            push(ExampleGroup::Permuted, Rewound::None, 0, 0.97, 0.0);
+            for epoch in [0, 5] {
                 for layer in 0..8 {
-                    let gain = if layer < 4 { early } else { last };
+                    let gain = if layer < 4 { early } else { 0.0 };
+                    let gain = gain + random();
                     push(
                         ExampleGroup::Test,
                         Rewound::Layer(layer),
                         epoch,
-                        0.5 + gain + random(),
+                        0.5 + gain,
+                        gain,
                     );
                 }
-                for k in 1..8 {
-                    let gain = if epoch == 5 { last } else { 0.0 };
+                for k in 1..=8 {
+                    let here = epoch == 5 && k == 2;
+                    let gain = if here { last } else { -0.1 } + random();
                     push(
                         ExampleGroup::Test,
                         Rewound::Last(k),
                         epoch,
-                        0.5 + gain + random(),
+                        0.5 + gain,
+                        gain,
                     );
                 }
             }
-        }
-        rows
+            RewoundRun {
+                seed,
+                places: (1..=8).collect(),
+                networks,
+            }
+        };
+        (1..=runs).map(&mut run).collect()
+    }
+
+    /// Capacity of permuted manifolds by epoch (0, 5 and 60) and layer, in four runs.
+    fn geometry(capacity: impl Fn(usize, usize) -> f64 + 'static) -> Vec<ClassValue> {
+        let law = Law::new(0.02, move |_, epoch, layer| {
+            [0.04 * capacity(epoch, layer), 1.0, 20.0]
+        });
+        let of_run = |seed| {
+            let values = synthetic::classes(&law).into_iter();
+            values.map(move |value| ClassValue { seed, ..value })
+        };
+        (1..=4).flat_map(of_run).collect()
+    }
+
+    /// Only the last two layers rise, after epoch 5.
+    fn late(epoch: usize, layer: usize) -> f64 {
+        if epoch == 60 && layer > 6 { 2.0 } else { 1.0 }
     }
 
     #[test]
-    fn it_holds_where_only_last_layers_restore() {
+    fn it_holds_where_only_the_chosen_layers_restore() {
         for runs in [1, 4] {
-            let found = parts(&accuracy(), &table(runs, 0.15, -0.1, 0.005, 0.01));
+            let found = parts(&geometry(late), &table(runs, 0.15, -0.1, 0.005, 0.01));
             assert_eq!(verdict(found), Verdict::Holds, "{runs} runs");
         }
     }
@@ -256,31 +341,79 @@ mod tests {
     #[test]
     fn it_fails_where_nothing_or_early_layers_restore() {
         for runs in [1, 4] {
-            let found = parts(&accuracy(), &table(runs, -0.1, -0.1, 0.005, 0.01));
+            let found = parts(&geometry(late), &table(runs, -0.1, -0.1, 0.005, 0.01));
             assert_eq!(verdict(found), Verdict::DoesNotHold, "{runs} runs");
-            let found = parts(&accuracy(), &table(runs, 0.15, 0.12, 0.005, 0.01));
+            let found = parts(&geometry(late), &table(runs, 0.15, 0.12, 0.005, 0.01));
             assert_eq!(verdict(found), Verdict::DoesNotHold, "{runs} runs");
         }
     }
 
+    /// What would have been the better choice by accuracy does not count.
     #[test]
-    fn it_is_open_where_test_images_are_few_or_nothing_was_memorized() {
-        let found = parts(&accuracy(), &table(1, 0.05, -0.05, 0.0, 0.05));
-        assert_eq!(verdict(found), Verdict::Undecided);
-        let mut rows = table(1, 0.15, 0.0, 0.0, 0.01);
-        rows[0].accuracy = 0.1;
-        let error = parts(&accuracy(), &rows).unwrap_err().to_string();
-        assert!(error.contains("nothing was memorized"), "{error}");
+    fn it_fails_where_the_geometry_chooses_wrongly() {
+        let found = parts(
+            &geometry(|epoch, layer| if epoch == 60 && layer > 5 { 2.0 } else { 1.0 }),
+            &table(4, 0.15, -0.1, 0.005, 0.01),
+        );
+        assert_eq!(verdict(found), Verdict::DoesNotHold);
     }
 
     #[test]
-    fn the_last_quarter_and_the_epoch_of_the_highest_test_accuracy_are_taken() {
-        let found = parts(&accuracy(), &table(1, 0.15, 0.0, 0.0, 0.01)).unwrap();
-        assert!(
-            found[0].statistic.contains("last 2 layers to epoch 5"),
-            "{}",
-            found[0].statistic
+    fn it_is_open_where_test_images_are_few_or_nothing_was_memorized() {
+        let found = parts(&geometry(late), &table(1, 0.05, -0.05, 0.0, 0.05));
+        assert_eq!(verdict(found), Verdict::Undecided);
+        let mut runs = table(1, 0.15, 0.0, 0.0, 0.01);
+        runs[0].networks[0].accuracy = 0.1;
+        let open = |geometry: &[ClassValue], runs: &[RewoundRun]| {
+            parts(geometry, runs).unwrap_err().to_string()
+        };
+        let error = open(&geometry(late), &runs);
+        assert!(error.contains("nothing was memorized"), "{error}");
+        let runs = table(1, 0.15, 0.0, 0.0, 0.01);
+        let error = open(&geometry(|_, _| 1.0), &runs);
+        assert!(error.contains("chooses nothing"), "{error}");
+        let everywhere = |epoch, layer| if epoch == 60 && layer > 0 { 2.0 } else { 1.0 };
+        let error = open(&geometry(everywhere), &runs);
+        assert!(error.contains("every layer"), "{error}");
+    }
+
+    #[test]
+    fn the_choice_follows_the_rule() {
+        let places = [1, 2, 4, 5, 7, 8];
+        let chosen =
+            |capacity: fn(usize, usize) -> f64| choose(&geometry(capacity), 1, &places).unwrap();
+        let expected = |layers, first: &str, epoch| {
+            let first = first.into();
+            Some(Choice {
+                layers,
+                first,
+                epoch,
+            })
+        };
+        assert_eq!(chosen(late), expected(2, "layer7", 5));
+        // Layer 6 has no parameters; layer 4 rises, but layer 5 behind it does not.
+        let holes = |epoch, layer| match (epoch, layer) {
+            (60, 4 | 6..) => 1.5,
+            _ => 1.0,
+        };
+        assert_eq!(chosen(holes), expected(2, "layer6", 5));
+        // A fifth of the rise is behind it at epoch 5: the epoch before it is taken.
+        let early = |epoch, layer| match (epoch, layer) {
+            (60, 7..) => 4.0,
+            (5, 7..) => 1.4,
+            _ => 1.0,
+        };
+        assert_eq!(chosen(early), expected(2, "layer7", 0));
+        // A layer that starts high and falls rises from its lowest.
+        let falling = |epoch, layer| match (epoch, layer) {
+            (60, 8) => 1.5,
+            (0, 8) => 2.0,
+            _ => 1.0,
+        };
+        assert_eq!(chosen(falling), expected(1, "layer8", 5));
+        assert_eq!(
+            chosen(|epoch, layer| if epoch == 60 && layer == 8 { 1.05 } else { 1.0 }),
+            None
         );
-        assert!((found[0].value - 0.15).abs() < 1e-12);
     }
 }

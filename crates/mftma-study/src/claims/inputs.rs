@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use mftma::MeanEstimate;
 use mftma_data::ExampleGroup;
 use mftma_gradients::GradientGroup;
 pub use mftma_gradients::Measure as GradientMeasure;
+use mftma_train::Architecture;
 
 use super::{Gap, Part};
 use crate::cache::Stage;
+use crate::profile::DataSettings;
 use crate::stages::{
-    GradientStage, LayerGeometry, REWOUND_GROUPS, Rewindings, Rewound, TrainStage, TrainingRecord,
+    GradientStage, LayerCapacities, LayerGeometry, LayerJoint, REWOUND_GROUPS, Rewindings, Rewound,
+    TrainStage, TrainingRecord,
 };
 use crate::study::Study;
 use crate::table::GradientInputs;
@@ -55,11 +59,20 @@ pub struct ClassValue {
     pub dimension: f64,
 }
 
+/// The rewound networks of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RewoundRun {
+    /// Its seed.
+    pub seed: u64,
+    /// Places in the network of the layers that can be rewound, ascending; [`Rewound`] counts in these.
+    pub places: Vec<usize>,
+    /// What was rewound to which epoch.
+    pub networks: Vec<RewoundAccuracy>,
+}
+
 /// Accuracy of a network with rewound layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RewoundAccuracy {
-    /// Seed of the run.
-    pub seed: u64,
     /// What was rewound.
     pub what: Rewound,
     /// To which epoch.
@@ -68,25 +81,49 @@ pub struct RewoundAccuracy {
     pub group: ExampleGroup,
     /// Fraction of examples.
     pub accuracy: f64,
-    /// Its standard error over examples.
-    pub standard_error: f64,
+    /// How much higher it is than the trained network's on the same examples, and its standard error over them.
+    pub gain: (f64, f64),
 }
 
-/// A network of some width at the end of its training.
+/// A network of some width, at the best and at the final epoch of its training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkOfWidth {
     /// Seed of the run.
     pub seed: u64,
     /// Width.
     pub width: usize,
-    /// Fraction of test examples that it gets wrong.
-    pub error: f64,
+    /// At the epoch of its highest test accuracy.
+    pub best: WidthState,
+    /// At the end.
+    pub last: WidthState,
+}
+
+/// A network at one epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WidthState {
+    /// Fraction of test examples that it gets right.
+    pub accuracy: f64,
     /// R_M of the test examples' manifolds.
     pub radius: f64,
     /// D_M.
     pub dimension: f64,
     /// ρ_centre.
     pub centre_correlation: f64,
+}
+
+/// Logarithms of the capacities of one layer, each with its standard error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capacities {
+    /// Example group.
+    pub group: ExampleGroup,
+    /// Name of the layer.
+    pub layer: String,
+    /// By simulation, with the error over dichotomies and projections; none where these do not bound it.
+    pub simulated: Option<(f64, f64)>,
+    /// Mean-field, with the error over Gaussian vectors.
+    pub mean_field: (f64, f64),
+    /// Joint, likewise.
+    pub joint: (f64, f64),
 }
 
 /// One number about a layer's gradient.
@@ -122,11 +159,10 @@ pub fn trained_and_measured(study: &Study<'_>, groups: &[ExampleGroup]) -> Resul
     Ok(stages)
 }
 
-/// The trainings of the main runs and their rewindings.
-pub fn trained_and_rewound(study: &Study<'_>) -> Result<Stages> {
-    let mut stages = Stages::new();
+/// The same, and the rewindings of the main runs.
+pub fn measured_and_rewound(study: &Study<'_>, groups: &[ExampleGroup]) -> Result<Stages> {
+    let mut stages = trained_and_measured(study, groups)?;
     for run in &study.runs {
-        stages.push(Box::new(TrainStage::new(Rc::clone(run))));
         for stage in study.rewindings(run)? {
             stages.push(Box::new(stage));
         }
@@ -134,12 +170,24 @@ pub fn trained_and_rewound(study: &Study<'_>) -> Result<Stages> {
     Ok(stages)
 }
 
-/// The networks of double descent and their geometry.
+/// The training of the first run and its capacities by simulation and theory.
+pub fn simulated(study: &Study<'_>) -> Result<Stages> {
+    let mut stages: Stages = vec![Box::new(TrainStage::new(Rc::clone(&study.runs[0])))];
+    for (simulated, joint) in study.simulations()? {
+        stages.push(Box::new(simulated));
+        stages.push(Box::new(joint));
+    }
+    Ok(stages)
+}
+
+/// The networks of double descent and their geometry at the best and the final epoch.
 pub fn widths_measured(study: &Study<'_>) -> Result<Stages> {
     let mut stages = Stages::new();
     for network in study.networks_of_widths()? {
         stages.push(Box::new(TrainStage::new(Rc::clone(&network))));
-        stages.push(Box::new(Study::geometry_of_width(&network)));
+        for stage in study.geometries_of_width(&network)? {
+            stages.push(Box::new(stage));
+        }
     }
     Ok(stages)
 }
@@ -165,6 +213,25 @@ pub fn accuracy(study: &Study<'_>) -> Result<Vec<Accuracy>> {
         }
     }
     Ok(values)
+}
+
+/// Whether the main experiment is that of the paper's figure 3, whose values then stand beside ours: VGG-16 on all of CIFAR-100, half of
+/// the labels permuted.
+pub fn as_in_figure3(study: &Study<'_>) -> bool {
+    let settings = &study.profile.experiment;
+    settings.network.architecture == Architecture::Vgg16
+        && whole_cifar100(&settings.data)
+        && settings.data.permuted_fraction == 0.5
+}
+
+/// Whether the networks of double descent are those of figure 4 C–E: ResNet-18 on all of CIFAR-100.
+pub fn as_in_figure4(study: &Study<'_>) -> bool {
+    let settings = &study.profile.double_descent.experiment;
+    settings.network.architecture == Architecture::ResNet18 && whole_cifar100(&settings.data)
+}
+
+fn whole_cifar100(data: &DataSettings) -> bool {
+    data.dataset == "cifar100" && data.classes >= 100 && data.train_per_class >= 500
 }
 
 /// Geometry of single classes.
@@ -196,48 +263,93 @@ pub fn classes(study: &Study<'_>, groups: &[ExampleGroup]) -> Result<Vec<ClassVa
 }
 
 /// Accuracies of rewound networks.
-pub fn rewound(study: &Study<'_>) -> Result<Vec<RewoundAccuracy>> {
-    let mut values = Vec::new();
-    for run in &study.runs {
-        for stage in study.rewindings(run)? {
-            let rewindings: Rewindings = study.cache.output(&stage)?;
-            for (what, scores) in &rewindings.scores {
-                let scores = REWOUND_GROUPS.into_iter().zip(scores);
-                values.extend(scores.filter_map(|(group, score)| {
-                    let score = score.as_ref()?;
-                    Some(RewoundAccuracy {
-                        seed: run.seed,
-                        what: *what,
-                        epoch: stage.epoch(),
-                        group,
-                        accuracy: score.accuracy(),
-                        standard_error: score.standard_error(),
-                    })
-                }));
+pub fn rewound(study: &Study<'_>) -> Result<Vec<RewoundRun>> {
+    study
+        .runs
+        .iter()
+        .map(|run| {
+            let (mut places, mut networks) = (Vec::new(), Vec::new());
+            for stage in study.rewindings(run)? {
+                let rewindings: Rewindings = study.cache.output(&stage)?;
+                for &(what, scores) in &rewindings.scores {
+                    let scores = REWOUND_GROUPS.into_iter().zip(scores);
+                    networks.extend(scores.filter_map(|(group, score)| {
+                        let score = score?;
+                        Some(RewoundAccuracy {
+                            what,
+                            epoch: stage.epoch(),
+                            group,
+                            accuracy: score.score.accuracy(),
+                            gain: score.gain(),
+                        })
+                    }));
+                }
+                places = rewindings.layers.iter().map(|(place, _)| *place).collect();
             }
+            Ok(RewoundRun {
+                seed: run.seed,
+                places,
+                networks,
+            })
+        })
+        .collect()
+}
+
+/// Capacities of the first run's layers.
+pub fn capacities(study: &Study<'_>) -> Result<Vec<Capacities>> {
+    let mut values = Vec::new();
+    for (simulated, joint) in study.simulations()? {
+        let layers: Vec<LayerCapacities> = study.cache.output(&simulated)?;
+        let joints: Vec<LayerJoint> = study.cache.output(&joint)?;
+        for (layer, joint) in layers.into_iter().zip(joints) {
+            let [value, lower, upper] = layer.simulated;
+            // Half the interval, which has the coverage of one standard error either way.
+            let bounded = || Some((value?.ln(), (upper?.ln() - lower?.ln()) / 2.0));
+            values.push(Capacities {
+                group: simulated.group(),
+                layer: layer.layer,
+                simulated: bounded(),
+                mean_field: logarithm(layer.mean_field),
+                joint: logarithm(joint.capacity),
+            });
         }
     }
     Ok(values)
 }
 
-/// The networks of double descent whose layer has a geometry.
+/// The logarithm of a capacity, and its standard error over Gaussian vectors.
+fn logarithm(capacity: MeanEstimate) -> (f64, f64) {
+    let error = capacity.standard_error.unwrap_or(0.0);
+    (capacity.value.ln(), error / capacity.value)
+}
+
+/// The networks of double descent whose layer has a geometry at both epochs.
 pub fn networks_of_widths(study: &Study<'_>) -> Result<Vec<NetworkOfWidth>> {
     let mut values = Vec::new();
     for network in study.networks_of_widths()? {
         let train = TrainStage::new(Rc::clone(&network));
         let record: TrainingRecord = study.cache.output(&train)?;
-        let end = record.history.last().context("the training has no epoch")?;
-        let test = end.groups.get(&ExampleGroup::Test);
-        let layers: Vec<LayerGeometry> = study.cache.output(&Study::geometry_of_width(&network))?;
-        let geometry = layers.last().and_then(|layer| layer.geometry.as_ref());
-        if let (Some(test), Some(geometry)) = (test, geometry) {
+        let (best, last) = (record.best_epoch(), record.last_epoch());
+        let state = |epoch| -> Result<Option<WidthState>> {
+            let stage = Study::geometry_of_width(&network, epoch);
+            let layers: Vec<LayerGeometry> = study.cache.output(&stage)?;
+            let geometry = layers.last().and_then(|layer| layer.geometry.as_ref());
+            Ok(record
+                .test_accuracy(epoch)
+                .zip(geometry)
+                .map(|(accuracy, geometry)| WidthState {
+                    accuracy,
+                    radius: geometry.radius.value,
+                    dimension: geometry.dimension.value,
+                    centre_correlation: geometry.centre_correlation,
+                }))
+        };
+        if let (Some(best), Some(last)) = (state(best)?, state(last)?) {
             values.push(NetworkOfWidth {
                 seed: network.seed,
                 width: network.settings.network.width,
-                error: 1.0 - test.accuracy(),
-                radius: geometry.radius.value,
-                dimension: geometry.dimension.value,
-                centre_correlation: geometry.centre_correlation,
+                best,
+                last,
             });
         }
     }
@@ -308,11 +420,32 @@ impl Epochs {
         }
     }
 
+    /// The first epoch of each run.
+    pub fn firsts(&self) -> BTreeMap<u64, usize> {
+        let first = |(&seed, &(from, _)): (&u64, &(usize, usize))| (seed, from);
+        self.of_run.iter().map(first).collect()
+    }
+
+    /// The last of each run.
+    pub fn lasts(&self) -> BTreeMap<u64, usize> {
+        let last = |(&seed, &(_, to)): (&u64, &(usize, usize))| (seed, to);
+        self.of_run.iter().map(last).collect()
+    }
+
     /// For the reader: `epoch 0 to 10`, with several runs' last epochs where they differ.
     pub fn describe(&self) -> String {
+        format!("epoch 0 to {}", self.ends())
+    }
+
+    /// `epoch 10`.
+    pub fn describe_last(&self) -> String {
+        format!("epoch {}", self.ends())
+    }
+
+    fn ends(&self) -> String {
         let ends: BTreeSet<usize> = self.of_run.values().map(|(_, to)| *to).collect();
         let ends: Vec<String> = ends.iter().map(usize::to_string).collect();
-        format!("epoch 0 to {}", ends.join(" or "))
+        ends.join(" or ")
     }
 }
 
@@ -405,58 +538,92 @@ pub fn epoch_of_highest_test_accuracy(
     })
 }
 
-/// For each hidden layer, in order: the logarithm of the ratio of each class's value at the end to that at the start,
-/// averaged over runs. The input is left out: it does not change.
+/// Logarithms of one measure in one layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerLogs {
+    /// Place of the layer in the network; 0 is the input.
+    pub place: usize,
+    /// Its name.
+    pub layer: String,
+    /// One value per class, averaged over runs; the same classes in every layer and group.
+    pub classes: Vec<f64>,
+}
+
+/// The logarithm of each class's value in every layer, the input too, at one epoch of each run, averaged over runs.
+pub fn logs_at(
+    classes: &[ClassValue],
+    group: ExampleGroup,
+    measure: fn(&ClassValue) -> f64,
+    epochs: &BTreeMap<u64, usize>,
+) -> Result<Vec<LayerLogs>, String> {
+    let of_group = || classes.iter().filter(|v| v.group == group);
+    let values: BTreeMap<(u64, usize, usize, usize), f64> = of_group()
+        .map(|v| ((v.seed, v.epoch, v.layer_index, v.class), measure(v)))
+        .collect();
+    let layers: BTreeMap<usize, &str> = of_group()
+        .map(|v| (v.layer_index, v.layer.as_str()))
+        .collect();
+    let members: BTreeSet<usize> = of_group().map(|v| v.class).collect();
+    let of_layer = |(place, name): (usize, &str)| {
+        let logarithm = |class| {
+            let of_run = |(&seed, &epoch): (&u64, &usize)| {
+                values
+                    .get(&(seed, epoch, place, class))
+                    .filter(|value| **value > 0.0)
+                    .map(|value| value.ln())
+                    .ok_or_else(|| {
+                        format!("run {seed} has no geometry of {group} examples in {name} at epoch {epoch}")
+                    })
+            };
+            let logs: Vec<f64> = epochs.iter().map(of_run).collect::<Result<_, _>>()?;
+            Ok::<_, String>(logs.iter().sum::<f64>() / logs.len() as f64)
+        };
+        Ok(LayerLogs {
+            place,
+            layer: name.to_owned(),
+            classes: members
+                .iter()
+                .copied()
+                .map(logarithm)
+                .collect::<Result<_, _>>()?,
+        })
+    };
+    layers.into_iter().map(of_layer).collect()
+}
+
+/// One list less another, element by element.
+pub fn less(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+/// The hidden layers; at least 4. The input is left out: it does not change.
 ///
 /// Poolings count as layers \[D\]: the claims speak of the layers of the paper's Figure 3, whose twenty places (0 to 19) hold VGG-16's
 /// input, thirteen convolutions, five poolings and last linear layer. Of VGG-16, the first half of the hidden layers then holds the
 /// same convolutions (`conv1_1` to `conv3_3`) as without poolings, and the last quarter too (`conv5_1` on).
+pub fn hidden(layers: Vec<LayerLogs>) -> Result<Vec<LayerLogs>, String> {
+    let hidden: Vec<LayerLogs> = layers.into_iter().filter(|layer| layer.place > 0).collect();
+    if hidden.len() < 4 {
+        return Err(format!(
+            "{} hidden layers; at least 4 are needed to tell early from late",
+            hidden.len()
+        ));
+    }
+    Ok(hidden)
+}
+
+/// For each hidden layer, in order: the logarithm of the ratio of each class's value at the end to that at the start,
+/// averaged over runs.
 pub fn log_changes(
     classes: &[ClassValue],
     group: ExampleGroup,
     measure: fn(&ClassValue) -> f64,
     epochs: &Epochs,
 ) -> Result<Vec<Vec<f64>>, String> {
-    let hidden = || {
-        classes
-            .iter()
-            .filter(|v| v.group == group && v.layer_index > 0)
-    };
-    let values: BTreeMap<(u64, usize, usize, usize), f64> = hidden()
-        .map(|v| ((v.seed, v.epoch, v.layer_index, v.class), measure(v)))
-        .collect();
-    let layers: BTreeMap<usize, &str> = hidden()
-        .map(|v| (v.layer_index, v.layer.as_str()))
-        .collect();
-    let members: BTreeSet<usize> = hidden().map(|v| v.class).collect();
-    if layers.len() < 4 {
-        return Err(format!(
-            "{} hidden layers; at least 4 are needed to tell early from late",
-            layers.len()
-        ));
-    }
-    layers
-        .into_iter()
-        .map(|(layer, name)| {
-            let change = |&class: &usize| {
-                let mut sum = 0.0;
-                for (&seed, &(from, to)) in &epochs.of_run {
-                    let logarithm = |epoch| {
-                        values
-                            .get(&(seed, epoch, layer, class))
-                            .filter(|value| **value > 0.0)
-                            .map(|value| value.ln())
-                            .ok_or_else(|| {
-                                format!("run {seed} has no geometry of {group} examples in {name} at epoch {epoch}")
-                            })
-                    };
-                    sum += logarithm(to)? - logarithm(from)?;
-                }
-                Ok(sum / epochs.of_run.len() as f64)
-            };
-            members.iter().map(change).collect()
-        })
-        .collect()
+    let at = |epochs| hidden(logs_at(classes, group, measure, epochs)?);
+    let (first, last) = (at(&epochs.firsts())?, at(&epochs.lasts())?);
+    let change = |(last, first): (&LayerLogs, &LayerLogs)| less(&last.classes, &first.classes);
+    Ok(last.iter().zip(&first).map(change).collect())
 }
 
 /// The mean over the final layers, class by class.

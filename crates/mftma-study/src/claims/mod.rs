@@ -1,4 +1,4 @@
-//! The paper's seven claims, checked on every run: one file per claim, and one line in [`all`].
+//! The paper's claims, eight of them, checked on every run: one file per claim, and one line in [`all`].
 //!
 //! A claim names the stages that it is judged on, reads their outputs ([`inputs`]), and needs nothing else: where they are
 //! finished it is judged, whichever figures were asked for.
@@ -14,6 +14,7 @@ mod claim4;
 mod claim5;
 mod claim6;
 mod claim7;
+mod claim8;
 pub mod inputs;
 mod statistics;
 #[cfg(test)]
@@ -90,6 +91,7 @@ pub fn all() -> Vec<Box<dyn Claim>> {
         Box::new(claim5::RewindingRestores),
         Box::new(claim6::DoubleDescent),
         Box::new(claim7::SmallPermutedGradients),
+        Box::new(claim8::TheoryMatchesSimulation),
     ]
 }
 
@@ -130,6 +132,43 @@ pub enum Side {
     Below,
 }
 
+/// Relative difference up to which a value agrees with the published one \[D\]: between the figure's reading errors (1 to 2 % of a ratio)
+/// and what a reader would call another size.
+const AGREES: f64 = 0.1;
+
+/// A part's statistic as the paper's figure has it, beside the verdict and no part of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// The statistic, where it is not the part's own: the figure may give fewer points.
+    pub statistic: Option<String>,
+    /// Its value in the figure.
+    pub value: f64,
+    /// Ours.
+    pub ours: f64,
+    /// Our 95 % interval.
+    pub interval: [f64; 2],
+    /// Ours over the published value, less 1.
+    pub relative_difference: f64,
+    /// Whether our interval contains the published value, or ours differs from it by a tenth at most.
+    pub agrees: bool,
+}
+
+impl Published {
+    fn new(statistic: Option<String>, value: f64, ours: f64, interval: [f64; 2]) -> Self {
+        let relative_difference = ours / value - 1.0;
+        let within = interval[0] <= value && value <= interval[1];
+        Self {
+            statistic,
+            value,
+            ours,
+            interval,
+            relative_difference,
+            agrees: within || relative_difference.abs() <= AGREES,
+        }
+    }
+}
+
 /// One part of a claim: a statistic and what it should be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,6 +191,9 @@ pub struct Part {
     pub reason: String,
     /// What follows.
     pub verdict: Verdict,
+    /// The paper's value, where one of its figures has it for the same setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Published>,
 }
 
 impl Part {
@@ -172,9 +214,24 @@ impl Part {
             threshold,
             reason: reason.into(),
             verdict: Verdict::Undecided,
+            published: None,
         };
         part.verdict = part.judge();
         part
+    }
+
+    /// Beside it the value of the same statistic in the paper's figure, where there is one.
+    fn beside(mut self, published: Option<f64>) -> Self {
+        self.published =
+            published.map(|value| Published::new(None, value, self.value, self.interval));
+        self
+    }
+
+    /// Beside it another statistic, of the points that the paper's figure has: its value there, and ours.
+    fn beside_another(mut self, statistic: impl Into<String>, value: f64, ours: &Estimate) -> Self {
+        let statistic = Some(statistic.into());
+        self.published = Some(Published::new(statistic, value, ours.value, ours.interval));
+        self
     }
 
     /// The verdict that follows from the numbers.
@@ -330,6 +387,23 @@ mod tests {
     }
 
     #[test]
+    fn the_published_value_stands_beside_the_verdict() {
+        let part = part([0.9, 1.3], [0.9, 1.3], Side::Above);
+        for (value, agrees) in [(1.25, true), (1.05, true), (1.35, false), (0.8, false)] {
+            let beside = part.clone().beside(Some(value)).published.unwrap();
+            assert_eq!(beside.agrees, agrees, "{value}");
+            assert!((beside.relative_difference - (1.1 / value - 1.0)).abs() < 1e-12);
+            assert_eq!(part.clone().beside(Some(value)).judge(), part.verdict);
+        }
+        // Outside the interval, but within a tenth.
+        assert!(Published::new(None, 1.0, 1.08, [1.07, 1.09]).agrees);
+        assert!(part.clone().beside(None).published.is_none());
+        let text = serde_json::to_string(&part).unwrap();
+        assert!(!text.contains("published"), "{text}");
+        assert_eq!(serde_json::from_str::<Part>(&text).unwrap(), part);
+    }
+
+    #[test]
     fn one_failing_part_fails_the_claim_and_an_open_one_leaves_it_open() {
         let holds = part([1.1, 1.2], [1.1, 1.2], Side::Above);
         let open = part([0.9, 1.2], [0.9, 1.2], Side::Above);
@@ -351,7 +425,7 @@ mod tests {
         let (name, profile) = Profile::load("smoke").unwrap();
         let study = Study::new(&name, &profile, Experiments::new(None), &cache).unwrap();
         let findings = check(&study);
-        assert_eq!(findings.len(), 7);
+        assert_eq!(findings.len(), 8);
         for (index, finding) in findings.iter().enumerate() {
             assert_eq!(finding.number, index + 1);
             assert_eq!(finding.verdict, Verdict::Undecided);
@@ -372,6 +446,8 @@ mod tests {
             ("training.batch_size", 16.into()),
             ("geometry.epochs", vec![0, 2, 3].into()),
             ("geometry.points", 6.into()),
+            ("simulation.manifolds", 6.into()),
+            ("simulation.points", 6.into()),
             ("geometry.gaussian_vectors", 20.into()),
         ];
         let (name, mut profile) = Profile::load_with("smoke", &changes).unwrap();

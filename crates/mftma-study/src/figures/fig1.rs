@@ -1,7 +1,7 @@
 //! Figure 1: manifold analysis.
 //!
 //! a: images of the unpermuted, permuted and restored groups, with the label used in training and in analysis.
-//! b: simulated against mean-field capacity in a few layers of the trained network.
+//! b: simulated against mean-field and joint capacity in a few layers of the trained network.
 //! c: how capacity falls with radius, dimension and centre correlation (theory), and the hypothesis of how training
 //! changes it (a drawing).
 
@@ -16,7 +16,7 @@ use rand::seq::SliceRandom;
 use super::{Figure, Study, foot, group_colour};
 use crate::cache::Stage;
 use crate::experiment::Experiment;
-use crate::stages::{LayerCapacities, SimulateStage, TrainStage};
+use crate::stages::{LayerCapacities, LayerJoint, SIMULATED_GROUPS, TrainStage};
 use crate::table::{Ball, BallProperty, Condition, Group, Measure, Row};
 use mftma_draw::{
     Anchor, Canvas, GREY, INK, Panel, TextStyle, Weight, epoch_colour, footnote, nice_ticks,
@@ -46,8 +46,6 @@ const IMAGES_LEFT: f64 = 62.0;
 
 /// Panel b: left edge beside panel a and alone, side.
 const SCATTER: (f64, f64, f64) = (352.0, 42.0, 146.0);
-/// The groups whose capacities are compared.
-const COMPARED: [ExampleGroup; 2] = [ExampleGroup::Unpermuted, ExampleGroup::Permuted];
 
 /// Panel c: left edge of the first plot, width of a plot of the theory, of a drawing, gaps after either.
 const THEORY: [f64; 5] = [38.0, 84.0, 66.0, 22.0, 12.0];
@@ -60,19 +58,6 @@ const POINTS: usize = 60;
 
 /// Images, simulated capacity, theory.
 pub struct Figure1;
-
-impl Figure1 {
-    fn simulations(study: &Study<'_>) -> Result<Vec<SimulateStage>> {
-        let run = &study.runs[0];
-        let last = study
-            .last_epoch(run)?
-            .unwrap_or(run.settings.training.max_epochs);
-        Ok(COMPARED
-            .into_iter()
-            .map(|group| SimulateStage::new(Rc::clone(run), last, group))
-            .collect())
-    }
-}
 
 impl Figure for Figure1 {
     fn name(&self) -> &'static str {
@@ -89,7 +74,8 @@ impl Figure for Figure1 {
             "a: training examples of three groups. Restored examples are the permuted ones under their true labels, for the analysis only. \
              b: capacity of the trained network's manifolds in {}, by simulation (the load at which half of {} random dichotomies of \
              randomly projected manifolds can be separated) against mean-field theory, on the same {} points of each class; larger dots \
-             are later layers, bars 68 % intervals, the line is equality. c: mean-field capacity of a ball over its radius, its \
+             are later layers, bars 68 % intervals, the line is equality; rings have the joint capacity, of all classes at once, in place of the \
+             mean-field one. c: mean-field capacity of a ball over its radius, its \
              dimension, and the correlation of the centres, where one direction shared by all centres (with random sign) makes it up; \
              removing that direction leaves balls that are larger relative to their centres. Right: the hypothesis, as a drawing and \
              not as data: shared features first raise the capacity of unpermuted and restored manifolds in all layers, and later \
@@ -106,7 +92,7 @@ impl Figure for Figure1 {
 
     fn check(&self, study: &Study<'_>) -> Result<()> {
         study.runs[0].check_layers("simulation.layers", &study.profile.simulation.layers)?;
-        for stage in Self::simulations(study)? {
+        for (stage, _) in study.simulations()? {
             stage.manifolds()?;
         }
         Ok(())
@@ -116,8 +102,9 @@ impl Figure for Figure1 {
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         if panels.contains(&"b") {
             stages.push(Box::new(TrainStage::new(Rc::clone(&study.runs[0]))));
-            for stage in Self::simulations(study)? {
-                stages.push(Box::new(stage));
+            for (simulated, joint) in study.simulations()? {
+                stages.push(Box::new(simulated));
+                stages.push(Box::new(joint));
             }
         }
         Ok(stages)
@@ -147,9 +134,10 @@ impl Figure for Figure1 {
             }
         }
         if panels.contains(&"b") {
-            for stage in Self::simulations(study)? {
+            for (stage, joint) in study.simulations()? {
                 let layers: Vec<LayerCapacities> = study.cache.output(&stage)?;
-                for layer in layers {
+                let joints: Vec<LayerJoint> = study.cache.output(&joint)?;
+                for (layer, joint) in layers.into_iter().zip(joints) {
                     let row = Row {
                         layer: Some(layer.layer),
                         epoch: stage.epoch(),
@@ -158,6 +146,12 @@ impl Figure for Figure1 {
                         ..study.row(run)
                     };
                     let theory = layer.mean_field;
+                    rows.push(Row {
+                        measure: Measure::JointCapacity,
+                        value: joint.capacity.value,
+                        standard_error_vectors: joint.capacity.standard_error,
+                        ..row.clone()
+                    });
                     for (measure, value) in [
                         (Measure::Capacity, Some(theory.value)),
                         (Measure::CapacityLower, theory.interval.map(|i| i.lower)),
@@ -508,7 +502,7 @@ fn draw_capacities(canvas: &mut Canvas, table: &[Row], left: f64) {
             layers.push(layer);
         }
     }
-    for group in COMPARED {
+    for group in SIMULATED_GROUPS {
         let colour = group_colour(group);
         let mut points = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
@@ -528,6 +522,9 @@ fn draw_capacities(canvas: &mut Canvas, table: &[Row], left: f64) {
             canvas.line(panel.at(x, from), panel.at(x, to), colour, 0.6);
             let size = 1.0 + 1.6 * index as f64 / (layers.len().max(2) - 1) as f64;
             points.push((panel.at(x, y), size));
+            if let Some(x) = at(Measure::JointCapacity) {
+                canvas.ring(panel.at(x, y), size, colour);
+            }
         }
         let line: Vec<_> = points.iter().map(|(at, _)| *at).collect();
         canvas.polyline(&line, colour, 0.4);
@@ -537,11 +534,14 @@ fn draw_capacities(canvas: &mut Canvas, table: &[Row], left: f64) {
     }
     panel.frame(canvas);
     panel.x_marks(canvas, &marks);
-    for (index, group) in COMPARED.into_iter().enumerate() {
+    for (index, group) in SIMULATED_GROUPS.into_iter().enumerate() {
         let style = TextStyle::new(TEXT, group_colour(group), Anchor::Start).weight(Weight::Bold);
         let y = HEAD + 9.0 + (TEXT + 2.0) * index as f64;
         canvas.text((left + 6.0, y), group.name(), style);
     }
+    let style = TextStyle::new(SMALL, GREY, Anchor::Start);
+    let y = HEAD + 9.0 + (TEXT + 2.0) * SIMULATED_GROUPS.len() as f64;
+    canvas.text((left + 6.0, y), "rings: joint capacity", style);
     let style = TextStyle::new(TEXT, INK, Anchor::Middle);
     let (text, symbol) = ("Mean-field capacity", ("α", "M"));
     canvas.text_with_symbol((left + side / 2.0, HEAD + side + 21.0), text, symbol, style);
@@ -669,7 +669,8 @@ mod tests {
     fn table() -> Vec<Row> {
         let mut rows = Vec::new();
         for (index, layer) in ["conv1_2", "conv3_3", "conv5_3"].into_iter().enumerate() {
-            for group in COMPARED {
+            for group in SIMULATED_GROUPS {
+                rows.push(row(Measure::JointCapacity, group, layer, 0.012));
                 for measure in ["capacity", "simulated_capacity"] {
                     let value = 0.011 * 12f64.powi(index as i32);
                     for (end, factor) in [("", 1.0), ("_lower", 0.9), ("_upper", 1.1)] {

@@ -1,22 +1,26 @@
 //! Figure 4: rewinding and double descent.
 //!
 //! a, b: accuracy after the parameters of a single layer, or of the last k layers, are put back to each saved epoch.
-//! c–e: error and geometry over the width of the network, label noise fixed.
+//! c–e: test accuracy and geometry at the best and the final epoch over the number of parameters of the network, label noise fixed.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
+use mftma_gradients::Measure as GradientMeasure;
 
 use super::geometry::check_size;
 use super::group_colour;
 use super::{Figure, Study, foot, geometry_rows, over_runs, runs_in_words};
 use crate::cache::Stage;
+use crate::claims::inputs::as_in_figure4;
 use crate::experiment::Experiment;
 use crate::profile::{ExperimentSettings, RewindingStatistics};
+use crate::published::{self, Epoch, WidthPoint, figure4};
 use crate::stages::{
-    LayerGeometry, REWOUND_GROUPS, RewindStage, Rewindings, Rewound, TrainStage, TrainingRecord,
+    LayerGeometry, REWOUND_GROUPS, RewindStage, Rewindings, Rewound, RewoundScore, TrainStage,
+    TrainingRecord,
 };
 use crate::table::{Condition, Group, Measure, RewoundLayers, Row};
 use mftma_draw::{
@@ -48,7 +52,7 @@ const INTERPOLATING: f64 = 0.05;
 const PANELS: [&str; 5] = ["a", "b", "c", "d", "e"];
 /// The plots of the sweep: panel, measure, label, symbol and subscript.
 const SWEEP_PLOTS: [(&str, Measure, &str, (&str, &str)); 5] = [
-    ("c", Measure::Error, "Error (%)", ("", "")),
+    ("c", Measure::Accuracy, "Test accuracy (%)", ("", "")),
     ("d", Measure::Radius, "Radius", ("R", "M")),
     (
         "d",
@@ -58,6 +62,12 @@ const SWEEP_PLOTS: [(&str, Measure, &str, (&str, &str)); 5] = [
     ),
     ("e", Measure::Dimension, "Dimension", ("D", "M")),
     ("e", Measure::Capacity, "Capacity", ("α", "M")),
+];
+
+/// The two epochs of the sweep: colour, name and place of the name above the first plot.
+const EPOCHS: [(Epoch, Colour, &str, f64); 2] = [
+    (Epoch::Best, Colour(0x00, 0x72, 0xB2), "best", -16.0),
+    (Epoch::Last, Colour(0xD5, 0x5E, 0x00), "final epoch", 6.0),
 ];
 
 /// Rewinding and double descent.
@@ -88,13 +98,14 @@ impl Figure for Figure4 {
             "a: accuracy of the trained network after the parameters of one layer are put back to an earlier epoch (colour), for test \
              examples (above) and for permuted examples by the labels trained on (below); b: the same for the last k layers together. \
              The black line is the trained network, its statistics treated alike. {} Where test accuracy rises above the line and permuted accuracy falls, what was \
-             memorized was in those layers. c: test and training error of networks of growing width, {:.0} % of the training labels \
-             permuted; d: radius and centre correlation, e: dimension and capacity of the test examples' manifolds in layer {}. Dots are \
-             single runs, lines their means, bands one standard error. A grey line marks the first width, if any, at which the training error \
-             is below {} %.",
+             memorized was in those layers. c: test accuracy of networks of growing width over the number of their parameters, {:.0} % \
+             of the training labels permuted; d: radius and centre correlation, e: dimension and capacity of the test examples' manifolds in \
+             layer {}; at the epoch of the highest test accuracy of each training (best) and at its end (final). Dots are single runs, lines \
+             their means, bands one standard error. {} A grey line marks the first width, if any, at which the training error is below {} %.",
             statistics_in_words(study),
             100.0 * sweep.experiment.data.permuted_fraction,
             sweep.layer,
+            published_in_words(study),
             100.0 * INTERPOLATING,
         )
     }
@@ -108,7 +119,8 @@ impl Figure for Figure4 {
         for experiment in study.networks_of_widths()? {
             let layer = std::slice::from_ref(&settings.layer);
             experiment.check_layers("double_descent.layer", layer)?;
-            let stage = Study::geometry_of_width(&experiment);
+            let last = experiment.settings.training.max_epochs;
+            let stage = Study::geometry_of_width(&experiment, last);
             check_size(&stage, "double_descent.geometry")?;
         }
         ensure!(
@@ -132,7 +144,9 @@ impl Figure for Figure4 {
         if sweeping(panels) {
             for experiment in study.networks_of_widths()? {
                 stages.push(Box::new(TrainStage::new(Rc::clone(&experiment))));
-                stages.push(Box::new(Study::geometry_of_width(&experiment)));
+                for stage in study.geometries_of_width(&experiment)? {
+                    stages.push(Box::new(stage));
+                }
             }
         }
         Ok(stages)
@@ -185,7 +199,7 @@ impl Figure for Figure4 {
             note += &format!(
                 "c–e: {} on {}, {} training images of {} classes, {:.0} % of labels permuted, {} epochs without regularisation; \
                  geometry of the test examples in layer {}, P = {}, M = {}, {} Gaussian vectors; {}, dots: single runs, bands: one \
-                 standard error over {}. Grey line: the first width, if any, at which the training error is below {} %.",
+                 standard error over {}. {} Grey line: the first width, if any, at which the training error is below {} %.",
                 network.architecture.title(),
                 data.dataset,
                 data.classes * data.train_per_class,
@@ -201,10 +215,36 @@ impl Figure for Figure4 {
                     1 => "classes or examples",
                     _ => "runs",
                 },
+                published_in_words(study),
                 100.0 * INTERPOLATING,
             );
         }
-        Ok(draw(self.title(), panels, table, &sweep.layer, &note))
+        let published = if as_in_figure4(study) {
+            figure4()?
+        } else {
+            Vec::new()
+        };
+        let sweep = Sweep {
+            layer: &sweep.layer,
+            published: &published,
+        };
+        Ok(draw(self.title(), panels, table, &sweep, &note))
+    }
+}
+
+/// What is drawn of the sweep beside the table.
+struct Sweep<'a> {
+    /// The layer measured.
+    layer: &'a str,
+    /// The paper's points; none where its networks are others.
+    published: &'a [WidthPoint],
+}
+
+fn published_in_words(study: &Study<'_>) -> &'static str {
+    if as_in_figure4(study) {
+        "Rings: values read off the paper's figure."
+    } else {
+        "The paper's values are not drawn: they are of ResNet-18 on all images of CIFAR-100."
     }
 }
 
@@ -255,7 +295,7 @@ fn rewinding_rows(
             },
         };
         for (group, score) in REWOUND_GROUPS.into_iter().zip(scores) {
-            rows.extend(score.map(|score| Row {
+            rows.extend(score.map(|RewoundScore { score, .. }| Row {
                 group: group.into(),
                 measure: Measure::Accuracy,
                 value: score.accuracy(),
@@ -268,46 +308,54 @@ fn rewinding_rows(
     rows
 }
 
-/// Errors and geometry of one network of the sweep.
+/// Accuracies and geometry of one network of the sweep, at its best and at its final epoch; its parameters and training error.
 fn sweep_rows(study: &Study<'_>, experiment: &Rc<Experiment>) -> Result<Vec<Row>> {
-    let record: TrainingRecord = study
-        .cache
-        .output(&TrainStage::new(Rc::clone(experiment)))?;
+    let train = TrainStage::new(Rc::clone(experiment));
+    let record: TrainingRecord = study.cache.output(&train)?;
     let end = record.history.last().context("the training has no epoch")?;
-    let row = Row {
+    let of_training = Row {
         epoch: end.epoch,
-        condition: Some(Condition::WidthSweep),
+        condition: Some(Condition::WidthSweep(Epoch::Last)),
+        group: Group::Training,
+        count: experiment.data.dataset().train().len(),
         ..study.row(experiment)
     };
-    let mut rows = Vec::new();
-    for (&group, score) in &end.groups {
-        // The error is that of the test examples; how much is memorized is beside it.
-        let (measure, value) = match group {
-            ExampleGroup::Test => (Measure::Error, 1.0 - score.accuracy()),
-            _ => (Measure::Accuracy, score.accuracy()),
+    let mut rows = vec![
+        Row {
+            measure: Measure::TrainingError,
+            value: 1.0 - end.training_accuracy,
+            ..of_training.clone()
+        },
+        Row {
+            measure: GradientMeasure::Parameters.into(),
+            value: experiment.parameters()? as f64,
+            ..of_training
+        },
+    ];
+    for (which, epoch) in [
+        (Epoch::Best, record.best_epoch()),
+        (Epoch::Last, record.last_epoch()),
+    ] {
+        let row = Row {
+            epoch,
+            condition: Some(Condition::WidthSweep(which)),
+            ..study.row(experiment)
         };
-        rows.push(Row {
-            group: group.into(),
-            measure,
-            value,
-            standard_error: Some(score.standard_error()),
-            count: score.examples,
-            ..row.clone()
-        });
+        let metrics = record.history.iter().find(|metrics| metrics.epoch == epoch);
+        for (&group, score) in metrics.iter().flat_map(|metrics| &metrics.groups) {
+            rows.push(Row {
+                group: group.into(),
+                measure: Measure::Accuracy,
+                value: score.accuracy(),
+                standard_error: Some(score.standard_error()),
+                count: score.examples,
+                ..row.clone()
+            });
+        }
+        let stage = Study::geometry_of_width(experiment, epoch);
+        let layers: Vec<LayerGeometry> = study.cache.output(&stage)?;
+        rows.extend(geometry_rows(&layers, &row));
     }
-    rows.push(Row {
-        group: Group::Training,
-        measure: Measure::TrainingError,
-        value: 1.0 - end.training_accuracy,
-        count: experiment.data.dataset().train().len(),
-        ..row.clone()
-    });
-    let layers: Vec<LayerGeometry> = study.cache.output(&Study::geometry_of_width(experiment))?;
-    let row = Row {
-        group: ExampleGroup::Test.into(),
-        ..row
-    };
-    rows.extend(geometry_rows(&layers, &row));
     Ok(rows)
 }
 
@@ -326,7 +374,7 @@ fn percent((x, mean, error): Band) -> Band {
     (x, 100.0 * mean, 100.0 * error)
 }
 
-fn draw(title: &str, panels: &[&str], table: &[Row], layer: &str, note: &str) -> String {
+fn draw(title: &str, panels: &[&str], table: &[Row], sweep: &Sweep<'_>, note: &str) -> String {
     let mut height = 0.0;
     let mut tops = [None; 2];
     for (top, (wanted, below)) in tops.iter_mut().zip([
@@ -349,7 +397,7 @@ fn draw(title: &str, panels: &[&str], table: &[Row], layer: &str, note: &str) ->
         draw_rewinding(&mut canvas, panels, table, top);
     }
     if let Some(top) = tops[1] {
-        draw_sweep(&mut canvas, panels, table, layer, top);
+        draw_sweep(&mut canvas, panels, table, sweep, top);
     }
     footnote(&mut canvas, note, (width, height));
     canvas.finish()
@@ -534,30 +582,24 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
     canvas.text((page - right + 10.0, top - 1.5), "Put back", style);
 }
 
-/// Error and geometry over width.
-fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, top: f64) {
+/// Accuracy and geometry over the number of parameters.
+fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], sweep: &Sweep<'_>, top: f64) {
     let rows: Vec<&Row> = table
         .iter()
-        .filter(|row| row.condition == Some(Condition::WidthSweep))
-        .filter(|row| row.layer.as_deref().is_none_or(|name| name == layer))
+        .filter(|row| matches!(row.condition, Some(Condition::WidthSweep(_))))
+        .filter(|row| row.layer.as_deref().is_none_or(|name| name == sweep.layer))
         .collect();
-    let widths: BTreeSet<usize> = rows.iter().map(|row| row.width).collect();
-    let (Some(&first), Some(&last)) = (widths.first(), widths.last()) else {
+    let places = places(&rows);
+    let (Some(first), Some(last)) = (places.first(), places.last()) else {
         return;
     };
-    // Widths are chosen by ratios, so their axis is one of ratios.
-    let at = |width: usize| (width as f64).log2();
-    let margin = 0.05 * (at(last) - at(first)).max(1.0);
-    let limits = (at(first) - margin, at(last) + margin);
-    let threshold = widths.iter().copied().find(|&width| {
-        mean(&rows, |row| {
-            row.width == width && row.measure == Measure::TrainingError
-        })
-        .is_some_and(|(error, _)| error < INTERPOLATING)
+    // A published network that is larger than all of ours is left out.
+    let margin = 0.05 * (last.1 - first.1).max(0.3);
+    let limits = (first.1 - margin, last.1 + margin);
+    let threshold = places.iter().find(|(width, _)| {
+        let of_training = |row: &Row| row.width == *width && row.measure == Measure::TrainingError;
+        mean(&rows, of_training).is_some_and(|(error, _)| error < INTERPOLATING)
     });
-    let training = Colour(0xCC, 0x79, 0xA7);
-    let test = group_colour(ExampleGroup::Test);
-
     let plots: Vec<_> = SWEEP_PLOTS
         .into_iter()
         .filter(|(name, ..)| panels.contains(name))
@@ -567,46 +609,18 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, 
     let mut lettered = None;
     for (index, (name, measure, label, symbol)) in plots.into_iter().enumerate() {
         let x = left + (width + GAPS.1) * index as f64;
-        let errors = measure == Measure::Error;
-        let scale = if errors { 100.0 } else { 1.0 };
-        let mut series = vec![(test, measure, ExampleGroup::Test.into())];
-        if errors {
-            series.push((training, Measure::TrainingError, Group::Training));
-        }
-        let picked = |measure: Measure, group: Group| -> Vec<&Row> {
-            rows.iter()
-                .copied()
-                .filter(|row| row.measure == measure && row.group == group)
-                .collect()
-        };
-        let lines: Vec<(Colour, Vec<&Row>, Vec<Band>)> = series
+        let curves: Vec<SweepCurve> = EPOCHS
             .iter()
-            .map(|&(colour, measure, group)| {
-                let rows = picked(measure, group);
-                let points = widths
-                    .iter()
-                    .filter_map(|&width| {
-                        let (mean, error) = mean(&rows, |row| row.width == width)?;
-                        Some((at(width), scale * mean, scale * error))
-                    })
-                    .collect();
-                (colour, rows, points)
+            .map(|&(epoch, colour, ..)| {
+                SweepCurve::new((epoch, colour), measure, &rows, &places, sweep.published)
             })
             .collect();
-        // The scale holds single runs and bands.
-        let values: Vec<f64> = lines
-            .iter()
-            .flat_map(|(_, rows, points)| {
-                let bands = points.iter().flat_map(|&(_, y, e)| [y - e, y + e]);
-                bands.chain(rows.iter().map(|row| scale * row.value))
-            })
-            .collect();
+        let values: Vec<f64> = curves.iter().flat_map(SweepCurve::values).collect();
         if values.is_empty() {
             continue;
         }
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let low = if errors { 0.0 } else { least };
         let ticks = nice_ticks(low, high, 4);
         let panel = Panel::new(
             [x, top, width, DESCENT],
@@ -614,19 +628,22 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, 
             (ticks[0], ticks[ticks.len() - 1]),
         );
         panel.y_axis(canvas, &ticks, true);
-        if let Some(width) = threshold {
-            panel.vertical(canvas, at(width), Colour(0xAA, 0xAA, 0xAA));
+        if let Some((_, at)) = threshold {
+            panel.vertical(canvas, *at, Colour(0xAA, 0xAA, 0xAA));
         }
-        for (colour, rows, points) in &lines {
-            panel.band(canvas, points, *colour);
-            panel.line(canvas, points, *colour, false);
-            for row in rows {
-                let place = panel.at(at(row.width), scale * row.value);
-                canvas.disc(place, 0.8, *colour);
+        for curve in &curves {
+            panel.band(canvas, &curve.means, curve.colour);
+            panel.line(canvas, &curve.means, curve.colour, false);
+            for &(x, y) in &curve.runs {
+                canvas.disc(panel.at(x, y), 0.8, curve.colour);
+            }
+            let inside = |x: f64| (limits.0..=limits.1).contains(&x);
+            for &(x, y) in curve.published.iter().filter(|(x, _)| inside(*x)) {
+                canvas.ring(panel.at(x, y), 1.6, curve.colour);
             }
         }
         panel.frame(canvas);
-        panel.x_marks(canvas, &marks(first, last));
+        panel.x_marks(canvas, &marks(limits));
         let style = TextStyle::new(TEXT, INK, Anchor::Middle).rotated(90.0);
         let place = (x - 26.0, top + DESCENT / 2.0);
         if symbol.0.is_empty() {
@@ -638,31 +655,111 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], layer: &str, 
             letter(canvas, (x - 30.0, top - 9.0), name, "");
         }
         let style = TextStyle::new(TEXT, INK, Anchor::Middle);
-        canvas.text((x + width / 2.0, top + DESCENT + 22.0), "Width", style);
-        if errors {
-            for (column, (text, colour)) in [("test", test), ("training", training)]
-                .into_iter()
-                .enumerate()
-            {
+        canvas.text((x + width / 2.0, top + DESCENT + 22.0), "Parameters", style);
+        if index == 0 {
+            for (_, colour, text, along) in EPOCHS {
                 let style = TextStyle::new(TEXT, colour, Anchor::Start).weight(Weight::Bold);
-                let x = x - 16.0 + 26.0 * column as f64;
-                canvas.text((x, top - 9.0), text, style);
+                canvas.text((x + along, top - 9.0), text, style);
             }
         }
     }
 }
 
-/// Powers of two from `first` to `last`: every one, or every second where they stand too close.
-fn marks(first: usize, last: usize) -> Vec<(f64, String)> {
-    let powers: Vec<u32> = (0..usize::BITS)
-        .filter(|&power| (first..=last).contains(&(1usize << power)))
-        .collect();
-    let step = if powers.len() > 5 { 2 } else { 1 };
-    powers
-        .into_iter()
-        .step_by(step)
-        .map(|power| (f64::from(power), (1usize << power).to_string()))
-        .collect()
+/// The widths of the sweep, and where they stand on its axis: the common logarithm of the number of parameters.
+fn places(rows: &[&Row]) -> Vec<(usize, f64)> {
+    let parameters = Measure::from(GradientMeasure::Parameters);
+    let widths: BTreeSet<usize> = rows.iter().map(|row| row.width).collect();
+    let place = |width| {
+        let counted = |row: &Row| row.width == width && row.measure == parameters;
+        Some((width, mean(rows, counted)?.0.log10()))
+    };
+    widths.into_iter().filter_map(place).collect()
+}
+
+/// One measure over parameters at one of the two epochs.
+struct SweepCurve {
+    colour: Colour,
+    means: Vec<Band>,
+    runs: Vec<(f64, f64)>,
+    published: Vec<(f64, f64)>,
+}
+
+impl SweepCurve {
+    fn new(
+        (epoch, colour): (Epoch, Colour),
+        measure: Measure,
+        rows: &[&Row],
+        places: &[(usize, f64)],
+        published: &[WidthPoint],
+    ) -> Self {
+        let scale = if measure == Measure::Accuracy {
+            100.0
+        } else {
+            1.0
+        };
+        let of_curve = |row: &&Row| {
+            row.condition == Some(Condition::WidthSweep(epoch))
+                && row.measure == measure
+                && row.group == ExampleGroup::Test
+        };
+        let rows: Vec<&Row> = rows.iter().copied().filter(of_curve).collect();
+        let (mut means, mut runs) = (Vec::new(), Vec::new());
+        for &(width, x) in places {
+            let of_width = |row: &Row| row.width == width;
+            means.extend(mean(&rows, of_width).map(|(y, e)| (x, scale * y, scale * e)));
+            let single = rows.iter().filter(|row| of_width(row));
+            runs.extend(single.map(|row| (x, scale * row.value)));
+        }
+        let name = match measure {
+            Measure::Accuracy => Some(published::Measure::TestAccuracy),
+            Measure::Radius => Some(published::Measure::Radius),
+            Measure::Dimension => Some(published::Measure::Dimension),
+            _ => None,
+        };
+        let of_figure = published
+            .iter()
+            .filter(|point| point.epoch == epoch && Some(point.measure) == name);
+        Self {
+            colour,
+            means,
+            runs,
+            published: of_figure
+                .map(|point| ((point.parameters as f64).log10(), point.value))
+                .collect(),
+        }
+    }
+
+    /// All that the scale must hold: single runs, bands and published values.
+    fn values(&self) -> Vec<f64> {
+        let bands = self.means.iter().flat_map(|&(_, y, e)| [y - e, y + e]);
+        let single = self.runs.iter().chain(&self.published).map(|&(_, y)| y);
+        bands.chain(single).collect()
+    }
+}
+
+/// Powers of ten between limits that are logarithms, and where there is but one, its threefold and a third of it.
+fn marks((low, high): (f64, f64)) -> Vec<(f64, String)> {
+    let text = |power: i32, factor: u32| match power {
+        6.. => format!("{}M", factor * 10u32.pow((power - 6).min(3) as u32)),
+        3..=5 => format!("{}k", factor * 10u32.pow((power - 3) as u32)),
+        _ => (factor * 10u32.pow(power.max(0) as u32)).to_string(),
+    };
+    let of = |factors: &[u32]| -> Vec<(f64, String)> {
+        (0..10)
+            .flat_map(|power| factors.iter().map(move |&factor| (power, factor)))
+            .map(|(power, factor)| {
+                (
+                    f64::from(power) + f64::from(factor).log10(),
+                    text(power, factor),
+                )
+            })
+            .filter(|(at, _)| (low..=high).contains(at))
+            .collect()
+    };
+    match of(&[1]) {
+        marks if marks.len() > 1 => marks,
+        _ => of(&[1, 3]),
+    }
 }
 
 fn capitalised(text: &str) -> String {
@@ -729,27 +826,29 @@ mod tests {
                 }
             }
             for (index, width) in [1, 2, 3, 4, 6, 8, 16, 32, 64].into_iter().enumerate() {
-                let sweep = Row {
-                    condition: Some(Condition::WidthSweep),
-                    ..row(seed, width, 100)
-                };
+                let sweep = row(seed, width, 100);
+                let parameters = GradientMeasure::Parameters.into();
                 for (measure, group, value) in [
-                    (Measure::Error, test, [0.9, 0.5, 0.7][index % 3]),
+                    (Measure::Accuracy, test, [0.9, 0.5, 0.7][index % 3]),
                     (Measure::TrainingError, Group::Training, 0.2 / width as f64),
+                    (parameters, Group::Training, 3000.0 * (width * width) as f64),
                     (Measure::Capacity, test, 0.123),
                     (Measure::Radius, test, 1000.5 + seed as f64),
                     (Measure::Dimension, test, 12345.0),
                     (Measure::CentreCorrelation, test, 0.01),
                 ] {
-                    let of_layer = !matches!(measure, Measure::Error | Measure::TrainingError);
-                    rows.push(Row {
-                        layer: of_layer.then(|| "fc2".into()),
-                        layer_index: of_layer.then_some(2),
-                        measure,
-                        group,
-                        value,
-                        ..sweep.clone()
-                    });
+                    let of_layer = group == test && measure != Measure::Accuracy;
+                    for epoch in [Epoch::Best, Epoch::Last] {
+                        rows.push(Row {
+                            condition: Some(Condition::WidthSweep(epoch)),
+                            layer: of_layer.then(|| "fc2".into()),
+                            layer_index: of_layer.then_some(2),
+                            measure,
+                            group,
+                            value,
+                            ..sweep.clone()
+                        });
+                    }
                 }
             }
         }
@@ -762,19 +861,40 @@ mod tests {
             "A title",
             &PANELS,
             &table(),
-            "fc2",
+            &with(&figure4().unwrap()),
             &"A long note. ".repeat(40),
         );
         assert_eq!(clipped_texts(&svg), Vec::<String>::new());
     }
 
+    fn with(published: &[WidthPoint]) -> Sweep<'_> {
+        Sweep {
+            layer: "fc2",
+            published,
+        }
+    }
+
+    #[test]
+    fn published_values_are_rings_within_the_axis() {
+        let rings = |published: &[WidthPoint]| {
+            let svg = draw("A title", &["c"], &table(), &with(published), "");
+            svg.matches("<circle").count()
+        };
+        let figure = figure4().unwrap();
+        let of_panel = figure.iter().filter(|point| {
+            // The table's networks have 3,000 to 12.3 million parameters: all of the figure's lie between.
+            point.measure == published::Measure::TestAccuracy
+        });
+        assert_eq!(rings(&figure) - rings(&[]), of_panel.count());
+    }
+
     #[test]
     fn a_panel_is_drawn_alone() {
         let has = |panels: &[&str], text: &str| {
-            draw("A title", panels, &table(), "fc2", "").contains(&format!(">{text}<"))
+            draw("A title", panels, &table(), &with(&[]), "").contains(&format!(">{text}<"))
         };
         assert!(has(&["b"], "k, layers put back") && !has(&["b"], "Layer put back"));
-        assert!(has(&["c"], "Error (%)") && !has(&["d"], "Error (%)"));
+        assert!(has(&["c"], "Test accuracy (%)") && !has(&["d"], "Test accuracy (%)"));
         assert!(has(&["d"], "d") && !has(&["d"], "a"));
     }
 
@@ -784,7 +904,7 @@ mod tests {
         for panel in PANELS {
             assert!(page_width(&[panel]) < 0.6 * WIDTH, "{panel}");
             let note = "A long note. ".repeat(20);
-            let svg = draw("A title", &[panel], &table(), "fc2", &note);
+            let svg = draw("A title", &[panel], &table(), &with(&[]), &note);
             assert_eq!(clipped_texts(&svg), Vec::<String>::new(), "{panel}");
         }
     }
@@ -792,7 +912,7 @@ mod tests {
     #[test]
     fn an_empty_table_draws_no_numbers_that_are_none() {
         for panels in [&PANELS[..], &["a"], &["e"]] {
-            let svg = draw("A title", panels, &[], "fc2", "");
+            let svg = draw("A title", panels, &[], &with(&[]), "");
             assert!(!svg.contains("NaN") && !svg.contains("inf"));
         }
     }
@@ -820,11 +940,13 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_powers_of_two_within_the_widths() {
-        let labels = |first, last| -> Vec<String> {
-            marks(first, last).into_iter().map(|(_, l)| l).collect()
+    fn marks_are_powers_of_ten_within_the_limits() {
+        let labels = |low: f64, high: f64| -> Vec<String> {
+            let limits = (low.log10(), high.log10());
+            marks(limits).into_iter().map(|(_, label)| label).collect()
         };
-        assert_eq!(labels(3, 20), ["4", "8", "16"]);
-        assert_eq!(labels(1, 64), ["1", "4", "16", "64"]);
+        assert_eq!(labels(4e4, 1.2e7), ["100k", "1M", "10M"]);
+        assert_eq!(labels(90.0, 1100.0), ["100", "1k"]);
+        assert_eq!(labels(2000.0, 50_000.0), ["3k", "10k", "30k"]);
     }
 }

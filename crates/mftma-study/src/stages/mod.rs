@@ -2,6 +2,7 @@
 
 mod geometry;
 mod gradients;
+mod joint;
 mod rewind;
 mod similarity;
 mod simulate;
@@ -10,8 +11,9 @@ mod umap;
 
 pub use geometry::{GeometryStage, LayerGeometry};
 pub use gradients::{ExpansionStage, GradientStage};
-pub use rewind::{REWOUND_GROUPS, RewindStage, Rewindings, Rewound};
+pub use joint::{JointStage, LayerJoint};
+pub use rewind::{REWOUND_GROUPS, RewindStage, Rewindings, Rewound, RewoundScore};
 pub use similarity::{Comparison, SimilarityStage};
-pub use simulate::{LayerCapacities, SimulateStage};
+pub use simulate::{LayerCapacities, SIMULATED_GROUPS, SimulateStage};
 pub use train::{TrainStage, TrainingRecord};
 pub use umap::{PICTURED_GROUPS, PicturePoint, UmapStage};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use anyhow::{Result, ensure};
 use mftma_data::ExampleGroup;
 use mftma_train::{
-    Checkpoint, GroupScore, RewoundStatistics, evaluate_examples, rewind, rewindable_layers,
+    Checkpoint, GroupScore, RewoundStatistics, rewind, rewindable_layers, score_examples,
 };
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -49,13 +49,47 @@ impl std::fmt::Display for Rewound {
     }
 }
 
+/// Score of one group in a network with rewound layers, beside the trained network's on the same examples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RewoundScore {
+    /// Its score.
+    pub score: GroupScore,
+    /// Examples that are correct here and were not in the trained network.
+    pub gained: usize,
+    /// Examples that are not correct here and were in the trained network.
+    pub lost: usize,
+}
+
+impl RewoundScore {
+    fn new(score: GroupScore, correct: &[bool], trained: &[bool]) -> Self {
+        let both = || correct.iter().zip(trained);
+        Self {
+            score,
+            gained: both().filter(|(now, before)| **now && !**before).count(),
+            lost: both().filter(|(now, before)| !**now && **before).count(),
+        }
+    }
+
+    /// How much higher the accuracy is than the trained network's, and its standard error over examples: of paired proportions, for the
+    /// examples are the same (McNemar).
+    pub fn gain(&self) -> (f64, f64) {
+        let n = self.score.examples as f64;
+        let (gained, lost) = (self.gained as f64, self.lost as f64);
+        let gain = (gained - lost) / n;
+        (
+            gain,
+            (((gained + lost) / n - gain * gain) / n).max(0.0).sqrt(),
+        )
+    }
+}
+
 /// What rewinding gave at one epoch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Rewindings {
     /// The layers that can be rewound, in the order of computation, with their places in the network.
     pub layers: Vec<(usize, String)>,
     /// Scores of [`REWOUND_GROUPS`], in that order; a group without examples has none.
-    pub scores: Vec<(Rewound, [Option<GroupScore>; 2])>,
+    pub scores: Vec<(Rewound, [Option<RewoundScore>; 2])>,
 }
 
 impl RewindStage {
@@ -104,24 +138,40 @@ impl RewindStage {
         }
     }
 
+    /// Score of each group of `examples` with `layers` put back, and which examples are correct.
     fn scores(
         &self,
         end: &Checkpoint,
         early: &Checkpoint,
         layers: &[&str],
         examples: &[Vec<usize>; 2],
-    ) -> Result<[Option<GroupScore>; 2]> {
+    ) -> Result<[Option<Scored>; 2]> {
         // The trained network too, as the others are: statistics measured anew can change accuracy by themselves.
         let network = rewind(end, early, layers, self.statistics())?;
-        let mut scores = [None; 2];
+        let mut scores = [None, None];
         for ((score, group), indices) in scores.iter_mut().zip(REWOUND_GROUPS).zip(examples) {
             if !indices.is_empty() {
                 let data = &self.experiment.data;
-                *score = Some(evaluate_examples(&*network, data, group, indices)?);
+                *score = Some(score_examples(&*network, data, group, indices)?);
             }
         }
         Ok(scores)
     }
+}
+
+/// A group's score, and which of its examples are correct.
+type Scored = (GroupScore, Vec<bool>);
+
+/// Scores beside the trained network's.
+fn beside(
+    scores: &[Option<Scored>; 2],
+    trained: &[Option<Scored>; 2],
+) -> [Option<RewoundScore>; 2] {
+    let of = |group: usize| {
+        let ((score, correct), (_, before)) = (scores[group].as_ref()?, trained[group].as_ref()?);
+        Some(RewoundScore::new(*score, correct, before))
+    };
+    [of(0), of(1)]
 }
 
 /// What determines the rewindings to one epoch, apart from the training.
@@ -135,7 +185,7 @@ pub struct RewindIdentity {
 
 impl TypedStage for RewindStage {
     const KIND: &'static str = "rewind";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = false;
     type Settings = RewindIdentity;
     type Output = Rewindings;
@@ -199,8 +249,11 @@ impl TypedStage for RewindStage {
             .progress
             .bar(&format!("rewind {}", self.label()), wanted.len() as u64);
         let mut scores = Vec::with_capacity(wanted.len() + 1);
+        let mut trained = None;
         for (index, (rewound, layers)) in wanted.into_iter().enumerate() {
             let found = self.scores(&end, &early, layers, &examples)?;
+            // The trained network comes first.
+            let found = beside(&found, trained.get_or_insert_with(|| found.clone()));
             scores.push((rewound, found));
             if rewound == Rewound::Layer(count - 1) {
                 scores.push((Rewound::Last(1), found));
@@ -208,5 +261,28 @@ impl TypedStage for RewindStage {
             bar.set(index as u64 + 1);
         }
         Ok(Rewindings { layers, scores })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gains_by_hand() {
+        let score = |correct| GroupScore {
+            examples: 4,
+            correct,
+            loss: 0.0,
+        };
+        let trained = [true, true, false, false];
+        let found = RewoundScore::new(score(3), &[false, true, true, true], &trained);
+        assert_eq!((found.gained, found.lost), (2, 1));
+        let (gain, error) = found.gain();
+        assert!((gain - 0.25).abs() < 1e-12);
+        // Differences of 1, 1, -1 and 0: variance 3/4 - 1/16, over 4 images.
+        assert!((error - (0.6875f64 / 4.0).sqrt()).abs() < 1e-12);
+        let same = RewoundScore::new(score(2), &trained, &trained);
+        assert_eq!(same.gain(), (0.0, 0.0));
     }
 }

@@ -13,6 +13,9 @@ use super::geometry::{COVERAGE, analysis_settings};
 use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 
+/// The groups whose capacities are compared.
+pub const SIMULATED_GROUPS: [ExampleGroup; 2] = [ExampleGroup::Unpermuted, ExampleGroup::Permuted];
+
 /// Both capacities of the manifolds of one example group in the profile's layers.
 pub struct SimulateStage {
     experiment: Rc<Experiment>,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
+use mftma_data::ExampleGroup;
 use mftma_train::{
     Checkpoint, CheckpointPolicy, EpochMetrics, Network, OptimizerSettings, Progress, Run,
     StopConditions, StopReason, TrainError, TrainSettings, Trainer, kept_file,
@@ -40,6 +41,25 @@ impl TrainingRecord {
     pub fn last_epoch(&self) -> usize {
         self.history.last().map_or(0, |metrics| metrics.epoch)
     }
+
+    /// The epoch of the highest test accuracy among those at which the test examples were evaluated, the first of equals; 0 where none
+    /// was.
+    pub fn best_epoch(&self) -> usize {
+        let mut best = (0, f64::NEG_INFINITY);
+        for metrics in &self.history {
+            match self.test_accuracy(metrics.epoch) {
+                Some(accuracy) if accuracy > best.1 => best = (metrics.epoch, accuracy),
+                _ => {}
+            }
+        }
+        best.0
+    }
+
+    /// Test accuracy after an epoch, as a fraction; none where it was not taken.
+    pub fn test_accuracy(&self, epoch: usize) -> Option<f64> {
+        let metrics = self.history.iter().find(|metrics| metrics.epoch == epoch)?;
+        Some(metrics.groups.get(&ExampleGroup::Test)?.accuracy())
+    }
 }
 
 impl TrainStage {
@@ -60,6 +80,10 @@ impl TrainStage {
     pub fn checkpoint(&self, work: &Work<'_>, epoch: usize) -> Result<Checkpoint> {
         let run = work.cache.folder(self).join(RUN);
         if !run.join(kept_file(epoch)).exists() {
+            let best = Run::open(&run)?.best();
+            if let Some(best) = best.ok().filter(|best| best.header().epoch == epoch) {
+                return Ok(best);
+            }
             self.keep(work, epoch)?;
         }
         Ok(Run::open(&run)?.checkpoint(epoch)?)
@@ -119,6 +143,8 @@ impl TrainStage {
             },
             checkpoints: CheckpointPolicy {
                 epochs: settings.geometry.epochs.iter().copied().collect(),
+                // Which epoch is the best is known at the end only.
+                best: true,
                 ..CheckpointPolicy::default()
             },
             ..TrainSettings::new(self.experiment.network())
@@ -245,6 +271,33 @@ mod tests {
         profile.experiment.network.width = 1;
         profile.experiment.geometry.epochs = epochs.to_vec();
         TrainStage::new(Experiments::new(None).main(profile, 1).unwrap())
+    }
+
+    #[test]
+    fn the_best_epoch_is_opened_without_training_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"), Reports::silent());
+        let train = training(&[]);
+        cache.ensure(&train, false).unwrap();
+        let record = cache.output(&train).unwrap();
+        let best = record.best_epoch();
+        let highest = record
+            .history
+            .iter()
+            .map(|m| record.test_accuracy(m.epoch))
+            .fold(None, |a, b| if b > a { b } else { a });
+        assert_eq!(record.test_accuracy(best), highest);
+        let work = Work {
+            folder: folder.path(),
+            cache: &cache,
+            progress: Reports::silent(),
+        };
+        let found = train.checkpoint(&work, best).unwrap();
+        assert_eq!(found.header().epoch, best);
+        let run = cache.folder(&train).join(RUN);
+        let kept = |epoch| run.join(kept_file(epoch)).exists();
+        let last = record.last_epoch();
+        assert!((0..last).all(|epoch| !kept(epoch)) && kept(last));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use mftma_gradients::InputAblation;
 
 use super::text::as_text;
+use crate::published::Epoch;
 
 /// What sets a value apart from that of the plain experiment.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +24,8 @@ pub enum Condition {
     },
     /// Figure 4, a and b: layers put back to an earlier epoch.
     Rewound(RewoundLayers),
-    /// Figure 4, c to e: a network of the sweep over widths.
-    WidthSweep,
+    /// Figure 4, c to e: a network of the sweep over widths, at its best or at its final epoch.
+    WidthSweep(Epoch),
     /// Figure 5: what the network was given.
     Inputs(GradientInputs),
     /// Figure 5, c: the factor on a perceptron's initial weights.
@@ -170,6 +171,7 @@ const NOTHING_REWOUND: &str = "none";
 const REWOUND: &str = "rewind ";
 const LAST: &str = "rewind last ";
 const SWEEP: &str = "double descent";
+const SWEEP_BEST: &str = "double descent, best epoch";
 const UNIFORM_SOFTMAX: &str = ", uniform softmax";
 const WEIGHT_SCALE: &str = "weight scale ";
 const FRACTION: &str = "fraction ";
@@ -183,7 +185,8 @@ impl fmt::Display for Condition {
             Self::Ball(ball) => ball.fmt(f),
             Self::PicturePoint { index, class } => write!(f, "{POINT}{index}{OF_CLASS}{class}"),
             Self::Rewound(layers) => layers.fmt(f),
-            Self::WidthSweep => f.write_str(SWEEP),
+            Self::WidthSweep(Epoch::Last) => f.write_str(SWEEP),
+            Self::WidthSweep(Epoch::Best) => f.write_str(SWEEP_BEST),
             Self::Inputs(inputs) => inputs.fmt(f),
             Self::WeightScale(scale) => scale.fmt(f),
             Self::PermutedFraction(fraction) => write!(f, "{FRACTION}{fraction}"),
@@ -199,8 +202,9 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // Pairs of epochs before pairs of layers: these may have any names.
-        let readings: [fn(&str) -> Option<Self>; 11] = [
-            |text| (text == SWEEP).then_some(Self::WidthSweep),
+        let readings: [fn(&str) -> Option<Self>; 12] = [
+            |text| (text == SWEEP).then_some(Self::WidthSweep(Epoch::Last)),
+            |text| (text == SWEEP_BEST).then_some(Self::WidthSweep(Epoch::Best)),
             |text| number(text, TRAINING_EXAMPLE).map(Self::TrainingExample),
             |text| text.parse().ok().map(Self::Ball),
             |text| {

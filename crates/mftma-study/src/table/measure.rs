@@ -71,6 +71,8 @@ measures! {
     CentreCorrelation, "centre_correlation", FRACTION;
     /// K, directions that explain it; at most as many as there are manifolds.
     CentreRank, "centre_rank", NOT_NEGATIVE;
+    /// Joint capacity: all manifolds at once.
+    JointCapacity, "joint_capacity", POSITIVE;
     /// Capacity by simulation.
     SimulatedCapacity, "simulated_capacity", POSITIVE;
     /// Lower end of its interval.

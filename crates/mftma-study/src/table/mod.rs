@@ -76,6 +76,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+    use crate::published::Epoch;
 
     #[test]
     fn tables_come_back_as_they_were() {
@@ -153,7 +154,8 @@ mod tests {
             Just(Condition::Rewound(RewoundLayers::None)),
             layer().prop_map(|name| Condition::Rewound(RewoundLayers::One(name))),
             any::<usize>().prop_map(|count| Condition::Rewound(RewoundLayers::Last(count))),
-            Just(Condition::WidthSweep),
+            Just(Condition::WidthSweep(Epoch::Best)),
+            Just(Condition::WidthSweep(Epoch::Last)),
             select(inputs).prop_map(Condition::Inputs),
             (0.0..1e3f32).prop_map(|scale| Condition::WeightScale(WeightScale(scale))),
             (0.0..=1.0f64).prop_map(Condition::PermutedFraction),

@@ -1,0 +1,157 @@
+//! Joint capacity beside mean-field and simulated capacity, on the same points.
+
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use mftma::MeanEstimate;
+use mftma::joint::{Centring, JointSettings, joint_geometry};
+use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
+use mftma_train::LayerActivations;
+use serde::{Deserialize, Serialize};
+
+use super::{SimulateStage, TrainStage};
+use crate::cache::{StageInputs, TypedStage, Work};
+use crate::experiment::Experiment;
+
+/// Gaussian vectors \[D\]: the standard error is then about 2 %.
+const VECTORS: usize = 200;
+
+/// The joint capacity of the manifolds of one example group in the layers of `[simulation]`.
+pub struct JointStage {
+    experiment: Rc<Experiment>,
+    epoch: usize,
+    group: ExampleGroup,
+}
+
+/// The joint capacity of one layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LayerJoint {
+    /// Name of the layer.
+    pub layer: String,
+    /// P over the mean of F, and its standard error over draws.
+    pub capacity: MeanEstimate,
+    /// P, manifolds.
+    pub manifolds: usize,
+}
+
+impl JointStage {
+    /// The capacities of `group` at `epoch`.
+    pub fn new(experiment: Rc<Experiment>, epoch: usize, group: ExampleGroup) -> Self {
+        Self {
+            experiment,
+            epoch,
+            group,
+        }
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// The example group.
+    pub fn group(&self) -> ExampleGroup {
+        self.group
+    }
+
+    fn manifold_settings(&self) -> ManifoldSettings {
+        let settings = &self.experiment.profile.simulation;
+        self.experiment
+            .manifold_settings(settings.manifolds, settings.points)
+    }
+
+    /// The very examples that are simulated.
+    fn manifolds(&self) -> Result<ManifoldIndices> {
+        SimulateStage::new(Rc::clone(&self.experiment), self.epoch, self.group).manifolds()
+    }
+}
+
+/// What determines the joint capacities, apart from the training.
+#[derive(Debug, Serialize)]
+pub struct JointIdentity {
+    epoch: usize,
+    group: ExampleGroup,
+    layers: Vec<String>,
+    manifolds: ManifoldSettings,
+    joint: JointSettings,
+}
+
+impl TypedStage for JointStage {
+    const KIND: &'static str = "joint";
+    const VERSION: u32 = 1;
+    const RUNS_ENGINE: bool = true;
+    type Settings = JointIdentity;
+    type Output = Vec<LayerJoint>;
+
+    fn label(&self) -> String {
+        format!(
+            "{}, epoch {}, {}",
+            self.experiment.label(),
+            self.epoch,
+            self.group
+        )
+    }
+
+    fn settings(&self) -> JointIdentity {
+        JointIdentity {
+            epoch: self.epoch,
+            group: self.group,
+            layers: self.experiment.profile.simulation.layers.clone(),
+            manifolds: self.manifold_settings(),
+            // The mean of the classes is subtracted, as the other two capacities do.
+            joint: JointSettings::default()
+                .vectors(VECTORS)
+                .centring(Centring::ByManifold)
+                .seed(self.experiment.seed),
+        }
+    }
+
+    fn inputs(&self) -> StageInputs {
+        StageInputs::none().stage(&TrainStage::new(Rc::clone(&self.experiment)))
+    }
+
+    fn amount(&self) -> f64 {
+        let manifolds = self.manifold_settings();
+        let points = (manifolds.manifolds * manifolds.examples) as f64;
+        // Inner products of all points in every layer, and for each vector a growing set of them.
+        let layers = self.experiment.named_features().into_iter();
+        let wanted = &self.experiment.profile.simulation.layers;
+        let of_layer = |features: f64| {
+            points * points * features / 2.0 + 100.0 * points * points * VECTORS as f64
+        };
+        layers
+            .filter(|(name, _)| wanted.contains(name))
+            .map(|(_, features)| of_layer(features))
+            .sum()
+    }
+
+    fn seconds_per_unit(&self) -> Option<f64> {
+        Some(2.0e-11)
+    }
+
+    fn compute(&self, work: &Work<'_>) -> Result<Vec<LayerJoint>> {
+        let train = TrainStage::new(Rc::clone(&self.experiment));
+        let network = train.network(work, self.epoch)?;
+        let manifolds = self.manifolds()?;
+        let JointIdentity { layers, joint, .. } = self.settings();
+        let bar = work
+            .progress
+            .bar(&format!("joint {}", self.label()), layers.len() as u64);
+        let mut found = Vec::with_capacity(layers.len());
+        for (index, layer) in layers.iter().enumerate() {
+            bar.message(layer.clone());
+            let data = &self.experiment.data;
+            let source = LayerActivations::new(&*network, data, &manifolds, layer)
+                .context("simulation.layers of the profile")?;
+            let geometry =
+                joint_geometry(&source, &joint).with_context(|| format!("layer {layer}"))?;
+            found.push(LayerJoint {
+                layer: layer.clone(),
+                capacity: geometry.capacity,
+                manifolds: geometry.manifolds.len(),
+            });
+            bar.set(index as u64 + 1);
+        }
+        Ok(found)
+    }
+}
