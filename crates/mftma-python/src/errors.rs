@@ -3,8 +3,9 @@
 use std::error::Error as _;
 
 use mftma::Error;
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use serde_json::Value;
 
 use crate::source::{Stack, Stopped};
 use crate::work;
@@ -36,6 +37,32 @@ pub(crate) fn pythonic(text: &str) -> String {
 /// A `ValueError` with flags written as keywords.
 pub(crate) fn value(text: impl std::fmt::Display) -> PyErr {
     PyValueError::new_err(pythonic(&text.to_string()))
+}
+
+/// A setting of the wrong type or value, from what serde says of it.
+pub(crate) fn setting(name: &str, given: &Value, error: &serde_json::Error) -> PyErr {
+    let said = error.to_string();
+    let name = name.replace('-', "_");
+    let name = keyword(&name);
+    let text = match said.rsplit_once("expected ") {
+        Some((_, wanted)) => format!("{name} is {given}, but must be {}", in_words(wanted)),
+        None => format!("{name} is {given}: {said}"),
+    };
+    match said.starts_with("invalid type") {
+        true => PyTypeError::new_err(text),
+        false => PyValueError::new_err(text),
+    }
+}
+
+/// serde's name of a type, for people.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "usize" | "u64" | "u32" => "a whole number from 0 up",
+        "f64" => "a number",
+        "a boolean" => "True or False",
+        "a sequence" => "a list",
+        other => other,
+    }
 }
 
 /// Any error with its causes, one after the other.

@@ -1,6 +1,6 @@
 //! Analyses: mean-field geometry, joint capacity, simulated capacity.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mftma::joint::{JointSettings, Labels as JointLabels, joint_geometry_with};
 use mftma::{
@@ -13,7 +13,7 @@ use mftma_files::read::{labels::Labels, natural_order};
 use mftma_files::source::{Selection, Wanted};
 use ndarray::Array2;
 use numpy::{PyArray2, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::{depythonize, pythonize};
@@ -33,8 +33,7 @@ pub(crate) fn addresses(parts: Vec<Bound<'_, PyAny>>) -> PyResult<Vec<usize>> {
 /// The program's settings at their defaults.
 #[pyfunction]
 pub(crate) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let defaults = Settings::from_config("").map_err(errors::value)?;
-    Ok(pythonize(py, &defaults)?)
+    Ok(pythonize(py, defaults()?)?)
 }
 
 /// The sentence of a warning as results hold it, with classes by name.
@@ -120,23 +119,34 @@ fn settings<T: Serialize + for<'a> Deserialize<'a>>(
     defaults: &T,
     given: &Bound<'_, PyDict>,
 ) -> PyResult<T> {
-    let mut all = serde_json::to_value(defaults).map_err(errors::value)?;
+    let defaults = serde_json::to_value(defaults).map_err(errors::value)?;
     let given: serde_json::Map<String, Value> = depythonize(given)?;
-    for (name, value) in given {
-        // One at a time, because the error does not say which it was.
-        let shown = value.to_string();
+    let with = |given: &mut dyn Iterator<Item = (&String, &Value)>| {
+        let mut all = defaults.clone();
         if let Some(all) = all.as_object_mut() {
-            all.insert(name.clone(), value);
+            all.extend(given.map(|(name, value)| (name.clone(), value.clone())));
         }
-        if let Err(error) = T::deserialize(&all) {
-            let text = format!("{} is {shown}: {error}", name.replace('-', "_"));
-            return Err(match error.to_string().starts_with("invalid type") {
-                true => PyTypeError::new_err(text),
-                false => PyValueError::new_err(text),
-            });
+        T::deserialize(all)
+    };
+    with(&mut given.iter()).map_err(|error| {
+        // The error does not say which it was: by itself each tells.
+        for (name, value) in &given {
+            if let Err(error) = with(&mut std::iter::once((name, value))) {
+                return errors::setting(name, value, &error);
+            }
         }
+        errors::value(error)
+    })
+}
+
+/// The program's settings at their defaults. Its flags, which tell them, take longer to build than a small analysis.
+fn defaults() -> PyResult<&'static Settings> {
+    static DEFAULTS: OnceLock<Settings> = OnceLock::new();
+    if let Some(defaults) = DEFAULTS.get() {
+        return Ok(defaults);
     }
-    T::deserialize(all).map_err(errors::value)
+    let read = Settings::from_config("").map_err(|e| explain_settings(&e))?;
+    Ok(DEFAULTS.get_or_init(|| read))
 }
 
 fn explain_settings(error: &SettingsError) -> PyErr {
@@ -204,8 +214,7 @@ pub(crate) fn analyze<'py>(
     vectors: Option<Vec<PyReadonlyArray2<'py, f64>>>,
     directions: Option<PyReadonlyArray2<'py, f64>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let defaults = Settings::from_config("").map_err(|e| explain_settings(&e))?;
-    let settings: Settings = settings(&defaults, given)?;
+    let settings: Settings = settings(defaults()?, given)?;
     settings.validate().map_err(|e| explain_settings(&e))?;
     let rank_rule = directions.map(|v| RankRule::Given {
         directions: v.as_array().to_owned(),
@@ -364,6 +373,49 @@ pub(crate) fn joint_capacity<'py>(
     measured(py, input, run, &choice, move |source, control| {
         joint_geometry_with(source, &joint, &|p| control.tell(p))
     })
+}
+
+/// Participation ratio of all rows about their mean, and the directions that hold `share` of their variance; `None` where all rows
+/// are the same.
+#[pyfunction]
+#[pyo3(signature = (parts, share, threads=0))]
+pub(crate) fn variance_spectrum(
+    py: Python<'_>,
+    parts: Vec<Bound<'_, PyAny>>,
+    share: f64,
+    threads: usize,
+) -> PyResult<Option<(f64, usize)>> {
+    let stack = Stack::new(&parts)?;
+    let all: Vec<usize> = (0..stack.rows()).collect();
+    let (shared, every) = (Arc::clone(&stack), all.clone());
+    // However the rows are parted the spectrum is the same, but the engine wants two parts at least.
+    let sizes = match stack.sizes() {
+        sizes if sizes.len() > 1 => sizes,
+        _ => vec![all.len() / 2, all.len() - all.len() / 2],
+    };
+    let found = work::run(py, threads, None, move |control| {
+        let source = Rows {
+            stack: &shared,
+            rows: &every,
+            sizes: &sizes,
+            stop: &control.stop,
+        };
+        mftma::variance_spectrum(&source, share, &|p| control.tell(p))
+    })?
+    .map_err(|e| {
+        Context {
+            stack: &stack,
+            rows: &all,
+            classes: &[],
+        }
+        .explain(e)
+    })?;
+    Ok(found.map(|found| {
+        (
+            found.participation_ratio,
+            found.explained_variance_dimension,
+        )
+    }))
 }
 
 /// The reference's random projection of all rows to `features` directions.

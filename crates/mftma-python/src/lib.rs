@@ -21,7 +21,7 @@ mod _mftma {
     #[pymodule_export]
     use super::geometry::{
         addresses, analyze, default_settings, describe_warning, joint_capacity, project,
-        simulate_capacity,
+        simulate_capacity, variance_spectrum,
     };
     #[pymodule_export]
     use super::run_program;

@@ -53,6 +53,11 @@ impl Stack {
         self.starts.last().copied().unwrap_or(0)
     }
 
+    /// Rows of each part.
+    pub(crate) fn sizes(&self) -> Vec<usize> {
+        self.parts.iter().map(|part| part.shape()[0]).collect()
+    }
+
     pub(crate) fn addresses(&self) -> Vec<usize> {
         self.parts.iter().map(Part::address).collect()
     }

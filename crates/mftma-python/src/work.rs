@@ -87,14 +87,11 @@ pub(crate) fn run<T: Send + 'static>(
     let control = Arc::new(Control::default());
     let (done, finished) = sync_channel::<Result<T, Box<dyn Any + Send>>>(1);
     let shared = Arc::clone(&control);
-    std::thread::Builder::new()
-        .name("mftma".into())
-        .spawn(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| pool.install(|| job(&shared))));
-            // Nobody listens any more where the caller was interrupted.
-            let _ = done.send(outcome);
-        })
-        .map_err(|e| PyRuntimeError::new_err(format!("cannot start a thread: {e}")))?;
+    pool.spawn(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| job(&shared)));
+        // Nobody listens any more where the caller was interrupted.
+        let _ = done.send(outcome);
+    });
     // A receiver is not `Sync`; a mutex makes it so, and nobody else takes it.
     let finished = Mutex::new(finished);
     let wait = |time: Duration| {

@@ -32,18 +32,20 @@ import mftma
         (lambda x, y: (({}, y), {}), ValueError, "x holds no layer"),
         (lambda x, y: ((x, y), {"layout": "sideways"}), ValueError, "layout is 'sideways'"),
         (lambda x, y: ((x, y), {"n_t": 0}), ValueError, "n_t is 0, but must be at least 1"),
-        (lambda x, y: ((x, y), {"n_t": -1}), ValueError, "n_t is -1"),
-        (lambda x, y: ((x, y), {"n_t": 2.5}), TypeError, "n_t is 2.5"),
-        (lambda x, y: ((x, y), {"kappa": float("nan")}), (ValueError, TypeError), "kappa is"),
-        (lambda x, y: ((x, y), {"kappa": "wide"}), TypeError, "kappa is \"wide\""),
-        (lambda x, y: ((x, y), {"convention": "theirs"}), ValueError, "unknown variant `theirs`"),
+        (lambda x, y: ((x, y), {"n_t": -1}), ValueError, "n_t is -1, but must be a whole number from 0 up"),
+        (lambda x, y: ((x, y), {"n_t": 2.5}), TypeError, "n_t is 2.5, but must be a whole number"),
+        (lambda x, y: ((x, y), {"seed": 2**64}), ValueError, "seed is .*, but must be below 2\\*\\*64"),
+        (lambda x, y: ((x, y), {"kappa": float("nan")}), ValueError, "kappa is nan, but must be finite"),
+        (lambda x, y: ((x, y), {"kappa": "wide"}), TypeError, "kappa is \"wide\", but must be a number"),
+        (lambda x, y: ((x, y), {"convention": "theirs"}), ValueError, "but must be `ours` or `reference`"),
         (lambda x, y: ((x, y), {"spectrum": 2.0}), ValueError, "spectrum is 2, but must be between 0 and 1"),
         (lambda x, y: ((x, y), {"only_classes": ["x"]}), ValueError, "no class \"x\".*\n.*only_classes with names"),
         (lambda x, y: ((x, y), {"classes": 13}), ValueError, "classes 13, but there are 12"),
         (lambda x, y: ((x, y), {"threads": 5000}), ValueError, "threads is 5000"),
         (lambda x, y: ((x, y), {"progress": 3}), TypeError, "progress is 3"),
         (lambda x, y: ((x[:, :0], y), {}), ValueError, "0 features"),
-        (lambda x, y: ((x[:0], y[:0]), {}), ValueError, "class"),
+        (lambda x, y: ((x[:0], y[:0]), {}), ValueError, "x holds no points"),
+        (lambda x, y: ((x, y), {"layout": None}), ValueError, "layout is None"),
         (lambda x, y: ((0 * x + 1, y), {}), ValueError, "the centres of all manifolds coincide"),
     ],
 )
@@ -110,6 +112,28 @@ def test_data():
         mftma.draw_manifolds("test", permutation, manifolds=2, examples=2)
     with pytest.raises(ValueError, match="too few"):
         mftma.draw_manifolds("unpermuted", permutation, manifolds=2, examples=20)
+
+
+def test_counts(data):
+    """Python's own conversion would raise an OverflowError."""
+    x, y = data
+    permutation = mftma.permute_labels(y, 0.5)
+    for name, call in {
+        "n_t": lambda n: mftma.joint_capacity(x, y, n_t=n),
+        "positive": lambda n: mftma.simulate_capacity(x, y, positive=n),
+        "threads": lambda n: mftma.cka(x, x, threads=n),
+        "points": lambda n: mftma.compare({"a": x}, points=n),
+        "seed": lambda n: mftma.permute_labels(y, 0.5, seed=n),
+        "manifolds": lambda n: mftma.draw_manifolds("permuted", permutation, manifolds=n, examples=2),
+    }.items():
+        with pytest.raises(ValueError, match=f"{name} is -1, but must be a whole number from 0 up"):
+            call(-1)
+        with pytest.raises(ValueError, match=f"{name} is .*, but must be below"):
+            call(2**64)
+        with pytest.raises(TypeError, match=f"{name} is 2.5, but must be a whole number"):
+            call(2.5)
+    with pytest.raises(TypeError, match="kappa is \"wide\""):
+        mftma.joint_capacity(x, y, kappa="wide")
 
 
 def test_files(tmp_path):

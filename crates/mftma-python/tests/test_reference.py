@@ -34,6 +34,16 @@ def test_its_dimension_of_all_data():
     assert ratio == pytest.approx(values.sum() ** 2 / (values**2).sum())
     assert directions == 1 + np.searchsorted(np.cumsum(values) / values.sum(), 0.9)
     assert features == 30
+    # One manifold alone, and ones of unequal sizes, empty too.
+    joined = np.concatenate(X, axis=1)
+    for other in ([joined], [joined[:, :1], joined[:, :0], joined[:, 1:]]):
+        assert alldata_dimension_analysis(other, perc=0.9) == (pytest.approx(ratio), directions, 30)
+    with pytest.raises(ValueError, match="fewer than two points"):
+        alldata_dimension_analysis([np.ones((5, 1))])
+    with pytest.raises(ValueError, match="no variance"):
+        alldata_dimension_analysis([np.ones((5, 2)), np.ones((5, 2))])
+    with pytest.raises(ValueError, match="NaN"):
+        alldata_dimension_analysis([np.full((5, 2), np.nan), np.ones((5, 2))])
 
 
 def test_golden_values(golden):

@@ -112,6 +112,7 @@ pub use simulated::{
     Dichotomy, SimulatedCapacity, Simulation, simulate_capacity, simulate_capacity_with,
 };
 pub use solver::{SolverStatus, StatusCounts};
+pub use spectrum::variance_spectrum;
 pub use version::ALGORITHM_VERSION;
 
 /// The arrays of this crate's interface; a program that uses this path needs no `ndarray` of its own, and none of another

@@ -308,12 +308,18 @@ impl AnalysisSettings {
             &coverage,
             "between 0 and 1",
         )?;
-        let share = self.spectrum.unwrap_or(1.0);
-        demand(
-            share > 0.0 && share <= 1.0,
-            "spectrum",
-            &share,
-            "above 0 and at most 1",
-        )
+        demand_share(self.spectrum.unwrap_or(1.0))
     }
+}
+
+/// Checks a share of the variance.
+pub(crate) fn demand_share(share: f64) -> Result<(), Error> {
+    if share > 0.0 && share <= 1.0 {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        setting: "spectrum",
+        value: share.to_string(),
+        requirement: "above 0 and at most 1",
+    })
 }

@@ -1,9 +1,42 @@
 //! Variance spectrum of all points: participation ratio and explained-variance dimension.
 
+use std::ops::ControlFlow;
+
 use faer::Mat;
 
+use crate::activations::Activations;
+use crate::error::Error;
 use crate::geometry::Spectrum;
+use crate::gram::{InnerProducts, Wanted};
 use crate::linalg;
+use crate::progress::Progress;
+use crate::settings::demand_share;
+
+/// The variance spectrum of all points (ΣM_i, N) of `source` about their mean, without the geometry of manifolds: what
+/// [`crate::AnalysisSettings::spectrum`] adds to an analysis. `share` is the share of the variance that the counted directions
+/// hold. `None` where all points are the same.
+///
+/// It takes a matrix of the smaller of (ΣM_i)² and N² doubles and all its eigenvalues, 4/3 n³ operations.
+///
+/// # Errors
+/// [`Error::Setting`] for a share outside (0, 1], [`Error::Cancelled`] where `progress` breaks, and those of a pass over the
+/// source: fewer than two manifolds, one without a point, values that are not finite.
+pub fn variance_spectrum<A: Activations + ?Sized>(
+    source: &A,
+    share: f64,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<Option<Spectrum>, Error> {
+    demand_share(share)?;
+    let wanted = Wanted {
+        leading: false,
+        directions: None,
+        spectrum: true,
+    };
+    let products = InnerProducts::gather(source, wanted, progress)?;
+    Ok(products
+        .scatter
+        .and_then(|scatter| spectrum(&scatter, share)))
+}
 
 /// Both dimensions from the eigenvalues λ of the covariance of all points (any common factor cancels).
 ///

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mftma::{
     Activations, Analysis, AnalysisSettings, ArrayActivations, Block, Conventions, DimensionCount,
     Error, Geometry, GlobalMean, Progress, RankRule, SourceError, Vectors, Warning, project,
+    variance_spectrum,
 };
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use rand::SeedableRng;
@@ -596,7 +597,24 @@ fn the_spectrum_of_known_eigenvalues() {
         // 9 + 4 of 14 is 93 %.
         assert_eq!(spectrum.explained_variance_dimension, 2);
         assert_eq!(spectrum.reference_explained_variance_dimension, 1);
+
+        let wide = rotated(n);
+        let alone = |share, sizes| {
+            let source = ArrayActivations::new(wide.view(), sizes).unwrap();
+            variance_spectrum(&source, share, &|_| ControlFlow::Continue(()))
+        };
+        assert_eq!(alone(0.9, &[1, 2, 3]).unwrap().as_ref(), Some(&spectrum));
+        let error = alone(0.0, &[3, 3]).unwrap_err().to_string();
+        assert!(error.contains("spectrum") && error.contains('0'), "{error}");
+        assert!(matches!(
+            alone(0.9, &[6]),
+            Err(Error::TooFewManifolds { .. })
+        ));
     }
+    let same = Array2::from_elem((4, 3), 7.0);
+    let source = ArrayActivations::new(same.view(), &[2, 2]).unwrap();
+    let found = variance_spectrum(&source, 0.9, &|_| ControlFlow::Continue(()));
+    assert_eq!(found.unwrap(), None);
 }
 
 #[test]

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from . import _mftma
-from ._inputs import ArrayLike, as_array, names_of, plain, prepare
+from ._inputs import ArrayLike, as_array, count, names_of, plain, prepare, settings
 from ._progress import ProgressLike, Reporter
 from ._results import Geometry, GeometryWarning, JointCapacity, Layers, SimulatedCapacity
 
@@ -206,7 +206,7 @@ def analyze(
         "restarts": restarts,
         "resamples": resamples,
         "spectrum": spectrum,
-        "layout": layout.replace("_", "-"),
+        "layout": str(layout).replace("_", "-"),
     }
     if isinstance(x, Mapping):
         return _layers(x, labels, layout, layers, given, progress, t_vecs, directions)
@@ -226,6 +226,8 @@ def _layers(
     t_vecs: Sequence[ArrayLike] | None,
     directions: ArrayLike | None,
 ) -> Layers:
+    if isinstance(layers, str):
+        layers = [layers]
     names = list(x) if layers is None else list(layers)
     missing = [name for name in names if name not in x]
     if missing or not names:
@@ -263,7 +265,7 @@ def _geometry(
     if directions is not None:
         directions = np.asarray(as_array(directions, "directions"), dtype=np.float64)
     raw = _mftma.analyze(
-        *prepared, {key: plain(value) for key, value in given.items()}, reporter.callback, vectors, directions
+        *prepared, settings(given), reporter.callback, vectors, directions
     )
     found = Geometry(raw)
     for text in found.warnings:
@@ -321,14 +323,15 @@ def simulate_capacity(
     prepared = prepare(x, labels, layout)
     choice = _choice(points, classes, only_classes, leave_out, seed, threads)
     given = {
-        "repetitions": plain(dichotomies),
-        "bias": plain(bias),
-        "subtract_global_mean": plain(subtract_global_mean),
-        "confidence": plain(confidence),
+        "repetitions": dichotomies,
+        "bias": bias,
+        "subtract_global_mean": subtract_global_mean,
+        "confidence": confidence,
     }
+    sparse = None if positive is None else count(positive, "positive")
     with Reporter(progress) as reporter:
         return SimulatedCapacity(
-            _mftma.simulate_capacity(*prepared, choice, given, plain(positive), reporter.callback)
+            _mftma.simulate_capacity(*prepared, choice, settings(given), sparse, reporter.callback)
         )
 
 
@@ -392,11 +395,11 @@ def joint_capacity(
     prepared = prepare(x, labels, layout)
     choice = _choice(points, classes, only_classes, leave_out, seed, threads)
     given: dict[str, Any] = {
-        "margin": plain(kappa),
+        "margin": kappa,
         "centring": centring,
         "inactive": inactive,
-        "resamples": plain(resamples),
-        "keep_draws": plain(keep_draws),
+        "resamples": resamples,
+        "keep_draws": keep_draws,
     }
     rows = None
     if isinstance(dichotomies, str):
@@ -405,11 +408,11 @@ def joint_capacity(
         rows = np.atleast_2d(as_array(dichotomies, "dichotomies")).astype(np.int8).tolist()
     if vectors is not None:
         vectors = np.asarray(as_array(vectors, "vectors"), dtype=np.float64)
-    count = max_n_t if target_error is not None else n_t
+    most = count(n_t, "n_t") if target_error is None else count(max_n_t, "max_n_t")
     with Reporter(progress) as reporter:
         return JointCapacity(
             _mftma.joint_capacity(
-                *prepared, choice, given, plain(count), plain(target_error), rows, vectors, reporter.callback
+                *prepared, choice, settings(given), most, plain(target_error), rows, vectors, reporter.callback
             )
         )
 
@@ -422,11 +425,11 @@ def _choice(
     seed: int,
     threads: int,
 ) -> dict[str, Any]:
-    return {
-        "points": plain(points),
-        "classes": plain(classes),
+    return settings({
+        "points": points,
+        "classes": classes,
         "only_classes": names_of(only_classes),
         "leave_out": names_of(leave_out),
-        "seed": plain(seed),
-        "threads": plain(threads),
-    }
+        "seed": seed,
+        "threads": threads,
+    })

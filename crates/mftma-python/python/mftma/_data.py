@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _mftma
-from ._inputs import ArrayLike, as_array
+from ._inputs import ArrayLike, as_array, count
 
 
 def _whole(labels: ArrayLike, what: str) -> npt.NDArray[np.uint16]:
@@ -90,8 +90,8 @@ def permute_labels(
     0.5
     """
     a = _whole(labels, "labels")
-    count = int(a.max()) + 1 if classes is None and a.size else int(classes or 0)
-    return LabelPermutation(_mftma.LabelPermutation(a, count, fraction, scheme, seed), count)
+    many = (int(a.max()) + 1 if a.size else 0) if classes is None else count(classes, "classes")
+    return LabelPermutation(_mftma.LabelPermutation(a, many, fraction, scheme, count(seed, "seed")), many)
 
 
 class ExampleGroup(NamedTuple):
@@ -151,6 +151,7 @@ def draw_manifolds(
         raise ValueError("the group 'test' needs test_labels")
     tests = np.zeros(0, np.uint16) if test_labels is None else _whole(test_labels, "test_labels")
     classes, indices = _mftma.draw_manifolds(
-        group, permutation._inner, tests, manifolds, examples, seed, shortage
+        group, permutation._inner, tests, count(manifolds, "manifolds"), count(examples, "examples"),
+        count(seed, "seed"), shortage,
     )
     return ExampleGroup(group, np.array(classes, dtype=np.int64), tuple(indices))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -108,7 +109,7 @@ def as_float(a: npt.NDArray[Any], what: str = "x") -> npt.NDArray[Any]:
 
 
 def _layout(layout: str) -> str:
-    name = layout.replace("_", "-")
+    name = str(layout).replace("_", "-")
     if name not in LAYOUTS:
         raise ValueError(f"layout is {layout!r}, but must be one of {', '.join(map(repr, LAYOUTS))}")
     return name
@@ -127,7 +128,6 @@ def matrix(x: ArrayLike, layout: str = "points-by-features", what: str = "x") ->
     if a.ndim > 2:
         a = a.reshape(a.shape[0], -1)
     return as_float(a, what)
-
 
 
 
@@ -192,6 +192,8 @@ def encode(labels: ArrayLike, n: int) -> tuple[list[str], npt.NDArray[np.int64]]
                 "  try: for one-hot labels labels.argmax(axis=1)"
             )
         a = flat
+    if n == 0:
+        raise ValueError("x holds no points\n  try: check the selection that made it")
     if len(a) != n:
         raise ValueError(
             f"{len(a)} labels for {n} points\n  try: one label per point, in the same order; if x is features x points, "
@@ -230,8 +232,35 @@ def plain(value: Any) -> Any:
     return value
 
 
+#: Settings that are called otherwise in the extension.
+_KEYWORDS = {"margin": "kappa", "repetitions": "dichotomies"}
+
+
+def settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as the extension takes them: Python's own types, and no number that JSON cannot hold."""
+    taken = {name: plain(value) for name, value in given.items()}
+    for name, value in taken.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{_KEYWORDS.get(name, name.replace('-', '_'))} is {value}, but must be finite")
+        if isinstance(value, int) and value >= 2**64:
+            raise ValueError(f"{name.replace('-', '_')} is {value}, but must be below 2**64")
+    return taken
+
+
+def count(value: Any, name: str) -> int:
+    """A whole number from 0 up."""
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}, but must be a whole number")
+    if not 0 <= value < 2**64:
+        raise ValueError(f"{name} is {value}, but must be {'below 2**64' if value > 0 else 'a whole number from 0 up'}")
+    return value
+
+
 def names_of(value: Any) -> list[str]:
     """Names of classes, which may be given as numbers, one or several."""
+    if value is None:
+        return []
     if isinstance(value, (str, int, np.integer)):
         value = [value]
     return [str(plain(item)) for item in value]

@@ -24,6 +24,7 @@ __all__ = [
     "run_program",
     "simple_matches",
     "simulate_capacity",
+    "variance_spectrum",
     "verify",
 ]
 
@@ -68,6 +69,7 @@ def joint_capacity(
     progress: _Progress = None,
 ) -> dict[str, Any]: ...
 def project(parts: Sequence[_Array], features: int, seed: int, threads: int = 0) -> npt.NDArray[np.float64]: ...
+def variance_spectrum(parts: Sequence[_Array], share: float, threads: int = 0) -> tuple[float, int] | None: ...
 def compared_points(n: int, most: int, seed: int) -> list[int]: ...
 @final
 class Representation:

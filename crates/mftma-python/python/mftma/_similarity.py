@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _mftma
-from ._inputs import ArrayLike, matrix
+from ._inputs import ArrayLike, count, matrix
 from ._results import Floats, _need
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def pwcca(a: ArrayLike, b: ArrayLike, *, variance: float = 0.99, threads: int = 
 
 def _pair(a: ArrayLike, b: ArrayLike, threads: int) -> tuple[_mftma.Representation, _mftma.Representation]:
     x, y = matrix(a, what="a"), matrix(b, what="b")
+    threads = count(threads, "threads")
     return _mftma.Representation([x], None, threads), _mftma.Representation([y], None, threads)
 
 
@@ -160,7 +161,8 @@ def compare(
     for name, size in sizes.items():
         if size != n:
             raise ValueError(f"layer {name!r} has {size} points, but another has {n}: all must hold the same points")
-    rows = _mftma.compared_points(n, points, seed) if n > points else None
+    points, threads = count(points, "points"), count(threads, "threads")
+    rows = _mftma.compared_points(n, points, count(seed, "seed")) if n > points else None
 
     def sides(layers: Mapping[str, npt.NDArray[Any]]) -> list[_mftma.Representation]:
         return [_mftma.Representation([x], rows, threads) for x in layers.values()]
@@ -189,6 +191,7 @@ class Matching:
     """Which neurons of two layers span the same space, with a certificate that can be replayed."""
 
     def __init__(self, a: ArrayLike, b: ArrayLike, epsilon: float, threads: int) -> None:
+        threads = count(threads, "threads")
         self._a = _mftma.Neurons([matrix(a, what="a")], threads)
         self._b = _mftma.Neurons([matrix(b, what="b")], threads)
         self._raw = _mftma.maximum_match(self._a, self._b, epsilon)

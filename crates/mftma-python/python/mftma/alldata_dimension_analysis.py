@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from ._inputs import ArrayLike, as_float, as_array
+from . import _mftma
+from ._inputs import ArrayLike, matrix
 
 __all__ = ["alldata_dimension_analysis"]
 
@@ -27,17 +26,11 @@ def alldata_dimension_analysis(
     """
     if not 0 < perc <= 1:
         raise ValueError(f"perc is {perc}, but must be above 0 and at most 1")
-    parts = [as_float(as_array(x, f"XtotT[{i}]"), f"XtotT[{i}]") for i, x in enumerate(XtotT)]
-    points = np.concatenate(parts, axis=1).astype(np.float64)
-    features, count = points.shape
-    if not np.isfinite(points).all():
-        raise ValueError("XtotT holds NaN or infinite values\n  try: drop such points")
-    points -= points.mean(axis=1, keepdims=True)
-    # The smaller of the two Gram matrices has all eigenvalues that are not nought.
-    gram = points @ points.T if features <= count else points.T @ points
-    values = np.clip(np.linalg.eigvalsh(gram)[::-1], 0, None)
-    if not values[0] > 0:
+    parts = [matrix(x, "features-by-points", f"XtotT[{i}]") for i, x in enumerate(XtotT)]
+    parts = [part for part in parts if len(part)]
+    if sum(map(len, parts)) < 2:
+        raise ValueError("XtotT holds fewer than two points\n  try: a list with one array (features, points) per manifold")
+    found = _mftma.variance_spectrum(parts, perc)
+    if found is None:
         raise ValueError("all points are the same: there is no variance")
-    shares = np.cumsum(values) / values.sum()
-    directions = int(np.searchsorted(shares, perc - 1e-12) + 1)
-    return float(values.sum() ** 2 / (values**2).sum()), min(directions, len(values)), features
+    return *found, parts[0].shape[1]
