@@ -114,7 +114,7 @@ def test_data():
         mftma.draw_manifolds("unpermuted", permutation, manifolds=2, examples=20)
 
 
-def test_counts(data):
+def test_settings_of_the_other_calls(data):
     """Python's own conversion would raise an OverflowError."""
     x, y = data
     permutation = mftma.permute_labels(y, 0.5)
@@ -134,6 +134,8 @@ def test_counts(data):
             call(2.5)
     with pytest.raises(TypeError, match="kappa is \"wide\""):
         mftma.joint_capacity(x, y, kappa="wide")
+    with pytest.raises(ValueError, match="dichotomies is 'some', but must be one of 'random'"):
+        mftma.joint_capacity(x, y, dichotomies="some")
 
 
 def test_files(tmp_path):

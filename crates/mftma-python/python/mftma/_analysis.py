@@ -273,6 +273,10 @@ def _geometry(
     return found
 
 
+#: Labellings of the classes that :func:`joint_capacity` knows by name.
+DICHOTOMIES = ("random", "balanced", "one-against-rest", "pairs")
+
+
 def simulate_capacity(
     x: ArrayLike,
     labels: ArrayLike | None = None,
@@ -403,6 +407,8 @@ def joint_capacity(
     }
     rows = None
     if isinstance(dichotomies, str):
+        if dichotomies not in DICHOTOMIES:
+            raise ValueError(f"dichotomies is {dichotomies!r}, but must be one of {', '.join(map(repr, DICHOTOMIES))}, or rows of labels ±1")
         given["labels"] = dichotomies
     else:
         rows = np.atleast_2d(as_array(dichotomies, "dichotomies")).astype(np.int8).tolist()
