@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use mftma_data::PermutationScheme;
-use mftma_train::{Architecture, Initialization, Schedule};
+use mftma_train::{Architecture, Initialization, Place, Schedule};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -123,6 +123,9 @@ pub struct TrainingSettings {
     pub momentum: f32,
     /// Examples in a batch.
     pub batch_size: usize,
+    /// Unpermuted, and permuted, training images at most that are evaluated after an epoch, the last one excepted; all where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluated_examples: Option<usize>,
 }
 
 impl Default for TrainingSettings {
@@ -135,6 +138,7 @@ impl Default for TrainingSettings {
             initialization: Initialization::default(),
             momentum: 0.9,   // [S] the reference's example notebook
             batch_size: 128, // [D]
+            evaluated_examples: None,
         }
     }
 }
@@ -154,6 +158,13 @@ pub struct GeometrySettings {
     /// κ, margin; 0 where left out \[S\].
     #[serde(default)]
     pub margin: f64,
+    /// Where in a layer; after its non-linearity where left out \[D\]: there the published values lie nearer (see `docs/search.md`).
+    #[serde(default = "activation")]
+    pub place: Place,
+}
+
+fn activation() -> Place {
+    Place::Activation
 }
 
 /// Capacity by simulation beside mean-field capacity, on a few layers of the trained network.

@@ -29,6 +29,19 @@ pub enum Epoch {
     Last,
 }
 
+impl Epoch {
+    /// Both, in the order of the figure's rows.
+    pub const ALL: [Self; 2] = [Self::Best, Self::Last];
+
+    /// `best` or `last`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Last => "last",
+        }
+    }
+}
+
 /// What was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +57,24 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Capacity,
+        Self::Radius,
+        Self::Dimension,
+        Self::TestAccuracy,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Capacity => "capacity",
+            Self::Radius => "radius",
+            Self::Dimension => "dimension",
+            Self::TestAccuracy => "test accuracy",
+        }
+    }
+
     /// Half-width of what a reader of the figure cannot tell apart, in the measure's own unit.
     pub fn reading_error(self) -> f64 {
         match self {
@@ -182,7 +213,7 @@ pub fn differences(
     scale: impl Fn(Measure, ExampleGroup) -> f64,
 ) -> Vec<Difference> {
     let mut found = Vec::new();
-    for epoch in [Epoch::Best, Epoch::Last] {
+    for epoch in Epoch::ALL {
         for measure in [Measure::Capacity, Measure::Radius, Measure::Dimension] {
             for group in ExampleGroup::ALL {
                 let factor = scale(measure, group);

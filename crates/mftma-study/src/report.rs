@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use crate::claims::{Finding, Part, Published, RULE, Side, Verdict};
+use crate::figures::Comparison;
 use crate::record::{Provenance, Timings, duration, size};
 use mftma_draw::FONTS;
 
@@ -40,6 +41,8 @@ pub struct Shown {
     pub caption: String,
     /// The drawing.
     pub svg: String,
+    /// How it compares with published values.
+    pub comparison: Option<Comparison>,
 }
 
 /// The page.
@@ -60,6 +63,9 @@ pub fn html(report: &Report<'_>) -> String {
                     p.soft { (report.description) }
                 }
                 main {
+                    @for comparison in report.figures.iter().filter_map(|figure| figure.comparison.as_ref()) {
+                        (beside_published(comparison))
+                    }
                     (claims(report.findings))
                     section #figures {
                         h2 { "Figures" }
@@ -89,6 +95,34 @@ fn fonts() -> String {
             format!("@font-face{{font-family:Inter;{form};src:url(data:font/otf;base64,{data})}}\n")
         })
         .collect()
+}
+
+/// A comparison with published values: what all groups give first, then each.
+fn beside_published(comparison: &Comparison) -> Markup {
+    let all = |row: &&Vec<String>| row.iter().any(|cell| cell == "all");
+    let table = |rows: Vec<&Vec<String>>| {
+        html! {
+            div.wide {
+                table {
+                    thead { tr { @for heading in &comparison.headings { th { (heading) } } } }
+                    tbody {
+                        @for row in rows { tr { @for cell in row { td { (cell) } } } }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        section #published {
+            h2 { (comparison.title) }
+            p.soft { (comparison.text) }
+            (table(comparison.rows.iter().filter(all).collect()))
+            details {
+                summary { "Every group" }
+                (table(comparison.rows.iter().filter(|row| !all(row)).collect()))
+            }
+        }
+    }
 }
 
 /// Verdicts at a glance, then every part of every claim.
@@ -466,6 +500,15 @@ mod tests {
             title: "A title".into(),
             caption: "a < b".into(),
             svg: "<svg></svg>\n".into(),
+            comparison: Some(Comparison {
+                title: "Beside <i>".into(),
+                text: "ours & theirs".into(),
+                headings: vec!["Group".into(), "Mean, %".into()],
+                rows: vec![
+                    vec!["test <u>".into(), "3.0".into()],
+                    vec!["all".into(), "4.5".into()],
+                ],
+            }),
         };
         html(&Report {
             description: "For \"tests\"",
@@ -484,6 +527,11 @@ mod tests {
         assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
         assert!(page.contains("Title 1 &lt;&amp;&gt;") && page.contains("a &lt; b"));
         assert!(page.contains("<svg></svg>"));
+        // The comparison with published values stands before the claims, its means before the single groups.
+        let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
+        assert!(!page.contains("<u>") && !page.contains("<i>"));
+        assert!(at("Beside &lt;i&gt;") < at("4.5") && at("4.5") < at("test &lt;u&gt;"));
+        assert!(at("test &lt;u&gt;") < at("id=\"claims\""));
         for outside in ["http://", "https://", "src=", "@import"] {
             assert!(!page.contains(outside), "{outside}");
         }
@@ -507,7 +555,7 @@ mod tests {
                 vec![part(Verdict::DoesNotHold, "bad", [0.2, 0.4])],
             ),
         ]);
-        let first = &page[..page.find("<table").unwrap()];
+        let first = &page[..page.find("<table class=\"claims\"").unwrap()];
         assert!(
             first.contains("1 hold here, 1 do not, 0 are undecided"),
             "{first}"

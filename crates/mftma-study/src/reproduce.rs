@@ -21,7 +21,7 @@ use crate::record::{self, Origin, PROVENANCE, Provenance, TIMINGS, Timing, Timin
 use crate::report::{self, Report, Shown};
 use crate::results::{CLAIMS, Claims, REPORT};
 use crate::status;
-use crate::table::{from_csv, to_csv};
+use crate::table::{Row, from_csv, to_csv};
 use mftma_draw::to_png;
 
 /// Resolution of the PNGs: what journals ask for.
@@ -205,7 +205,7 @@ fn write(
         }
         let origin = Origin::new(&settings, &provenance.code, &files);
         provenance.figures.insert(figure.stem(), origin);
-        made.insert(figure.stem(), shown_as(study, figure, svg));
+        made.insert(figure.stem(), shown_as(study, figure, &table, svg));
     }
     let kept = keep_earlier(study, out, &settings, &mut provenance, &mut made)?;
     let timings = timings(study, figures)?
@@ -244,12 +244,13 @@ fn write(
 }
 
 /// A figure as the report shows it.
-fn shown_as(study: &Study<'_>, selection: &Selection, svg: String) -> Shown {
+fn shown_as(study: &Study<'_>, selection: &Selection, table: &[Row], svg: String) -> Shown {
     Shown {
         name: selection.stem(),
         title: selection.figure.title().to_owned(),
         caption: selection.figure.caption(study),
         svg,
+        comparison: selection.figure.comparison(table),
     }
 }
 
@@ -277,9 +278,9 @@ fn keep_earlier(
         let whole = select(std::slice::from_ref(&stem), None)
             .ok()
             .and_then(|mut found| found.pop());
-        if let (Some(selection), Ok(_)) = (whole, from_csv(&csv)) {
+        if let (Some(selection), Ok(table)) = (whole, from_csv(&csv)) {
             let svg = String::from_utf8_lossy(&svg).into_owned();
-            made.insert(stem.clone(), shown_as(study, &selection, svg));
+            made.insert(stem.clone(), shown_as(study, &selection, &table, svg));
         }
         kept.insert(stem.clone());
         provenance.figures.insert(stem, origin);

@@ -79,23 +79,29 @@ impl<'a> Study<'a> {
         Ok(())
     }
 
-    /// The last epoch of a run's training, once it is finished.
-    pub fn last_epoch(&self, run: &Rc<Experiment>) -> Result<Option<usize>> {
+    /// What a run's training left, once it is finished.
+    pub fn record(&self, run: &Rc<Experiment>) -> Result<Option<TrainingRecord>> {
         let train = TrainStage::new(Rc::clone(run));
         if self.cache.status(&train) != Status::Finished {
             return Ok(None);
         }
-        let record: TrainingRecord = self.cache.output(&train)?;
-        Ok(Some(record.last_epoch()))
+        Ok(Some(self.cache.output(&train)?))
     }
 
-    /// The epochs measured in one run: those of the profile that training reached, and its last.
+    /// The last epoch of a run's training, once it is finished.
+    pub fn last_epoch(&self, run: &Rc<Experiment>) -> Result<Option<usize>> {
+        Ok(self.record(run)?.map(|record| record.last_epoch()))
+    }
+
+    /// The epochs measured in one run: those of the profile that training reached, its best and its last.
     ///
     /// Before training is finished the profile's epochs are all that is known.
     pub fn epochs(&self, run: &Rc<Experiment>) -> Result<Vec<usize>> {
         let mut epochs: BTreeSet<usize> = run.settings.geometry.epochs.iter().copied().collect();
-        if let Some(last) = self.last_epoch(run)? {
+        if let Some(record) = self.record(run)? {
+            let last = record.last_epoch();
             epochs.retain(|&epoch| epoch <= last);
+            epochs.insert(record.best_epoch());
             epochs.insert(last);
         }
         Ok(epochs.into_iter().collect())
@@ -116,13 +122,13 @@ impl<'a> Study<'a> {
         Ok(stages)
     }
 
-    /// The rewindings of one run; before training is finished all epochs of the profile but the last planned one.
+    /// The rewindings of one run, to every measured epoch before its last; before training is finished to those of the profile.
     pub fn rewindings(&self, run: &Rc<Experiment>) -> Result<Vec<RewindStage>> {
         let last = self
             .last_epoch(run)?
             .unwrap_or(run.settings.training.max_epochs);
-        let epochs: BTreeSet<usize> = run.settings.geometry.epochs.iter().copied().collect();
-        Ok(epochs
+        Ok(self
+            .epochs(run)?
             .into_iter()
             .filter(|&epoch| epoch < last)
             .map(|epoch| RewindStage::new(Rc::clone(run), epoch, last))

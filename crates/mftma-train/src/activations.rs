@@ -1,8 +1,8 @@
 //! Activations of layers for lists of examples: streamed into the engine, or to disk.
 //!
 //! All activations are taken in evaluation mode: normalisations use their running statistics, as they do when a network is tested,
-//! so what an example gives does not depend on which others are measured with it. Outputs of convolutions and linear layers
-//! come before normalisation and non-linearity, those of poolings after them, flattened in (channel, row, column) order.
+//! so what an example gives does not depend on which others are measured with it. They are taken at one [`Place`] of each layer, flattened in
+//! (channel, row, column) order.
 
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::batches::{check_indices, images_view};
 use crate::files::AtomicFile;
-use crate::{Network, TrainError, TrainingData};
+use crate::{Network, Place, TrainError, TrainingData};
 
 /// Images in one forward pass.
 const BATCH: usize = 100;
@@ -36,6 +36,7 @@ pub struct LayerActivations<'a> {
     indices: Vec<usize>,
     points_per_manifold: Vec<usize>,
     layer: usize,
+    place: Place,
     features: usize,
     memory_limit: usize,
 }
@@ -67,7 +68,12 @@ impl<'a> LayerActivations<'a> {
     ) -> Result<Self, TrainError> {
         let layer = find_layer(network, layer)?;
         let indices = manifolds.concat();
-        check_indices(data.split(group), &indices)?;
+        let examples = Examples {
+            data,
+            group,
+            indices: &indices,
+        };
+        examples.split()?;
         Ok(LayerActivations {
             network,
             data,
@@ -75,9 +81,24 @@ impl<'a> LayerActivations<'a> {
             indices,
             points_per_manifold: manifolds.iter().map(Vec::len).collect(),
             layer,
+            place: Place::default(),
             features: network.layers()[layer].features(),
             memory_limit: MEMORY_LIMIT,
         })
+    }
+
+    fn examples(&self) -> Examples<'_> {
+        Examples {
+            data: self.data,
+            group: self.group,
+            indices: &self.indices,
+        }
+    }
+
+    /// Where in the layer they are taken; [`Place::Preactivation`] by default.
+    pub fn place(mut self, place: Place) -> Self {
+        self.place = place;
+        self
     }
 
     /// Bytes of activations to hold at a time; 1 GiB by default \[D\]. At least one block of 256 features is held.
@@ -107,13 +128,11 @@ impl Activations for LayerActivations<'_> {
         for start in (0..self.features).step_by(part) {
             let end = self.features.min(start + part);
             let mut row = 0;
-            let split = self.data.split(self.group);
             for_each_batch(
                 self.network,
-                self.data,
-                split,
-                &self.indices,
+                self.examples(),
                 &[self.layer],
+                self.place,
                 &mut |_, batch| {
                     held.slice_mut(s![row..row + batch.nrows(), ..end - start])
                         .assign(&batch.slice(s![.., start..end]));
@@ -132,24 +151,42 @@ impl Activations for LayerActivations<'_> {
     }
 }
 
+/// A list of examples: indices into the split of `group`.
+#[derive(Clone, Copy, Debug)]
+pub struct Examples<'a> {
+    /// Images and labels.
+    pub data: &'a TrainingData,
+    /// Which split the indices point into.
+    pub group: ExampleGroup,
+    /// The examples, in the order of the rows.
+    pub indices: &'a [usize],
+}
+
+impl<'a> Examples<'a> {
+    fn split(&self) -> Result<&'a Split, TrainError> {
+        let split = self.data.split(self.group);
+        check_indices(split, self.indices)?;
+        Ok(split)
+    }
+}
+
 /// Writes the activations of several layers for a list of examples to one safetensors file: for each layer a tensor of its name,
 /// `F32`, examples × features. One forward pass; no more than a batch of any layer is held. Returns the file's size in bytes.
 ///
-/// `indices` point into the split of `group`; `metadata` goes into the file as it is, as one entry `mftma`.
+/// `metadata` goes into the file as it is, as one entry `mftma`.
 ///
 /// # Errors
 /// [`TrainError::UnknownLayer`]; [`TrainError::Shape`] for an index out of range or a layer named twice; [`TrainError::Io`].
 pub fn write_safetensors(
     path: &Path,
     network: &dyn Network,
-    data: &TrainingData,
-    group: ExampleGroup,
-    indices: &[usize],
+    examples: Examples<'_>,
     layers: &[&str],
+    place: Place,
     metadata: &str,
 ) -> Result<u64, TrainError> {
-    let split = data.split(group);
-    check_indices(split, indices)?;
+    let Examples { indices, .. } = examples;
+    examples.split()?;
     let mut found = Vec::new();
     let mut infos = Vec::new();
     let mut offset = 0;
@@ -188,24 +225,17 @@ pub fn write_safetensors(
         .map_err(write("write", path))?;
     out.write_all(&header).map_err(write("write", path))?;
     let mut rows = vec![0; found.len()];
-    for_each_batch(
-        network,
-        data,
-        split,
-        indices,
-        &found,
-        &mut |which, batch| {
-            let at = body + starts[which] + rows[which] * batch.ncols() * 4;
-            rows[which] += batch.nrows();
-            out.seek(SeekFrom::Start(at as u64))
-                .map_err(write("write", path))?;
-            for row in batch.rows() {
-                let bytes: Vec<u8> = row.iter().flat_map(|v| v.to_le_bytes()).collect();
-                out.write_all(&bytes).map_err(write("write", path))?;
-            }
-            Ok(())
-        },
-    )?;
+    for_each_batch(network, examples, &found, place, &mut |which, batch| {
+        let at = body + starts[which] + rows[which] * batch.ncols() * 4;
+        rows[which] += batch.nrows();
+        out.seek(SeekFrom::Start(at as u64))
+            .map_err(write("write", path))?;
+        for row in batch.rows() {
+            let bytes: Vec<u8> = row.iter().flat_map(|v| v.to_le_bytes()).collect();
+            out.write_all(&bytes).map_err(write("write", path))?;
+        }
+        Ok(())
+    })?;
     out.flush().map_err(write("write", path))?;
     drop(out);
     target.finish()?;
@@ -220,17 +250,15 @@ pub fn write_safetensors(
 pub fn write_npy(
     path: &Path,
     network: &dyn Network,
-    data: &TrainingData,
-    group: ExampleGroup,
-    indices: &[usize],
+    examples: Examples<'_>,
     layer: &str,
+    place: Place,
 ) -> Result<(), TrainError> {
     use npyz::WriterBuilder;
-    let split = data.split(group);
-    check_indices(split, indices)?;
+    examples.split()?;
     let layer = find_layer(network, layer)?;
     let shape = [
-        indices.len() as u64,
+        examples.indices.len() as u64,
         network.layers()[layer].features() as u64,
     ];
     let target = AtomicFile::create(path)?;
@@ -240,7 +268,7 @@ pub fn write_npy(
         .writer(BufWriter::new(&target.file))
         .begin_nd()
         .map_err(TrainError::io("write", path))?;
-    for_each_batch(network, data, split, indices, &[layer], &mut |_, batch| {
+    for_each_batch(network, examples, &[layer], place, &mut |_, batch| {
         writer
             .extend(batch.iter().copied())
             .map_err(TrainError::io("write", path))
@@ -252,22 +280,23 @@ pub fn write_npy(
 /// Receives `(index into the layers asked for, activations)` and may fail.
 type BatchSink<'a> = dyn FnMut(usize, ArrayView2<'_, f32>) -> Result<(), TrainError> + 'a;
 
-/// Hands the outputs of `layers` on, batch after batch of `indices`: `(index into layers, examples × features)`.
+/// Hands what `layers` compute on, batch after batch: `(index into layers, examples × features)`.
 fn for_each_batch(
     network: &dyn Network,
-    data: &TrainingData,
-    split: &Split,
-    indices: &[usize],
+    examples: Examples<'_>,
     layers: &[usize],
+    place: Place,
     each: &mut BatchSink<'_>,
 ) -> Result<(), TrainError> {
     let mut images = Vec::new();
     let mut failed = Ok(());
-    for indices in indices.chunks(BATCH) {
+    let (data, split) = (examples.data, examples.split()?);
+    for indices in examples.indices.chunks(BATCH) {
         data.batch_into(split, indices, &mut images);
         network.activations(
             images_view(split, indices.len(), &images),
             layers,
+            place,
             &mut |which, batch| {
                 if failed.is_ok() {
                     failed = each(which, batch);

@@ -229,7 +229,7 @@ impl<B: Body> Network for Built<B> {
         let x = self.images(images)?;
         let mut pass = Pass::new(statistics, recorder);
         let run = pass
-            .output(0, &|| x.to_array())
+            .passing(0, &|| x.to_array())
             .and_then(|()| self.body.forward(x, &mut pass));
         match run {
             Ok(scores) => Ok(Some(scores.to_array())),

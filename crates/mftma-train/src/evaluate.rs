@@ -83,17 +83,37 @@ pub fn evaluate(
     data: &TrainingData,
     groups: &[ExampleGroup],
 ) -> Result<GroupScores, TrainError> {
+    evaluate_at_most(network, data, groups, None)
+}
+
+/// The same on `limit` unpermuted and `limit` permuted training images at most, evenly spread over the training set, the same in every
+/// call; and on all test images.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_at_most(
+    network: &dyn Network,
+    data: &TrainingData,
+    groups: &[ExampleGroup],
+    limit: Option<usize>,
+) -> Result<GroupScores, TrainError> {
     check_classes(network, data)?;
     let mut tallies: BTreeMap<ExampleGroup, Tally> = BTreeMap::new();
     let mask = data.permutation().mask();
     let wanted = |group: ExampleGroup| groups.contains(&group);
 
-    let train: Vec<usize> = (0..mask.len())
-        .filter(|&i| match mask[i] {
+    let mut train = Vec::new();
+    for permuted in [false, true] {
+        let used = match permuted {
             false => wanted(ExampleGroup::Unpermuted),
             true => wanted(ExampleGroup::Permuted) || wanted(ExampleGroup::Restored),
-        })
-        .collect();
+        };
+        if used {
+            let all: Vec<usize> = (0..mask.len()).filter(|&i| mask[i] == permuted).collect();
+            train.extend(spread(&all, limit));
+        }
+    }
+    train.sort_unstable();
     for_each_score(
         network,
         data,
@@ -128,6 +148,12 @@ pub fn evaluate(
         .iter()
         .map(|(&group, tally)| (group, tally.score()))
         .collect())
+}
+
+/// `limit` of `all` at equal distances; all of them where there are no more.
+fn spread(all: &[usize], limit: Option<usize>) -> Vec<usize> {
+    let count = limit.map_or(all.len(), |limit| limit.min(all.len()));
+    (0..count).map(|i| all[i * all.len() / count]).collect()
 }
 
 /// Accuracy and loss of `network` on some examples of one group, in evaluation mode: `indices` point into the split of the
@@ -190,6 +216,16 @@ fn for_each_score(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sample_is_spread_over_all() {
+        let all: Vec<usize> = (10..20).collect();
+        assert_eq!(spread(&all, Some(3)), [10, 13, 16]);
+        assert_eq!(spread(&all, Some(10)), all);
+        assert_eq!(spread(&all, Some(99)), all);
+        assert_eq!(spread(&all, None), all);
+        assert!(spread(&[], Some(3)).is_empty());
+    }
 
     #[test]
     fn loss_and_hits_by_hand() {

@@ -123,12 +123,33 @@ impl<'a> Pass<'a> {
         ended(self.recorder.input(layer, values))
     }
 
-    /// Offers what leaves a layer.
+    /// Offers what a layer computes, before normalisation and non-linearity.
     ///
     /// # Errors
     /// [`Halt::Finished`] where the recorder ends the pass.
     pub fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> Result<(), Halt> {
         ended(self.recorder.output(layer, values))
+    }
+
+    /// Offers what leaves a layer after its own normalisation and non-linearity.
+    ///
+    /// # Errors
+    /// [`Halt::Finished`] where the recorder ends the pass.
+    pub fn activation(
+        &mut self,
+        layer: usize,
+        values: &dyn Fn() -> Array2<f32>,
+    ) -> Result<(), Halt> {
+        ended(self.recorder.activation(layer, values))
+    }
+
+    /// Offers what leaves a layer that has neither.
+    ///
+    /// # Errors
+    /// [`Halt::Finished`] where the recorder ends the pass.
+    pub fn passing(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> Result<(), Halt> {
+        self.output(layer, values)?;
+        self.activation(layer, values)
     }
 }
 
@@ -254,12 +275,34 @@ impl Weights {
         rectifier: Rectifier,
         pass: &mut Pass<'_>,
     ) -> Result<Value<Maps<H, W>, T>, Halt> {
-        if self.norm.is_none() && rectifier == Rectifier::None {
-            return Ok(x);
+        let mut x = x;
+        if self.norm.is_some() || rectifier != Rectifier::None {
+            let (response, moments) = ops::respond(x, self.batch_norm(pass), rectifier)?;
+            self.note(moments, pass);
+            x = response;
         }
-        let (x, moments) = ops::respond(x, self.batch_norm(pass), rectifier)?;
-        self.note(moments, pass);
+        pass.activation(self.index, &|| x.to_array())?;
         Ok(x)
+    }
+
+    /// Normalisation, rectifier and the maximum of 2×2 pixels as one operator. What the maximum is taken of exists for a recorder
+    /// that asks for it only.
+    fn respond_pooled<H: Halve, T: Recording>(
+        &self,
+        x: Value<Maps<H, H>, T>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Pooled<H, T>, Halt> {
+        let (x, tape) = x.split();
+        let norm = self.batch_norm(pass);
+        let (pooled, moments) =
+            ops::respond_pooled(x.again().with_tape(tape), norm, Rectifier::Relu)?;
+        self.note(moments, pass);
+        pass.activation(self.index, &|| {
+            let (response, _) = ops::respond(x.again(), norm, Rectifier::Relu)
+                .expect("the pooled response fits, so this one does");
+            response.to_array()
+        })?;
+        Ok(pooled)
     }
 
     fn note(&self, moments: Option<Moments>, pass: &mut Pass<'_>) {
@@ -368,9 +411,8 @@ impl<const K: usize, const S: usize> Convolution<K, S> {
         H::Side: Halve,
     {
         let x = self.convolve(x, pass)?;
-        let (x, moments) = ops::respond_pooled(x, self.0.batch_norm(pass), Rectifier::Relu)?;
-        self.0.note(moments, pass);
-        pass.output(pooling.index, &|| x.to_array())?;
+        let x = self.0.respond_pooled(x, pass)?;
+        pass.passing(pooling.index, &|| x.to_array())?;
         Ok(x)
     }
 }
@@ -408,7 +450,7 @@ impl Pooling {
         pass: &mut Pass<'_>,
     ) -> Result<Value<Maps<P, P>, T>, Halt> {
         let x = ops::max_pool(x, window)?;
-        pass.output(self.index, &|| x.to_array())?;
+        pass.passing(self.index, &|| x.to_array())?;
         Ok(x)
     }
 
@@ -422,7 +464,7 @@ impl Pooling {
         pass: &mut Pass<'_>,
     ) -> Result<Value<Features, T>, Halt> {
         let x = ops::global_average_pool(x)?;
-        pass.output(self.index, &|| x.to_array())?;
+        pass.passing(self.index, &|| x.to_array())?;
         Ok(x)
     }
 }

@@ -40,10 +40,14 @@ pub use activations::LayerActivations;
 pub use checkpoint::Checkpoint;
 pub use data::{DataIdentity, TrainingData};
 pub use error::{NetworkError, TrainError};
-pub use evaluate::{GroupScore, GroupScores, evaluate, evaluate_examples, score_examples};
+pub use evaluate::{
+    GroupScore, GroupScores, evaluate, evaluate_at_most, evaluate_examples, score_examples,
+};
 pub use init::{Initialization, InitializationScheme};
 pub use metrics::{EpochMetrics, StopReason};
-pub use network::{BatchMoments, LayerInfo, LayerKind, Network, Recorder, StatisticsMode, Step};
+pub use network::{
+    BatchMoments, LayerInfo, LayerKind, Network, Place, Recorder, StatisticsMode, Step,
+};
 pub use ops::{Moments, Parameter, ParameterRole};
 pub use optim::{Optimizer, OptimizerSettings};
 pub use rewind::{

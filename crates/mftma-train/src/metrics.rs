@@ -16,7 +16,9 @@ pub struct EpochMetrics {
     /// Mean cross-entropy of the epoch's batches as they were trained on (each before its own update, with batch statistics), in nats.
     /// None for epoch 0.
     pub batch_loss: Option<f64>,
-    /// Share of the training examples that are given the label they are trained on, in evaluation mode: the stop condition's number.
+    /// Share of the training examples that are given the label they are trained on, in evaluation mode: the stop condition's number. An
+    /// estimate where [`evaluated_examples`](crate::TrainSettings::evaluated_examples) leaves some out: the shares of the groups,
+    /// weighted by their sizes.
     pub training_accuracy: f64,
     /// The four example groups after the epoch, in evaluation mode. A group without examples is left out.
     pub groups: GroupScores,

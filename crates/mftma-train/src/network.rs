@@ -19,15 +19,15 @@ pub const MOMENTUM: f32 = 0.1;
 pub enum LayerKind {
     /// The images as they enter the network.
     Input,
-    /// Output of a convolution, before normalisation and non-linearity.
+    /// A convolution, with its normalisation and non-linearity.
     Convolution,
-    /// Output of a linear layer, before normalisation and non-linearity.
+    /// A linear layer, with its normalisation and non-linearity.
     Linear,
-    /// Output of a pooling: what leaves a stage, after normalisation, non-linearity and pooling.
+    /// A pooling: what leaves a stage.
     Pooling,
 }
 
-/// One place where activations can be taken.
+/// One layer whose activations can be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerInfo {
     /// Stable name: `input`, `conv3_2`, `pool3`, `fc1`.
@@ -94,6 +94,17 @@ pub fn correct(logits: ArrayView2<'_, f32>, labels: &[u16]) -> usize {
         .count()
 }
 
+/// Where in a layer values are taken. Input and poolings have one place only, and so has a last layer without non-linearity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// What a convolution or linear layer computes, before its normalisation and non-linearity: what a hook on the module is given.
+    #[default]
+    Preactivation,
+    /// What leaves the layer: after its own normalisation and non-linearity, before a pooling or the sum of a residual block.
+    Activation,
+}
+
 /// Receives `(index into the layers asked for, activations)`; activations are batch × features, each row flattened in
 /// `(channel, row, column)` order.
 pub type ActivationSink<'a> = dyn FnMut(usize, ArrayView2<'_, f32>) + 'a;
@@ -111,6 +122,13 @@ pub trait Recorder {
     /// What leaves a layer, in the same form: of a convolution or linear layer before normalisation and non-linearity, of a pooling as it
     /// is. Layer 0, the input, gives the images.
     fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        let _ = (layer, values);
+        ControlFlow::Continue(())
+    }
+
+    /// What leaves a convolution or linear layer after its own normalisation and non-linearity, in the same form; of input and poolings
+    /// what [`Recorder::output`] is offered.
+    fn activation(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
         let _ = (layer, values);
         ControlFlow::Continue(())
     }
@@ -136,12 +154,13 @@ impl Recorder for BatchMoments {
 /// Hands on the outputs of some layers, and ends the pass after the last of them.
 struct Outputs<'a, 'b> {
     wanted: &'a [usize],
+    place: Place,
     left: usize,
     sink: &'a mut ActivationSink<'b>,
 }
 
-impl Recorder for Outputs<'_, '_> {
-    fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+impl Outputs<'_, '_> {
+    fn take(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
         if self.wanted.contains(&layer) {
             let values = values();
             for (position, wanted) in self.wanted.iter().enumerate() {
@@ -155,6 +174,22 @@ impl Recorder for Outputs<'_, '_> {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
+        }
+    }
+}
+
+impl Recorder for Outputs<'_, '_> {
+    fn output(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        match self.place {
+            Place::Preactivation => self.take(layer, values),
+            Place::Activation => ControlFlow::Continue(()),
+        }
+    }
+
+    fn activation(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        match self.place {
+            Place::Preactivation => ControlFlow::Continue(()),
+            Place::Activation => self.take(layer, values),
         }
     }
 }
@@ -211,9 +246,7 @@ pub trait Network: Send + Sync {
             .ok_or_else(|| NetworkError::Tape("a pass ended early".to_owned()))
     }
 
-    /// Hands the outputs of `layers` (indices into [`Network::layers`]) to `sink` as they are computed, with running
-    /// statistics: outputs of convolutions and linear layers before normalisation and non-linearity, of poolings as they are, and the
-    /// input.
+    /// Hands what `layers` (indices into [`Network::layers`]) compute to `sink` as it comes, taken at `place`, with running statistics.
     /// No layer is held longer than the next one needs it; computation stops after the last layer asked for.
     ///
     /// # Errors
@@ -222,6 +255,7 @@ pub trait Network: Send + Sync {
         &self,
         images: ArrayView4<'_, f32>,
         layers: &[usize],
+        place: Place,
         sink: &mut ActivationSink<'_>,
     ) -> Result<(), NetworkError> {
         let count = self.layers().len();
@@ -233,6 +267,7 @@ pub trait Network: Send + Sync {
         }
         let mut outputs = Outputs {
             wanted: layers,
+            place,
             left: layers.len(),
             sink,
         };

@@ -11,7 +11,7 @@ use mftma_data::ExampleGroup;
 use crate::batches::{check_classes, images_view};
 use crate::checkpoint::{self, Checkpoint, CheckpointKind, State};
 use crate::data::{DataIdentity, TrainingData};
-use crate::evaluate::evaluate;
+use crate::evaluate::{GroupScores, evaluate, evaluate_at_most};
 use crate::files::{remove_partial, write_atomically};
 use crate::metrics::{EpochMetrics, StopReason};
 use crate::optim::Optimizer;
@@ -431,7 +431,7 @@ impl<'a> Trainer<'a> {
         progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, TrainError> {
         let epoch = self.history.len();
-        let groups = evaluate(&*self.learner.network, self.data, &ExampleGroup::ALL)?;
+        let groups = self.score(epoch)?;
         let learning_rate = passed.as_ref().map_or(0.0, |p| p.learning_rate);
         if let Some((group, score)) = groups.iter().find(|(_, score)| !score.loss.is_finite()) {
             return Err(self.diverged(
@@ -442,25 +442,16 @@ impl<'a> Trainer<'a> {
                 learning_rate,
             ));
         }
-        let trained = [ExampleGroup::Unpermuted, ExampleGroup::Permuted];
-        let correct: usize = trained
-            .iter()
-            .filter_map(|g| groups.get(g))
-            .map(|s| s.correct)
-            .sum();
         let metrics = EpochMetrics {
             epoch,
             steps: self.learner.optimizer.steps(),
             learning_rate,
             batch_loss: passed.map(|p| p.batch_loss),
-            training_accuracy: correct as f64 / self.data.dataset().train().len() as f64,
+            training_accuracy: self.training_accuracy(&groups),
             groups,
         };
         let stop = &self.settings.stop;
-        if stop
-            .training_accuracy
-            .is_some_and(|limit| epoch > 0 && metrics.training_accuracy > limit)
-        {
+        if self.passes(epoch, metrics.training_accuracy) {
             self.stopped = Some(StopReason::TrainingAccuracy);
         } else if epoch >= stop.max_epochs {
             self.stopped = Some(StopReason::EpochLimit);
@@ -479,6 +470,46 @@ impl<'a> Trainer<'a> {
             flow = ControlFlow::Break(());
         }
         Ok(flow)
+    }
+
+    /// The scores after an epoch: on a part of the training images where the settings say so and nothing is decided on them.
+    fn score(&self, epoch: usize) -> Result<GroupScores, TrainError> {
+        let (network, groups) = (&*self.learner.network, &ExampleGroup::ALL);
+        let limit = self.settings.evaluated_examples;
+        if limit.is_some() && epoch < self.settings.stop.max_epochs {
+            let part = evaluate_at_most(network, self.data, groups, limit)?;
+            if !self.passes(epoch, self.training_accuracy(&part)) {
+                return Ok(part);
+            }
+        }
+        evaluate(network, self.data, groups)
+    }
+
+    /// The share of training examples that are given their training label, by scores of all of them or of a part of each group.
+    fn training_accuracy(&self, scores: &GroupScores) -> f64 {
+        let train = self.data.dataset().train().len();
+        let permuted = self
+            .data
+            .permutation()
+            .mask()
+            .iter()
+            .filter(|&&p| p)
+            .count();
+        let sizes = [
+            (ExampleGroup::Unpermuted, train - permuted),
+            (ExampleGroup::Permuted, permuted),
+        ];
+        let correct = |&(group, size): &(ExampleGroup, usize)| {
+            let score = scores.get(&group)?;
+            Some(score.correct as f64 * (size as f64 / score.examples as f64))
+        };
+        sizes.iter().filter_map(correct).sum::<f64>() / train as f64
+    }
+
+    /// Whether this accuracy ends the training.
+    fn passes(&self, epoch: usize, training_accuracy: f64) -> bool {
+        let limit = self.settings.stop.training_accuracy;
+        limit.is_some_and(|limit| epoch > 0 && training_accuracy > limit)
     }
 
     /// The files that the policy keeps of an epoch of the history.

@@ -7,8 +7,10 @@ use std::ops::ControlFlow;
 use common::{data, settings};
 use mftma::{Activations, Block};
 use mftma_data::{ExampleGroup, ManifoldSettings, Shortage, draw_manifolds};
-use mftma_train::activations::{write_npy, write_safetensors};
-use mftma_train::{Architecture, LayerActivations, Network, TrainError, Trainer, TrainingData};
+use mftma_train::activations::{Examples, write_npy, write_safetensors};
+use mftma_train::{
+    Architecture, LayerActivations, Network, Place, TrainError, Trainer, TrainingData,
+};
 use ndarray::{Array2, ArrayView4, s};
 
 /// Row by row through the network, one image at a time.
@@ -18,6 +20,7 @@ fn direct(
     group: ExampleGroup,
     indices: &[usize],
     layer: &str,
+    place: Place,
 ) -> Array2<f32> {
     let at = network
         .layers()
@@ -31,7 +34,7 @@ fn direct(
         data.batch_into(split, &[i], &mut image);
         let image = ArrayView4::from_shape((1, 1, 32, 32), &image).expect("an image");
         network
-            .activations(image, &[at], &mut |_, batch| {
+            .activations(image, &[at], place, &mut |_, batch| {
                 out.row_mut(row).assign(&batch.row(0))
             })
             .expect("passes");
@@ -66,6 +69,11 @@ fn close(a: &Array2<f32>, b: &Array2<f32>) -> bool {
 
 #[test]
 fn streams_and_files_agree_with_a_plain_forward_pass() {
+    agree(Place::Preactivation);
+    agree(Place::Activation);
+}
+
+fn agree(place: Place) {
     let data = data(32, 24, 1);
     let trainer = Trainer::new(settings(Architecture::Vgg11, 32), &data).expect("starts");
     let network = trainer.network();
@@ -83,25 +91,24 @@ fn streams_and_files_agree_with_a_plain_forward_pass() {
     .expect("enough examples");
     let names: Vec<&str> = network.layers().iter().map(|l| l.name.as_str()).collect();
     let layers = [names[2], names[0], names[names.len() - 1]];
+    let indices = manifolds.flat();
+    let examples = Examples {
+        data: &data,
+        group: manifolds.group(),
+        indices: &indices,
+    };
     let home = tempfile::tempdir().expect("a folder");
     let file = home.path().join("layers.safetensors");
-    let size = write_safetensors(
-        &file,
-        network,
-        &data,
-        manifolds.group(),
-        &manifolds.flat(),
-        &layers,
-        "{}",
-    )
-    .expect("writes");
+    let size = write_safetensors(&file, network, examples, &layers, place, "{}").expect("writes");
     let bytes = std::fs::read(&file).expect("reads");
     assert_eq!(bytes.len() as u64, size);
     let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("is safetensors");
 
     for layer in layers {
-        let expected = direct(network, &data, manifolds.group(), &manifolds.flat(), layer);
-        let source = LayerActivations::new(network, &data, &manifolds, layer).expect("a layer");
+        let expected = direct(network, &data, manifolds.group(), &indices, layer, place);
+        let source = LayerActivations::new(network, &data, &manifolds, layer)
+            .expect("a layer")
+            .place(place);
         assert_eq!(source.points_per_manifold(), [3; 4]);
         let whole = streamed(&source);
         assert!(close(&whole, &expected), "{layer}");
@@ -118,15 +125,7 @@ fn streams_and_files_agree_with_a_plain_forward_pass() {
         assert!(floats.iter().eq(whole.iter()), "{layer}");
 
         let npy = home.path().join("layer.npy");
-        write_npy(
-            &npy,
-            network,
-            &data,
-            manifolds.group(),
-            &manifolds.flat(),
-            layer,
-        )
-        .expect("writes");
+        write_npy(&npy, network, examples, layer, place).expect("writes");
         let bytes = std::fs::read(&npy).expect("reads");
         let array = npyz::NpyFile::new(&bytes[..]).expect("is npy");
         assert_eq!(
@@ -177,13 +176,17 @@ fn a_visitor_may_stop_and_wrong_names_and_indices_are_refused() {
         "{beyond}"
     );
     let home = tempfile::tempdir().expect("a folder");
+    let one = Examples {
+        data: &data,
+        group,
+        indices: &[0],
+    };
     let twice = write_safetensors(
         &home.path().join("x"),
         network,
-        &data,
-        group,
-        &[0],
+        one,
         &["input", "input"],
+        Place::default(),
         "",
     );
     assert!(twice.expect_err("refused").to_string().contains("once"));

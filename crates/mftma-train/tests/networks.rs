@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use mftma_train::{
     Architecture, ImageShape, Moments, Network, NetworkSpec, Optimizer, OptimizerSettings,
-    ParameterRole, Recorder, StatisticsMode,
+    ParameterRole, Place, Recorder, StatisticsMode,
 };
 use ndarray::{Array2, Array4};
 
@@ -393,7 +393,12 @@ fn examples_are_independent_with_running_statistics() {
 #[test]
 fn activations_are_what_the_layers_compute() {
     for architecture in Architecture::ALL {
-        for side in [32, 64] {
+        for (side, place) in [
+            (32, Place::Preactivation),
+            (32, Place::Activation),
+            (64, Place::Preactivation),
+            (64, Place::Activation),
+        ] {
             let spec = spec(architecture, 2, true, side);
             let (images, _) = batch(&spec, 3);
             let network = build(&spec);
@@ -401,28 +406,33 @@ fn activations_are_what_the_layers_compute() {
             let wanted: Vec<usize> = (0..=last).collect();
             let mut seen = Vec::new();
             network
-                .activations(images.view(), &wanted, &mut |position, activations| {
-                    assert_eq!(
-                        activations.dim(),
-                        (3, network.layers()[position].features())
-                    );
-                    if position == 0 {
-                        assert!(
-                            activations.iter().eq(&images),
-                            "the input, in (channel, row, column) order"
+                .activations(
+                    images.view(),
+                    &wanted,
+                    place,
+                    &mut |position, activations| {
+                        assert_eq!(
+                            activations.dim(),
+                            (3, network.layers()[position].features())
                         );
-                    }
-                    if position == last {
-                        assert_eq!(activations, network.logits(images.view()).unwrap());
-                    }
-                    seen.push(position);
-                })
+                        if position == 0 {
+                            assert!(
+                                activations.iter().eq(&images),
+                                "the input, in (channel, row, column) order"
+                            );
+                        }
+                        if position == last {
+                            assert_eq!(activations, network.logits(images.view()).unwrap());
+                        }
+                        seen.push(position);
+                    },
+                )
                 .unwrap();
             seen.sort_unstable();
             assert_eq!(seen, wanted, "{architecture}");
             let mut one = Vec::new();
             network
-                .activations(images.view(), &[2, 1], &mut |position, _| {
+                .activations(images.view(), &[2, 1], place, &mut |position, _| {
                     one.push(position)
                 })
                 .unwrap();
@@ -439,18 +449,24 @@ fn convolution_activations_are_before_normalisation() {
     let network = build(&spec);
     let weight = network.parameters()[0].values().to_vec();
     network
-        .activations(images.view(), &[1], &mut |_, activations| {
-            let mut sum = 0.0;
-            for c in 0..3 {
-                for ky in 0..3 {
-                    for kx in 0..3 {
-                        sum += weight[((3 + c) * 3 + ky) * 3 + kx] * images[[1, c, 4 + ky, 9 + kx]];
+        .activations(
+            images.view(),
+            &[1],
+            Place::Preactivation,
+            &mut |_, activations| {
+                let mut sum = 0.0;
+                for c in 0..3 {
+                    for ky in 0..3 {
+                        for kx in 0..3 {
+                            sum += weight[((3 + c) * 3 + ky) * 3 + kx]
+                                * images[[1, c, 4 + ky, 9 + kx]];
+                        }
                     }
                 }
-            }
-            let found = activations[[1, 32 * 32 + 5 * 32 + 10]];
-            assert!((found - sum).abs() < 1e-5, "{found} {sum}");
-        })
+                let found = activations[[1, 32 * 32 + 5 * 32 + 10]];
+                assert!((found - sum).abs() < 1e-5, "{found} {sum}");
+            },
+        )
         .unwrap();
 }
 
@@ -459,6 +475,7 @@ fn convolution_activations_are_before_normalisation() {
 struct Everything {
     inputs: BTreeMap<usize, Array2<f32>>,
     outputs: BTreeMap<usize, Array2<f32>>,
+    activations: BTreeMap<usize, Array2<f32>>,
     moments: Vec<(usize, Moments)>,
     last: Option<usize>,
 }
@@ -477,8 +494,76 @@ impl Recorder for Everything {
         ControlFlow::Continue(())
     }
 
+    fn activation(&mut self, layer: usize, values: &dyn Fn() -> Array2<f32>) -> ControlFlow<()> {
+        self.activations.insert(layer, values());
+        ControlFlow::Continue(())
+    }
+
     fn moments(&mut self, layer: usize, moments: Moments) {
         self.moments.push((layer, moments));
+    }
+}
+
+/// Activations are the preactivations normalised and rectified; what follows in a chain is given them, to the bit, and a pooling takes
+/// their maxima.
+#[test]
+fn activations_are_normalised_and_rectified_preactivations() {
+    let network = build(&spec(Architecture::Vgg16, 2, true, 32));
+    let (images, _) = batch(network.spec(), 5);
+    let mut seen = Everything::default();
+    network
+        .forward(images.view(), StatisticsMode::Running, &mut seen)
+        .unwrap();
+    let names: Vec<&str> = network.layers().iter().map(|l| l.name.as_str()).collect();
+    let at = |name| names.iter().position(|n| *n == name).unwrap();
+    for same in ["input", "pool1", "pool5", "fc1"] {
+        assert_eq!(seen.activations[&at(same)], seen.outputs[&at(same)]);
+    }
+    for (before, after) in [
+        ("conv1_1", "conv1_2"),
+        ("conv3_2", "conv3_3"),
+        ("pool4", "conv5_1"),
+    ] {
+        assert_eq!(seen.activations[&at(before)], seen.inputs[&at(after)]);
+    }
+    let statistic = |layer: &str, role| {
+        let mut all = network.statistics().into_iter().chain(network.parameters());
+        let found = all
+            .find(|p| p.layer() == layer && p.role() == role)
+            .unwrap();
+        f64::from(found.values()[1])
+    };
+    for layer in ["conv1_1", "conv2_2", "conv5_3"] {
+        let [mean, variance, scale, shift] = [
+            ParameterRole::RunningMean,
+            ParameterRole::RunningVariance,
+            ParameterRole::Scale,
+            ParameterRole::Shift,
+        ]
+        .map(|role| statistic(layer, role));
+        let shape = &network.layers()[at(layer)].shape;
+        let plane = shape[1] * shape[2];
+        let (before, after) = (&seen.outputs[&at(layer)], &seen.activations[&at(layer)]);
+        let mut positive = 0;
+        for column in plane..2 * plane {
+            let x = f64::from(before[[3, column]]);
+            let wanted = (scale * (x - mean) / (variance + 1e-5).sqrt() + shift).max(0.0);
+            assert!((f64::from(after[[3, column]]) - wanted).abs() < 1e-4 * (1.0 + wanted));
+            positive += usize::from(wanted > 0.0);
+        }
+        assert!(positive > 0 || plane < 64, "{layer}: nothing was compared");
+    }
+    let (conv, pool) = (
+        &seen.activations[&at("conv1_2")],
+        &seen.activations[&at("pool1")],
+    );
+    for (y, x) in [(0, 0), (3, 9), (15, 15)] {
+        let pixel = |dy, dx| conv[[2, (2 * y + dy) * 32 + 2 * x + dx]];
+        let largest = pixel(0, 0)
+            .max(pixel(0, 1))
+            .max(pixel(1, 0))
+            .max(pixel(1, 1));
+        assert_eq!(pool[[2, y * 16 + x]], largest);
     }
 }
 
@@ -576,7 +661,7 @@ fn sizes_that_cannot_be_are_refused() {
     );
     let right = Array4::zeros((2, 3, 32, 32));
     let unknown = network
-        .activations(right.view(), &[9], &mut |_, _| {})
+        .activations(right.view(), &[9], Place::default(), &mut |_, _| {})
         .unwrap_err();
     assert!(unknown.to_string().contains("layer index 9"));
 }

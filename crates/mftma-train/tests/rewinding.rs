@@ -5,7 +5,7 @@ mod common;
 use common::{data, run, settings};
 use mftma_data::ExampleGroup;
 use mftma_train::{
-    Architecture, Checkpoint, Network, Parameter, ParameterRole, RewoundStatistics, Run,
+    Architecture, Checkpoint, Network, Parameter, ParameterRole, Place, RewoundStatistics, Run,
     TrainError, Trainer, TrainingData, evaluate, rewind, rewindable_layers,
 };
 
@@ -147,7 +147,7 @@ fn reestimated_statistics_are_those_of_the_training_images() {
     let images = ndarray::ArrayView4::from_shape((all.len(), 1, 32, 32), &images).expect("a batch");
     let mut moments = Vec::new();
     network
-        .activations(images, &[1], &mut |_, batch| {
+        .activations(images, &[1], Place::Preactivation, &mut |_, batch| {
             let planes = network.layers()[1].shape[0];
             let values = batch
                 .to_shape((batch.nrows(), planes, 32 * 32))

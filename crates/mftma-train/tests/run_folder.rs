@@ -504,6 +504,42 @@ fn training_stops_at_the_training_accuracy() {
     assert_eq!(last.training_accuracy, both as f64 / 100.0);
 }
 
+/// What is evaluated changes what is known, not what is trained; the end is decided on all.
+#[test]
+fn a_part_of_the_training_images_is_evaluated_until_the_end() {
+    let mut settings = settings(Architecture::Mlp, 32);
+    settings.network.width = 8;
+    settings.stop.max_epochs = 400;
+    settings.stop.training_accuracy = Some(0.95);
+    let data = data(32, 20, 1);
+    let whole = run(Trainer::new(settings.clone(), &data).expect("starts"));
+    settings.evaluated_examples = Some(7);
+    let part = run(Trainer::new(settings, &data).expect("starts"));
+    use mftma_data::ExampleGroup::*;
+    let examples = |metrics: &mftma_train::EpochMetrics| {
+        [Unpermuted, Permuted, Restored, Test].map(|group| metrics.groups[&group].examples)
+    };
+    let all = examples(&whole.history[0]);
+    assert!(all[0] > 7 && all[1] > 7);
+    let (last, before) = part.history.split_last().expect("epochs");
+    assert_eq!(examples(last), all);
+    assert!(last.training_accuracy > 0.95);
+    let few: Vec<_> = before.iter().filter(|m| examples(m) != all).collect();
+    assert!(
+        few.len() > before.len() / 2,
+        "{} of {}",
+        few.len(),
+        before.len()
+    );
+    assert!(few.iter().all(|m| examples(m) == [7, 7, 7, all[3]]));
+    for (a, b) in part.history.iter().zip(&whole.history) {
+        assert_eq!(a.batch_loss, b.batch_loss, "epoch {}", a.epoch);
+        assert_eq!(a.groups[&Test], b.groups[&Test], "epoch {}", a.epoch);
+    }
+    // Not before all of them say so, but perhaps after.
+    assert!(part.history.len() >= whole.history.len());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

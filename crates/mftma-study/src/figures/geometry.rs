@@ -336,7 +336,7 @@ pub fn by_epoch(row: &Row) -> (usize, String) {
 }
 
 /// The points of a line in one panel: the values over layers, averaged over runs.
-fn points(rows: &[&Row], measure: Measure) -> Vec<Band> {
+pub fn points(rows: &[&Row], measure: Measure) -> Vec<Band> {
     let layers: BTreeSet<usize> = rows.iter().filter_map(|row| row.layer_index).collect();
     layers
         .into_iter()
@@ -436,7 +436,7 @@ pub fn draw_columns(
 }
 
 /// The range of values with their errors, 0 included: all four measures have a meaningful zero.
-fn range<'a>(points: impl Iterator<Item = &'a Band>) -> (f64, f64) {
+pub fn range<'a>(points: impl Iterator<Item = &'a Band>) -> (f64, f64) {
     points.fold((0.0, 0.0), |(low, high): (f64, f64), &(_, value, error)| {
         (low.min(value - error), high.max(value + error))
     })

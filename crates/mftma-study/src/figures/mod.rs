@@ -14,6 +14,7 @@ mod s3;
 mod s4;
 mod s5;
 mod s6;
+mod s7;
 mod supplement;
 
 use std::rc::Rc;
@@ -59,6 +60,24 @@ pub trait Figure {
 
     /// Draws these panels, and no others, from their table as SVG.
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String>;
+
+    /// How its table compares with published values, where it holds them.
+    fn comparison(&self, _table: &[Row]) -> Option<Comparison> {
+        None
+    }
+}
+
+/// A comparison with published values, for the report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// What is compared.
+    pub title: String,
+    /// How, in a few sentences.
+    pub text: String,
+    /// Headings of the columns.
+    pub headings: Vec<String>,
+    /// The rows; those over all groups have `all` as their group.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// A figure with the panels of it that were asked for.
@@ -156,7 +175,7 @@ pub fn all() -> Vec<Box<dyn Figure>> {
     vec![
         Box::new(fig1::Figure1),
         Box::new(fig2::Figure2),
-        Box::new(fig3::FIGURE),
+        Box::new(fig3::Figure3),
         Box::new(fig4::Figure4),
         Box::new(fig5::Figure5),
         Box::new(s1::FIGURE),
@@ -165,6 +184,7 @@ pub fn all() -> Vec<Box<dyn Figure>> {
         Box::new(s4::FigureS4),
         Box::new(s5::FigureS5),
         Box::new(s6::FigureS6),
+        Box::new(s7::FIGURE),
     ]
 }
 
@@ -341,7 +361,7 @@ mod tests {
         let error = refused(&["fig1", "fig99"], None);
         assert!(error.contains("fig99") && error.contains("fig3"), "{error}");
         let error = refused(&["fig3"], Some("z"));
-        assert!(error.contains("a, b, c, d"), "{error}");
+        assert!(error.contains("a, b, c"), "{error}");
         let error = refused(&["fig3", "fig4"], Some("a"));
         assert!(error.contains("one figure"), "{error}");
         assert_eq!(select(&[], None).unwrap().len(), all().len());

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use mftma::{AnalysisSettings, Geometry};
+use mftma::{AnalysisSettings, Conventions, Geometry};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
-use mftma_train::LayerActivations;
+use mftma_train::{LayerActivations, Place};
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
@@ -23,6 +23,7 @@ pub struct GeometryStage {
     epoch: usize,
     group: ExampleGroup,
     layer: Option<String>,
+    conventions: Conventions,
 }
 
 /// The geometry of one layer.
@@ -46,6 +47,15 @@ impl GeometryStage {
             epoch,
             group,
             layer: None,
+            conventions: Conventions::ours(),
+        }
+    }
+
+    /// The same by the conventions of the reference, as the paper must have measured.
+    pub fn by_reference(self) -> Self {
+        Self {
+            conventions: Conventions::reference(),
+            ..self
         }
     }
 
@@ -81,6 +91,7 @@ impl GeometryStage {
 
     fn analysis(&self) -> AnalysisSettings {
         analysis_settings(&self.experiment, self.experiment.settings.geometry.margin)
+            .conventions(self.conventions.clone())
     }
 }
 
@@ -101,6 +112,7 @@ pub struct GeometryIdentity {
     group: ExampleGroup,
     manifolds: ManifoldSettings,
     analysis: AnalysisSettings,
+    place: Place,
     /// All layers where there is none.
     layer: Option<String>,
 }
@@ -127,6 +139,7 @@ impl TypedStage for GeometryStage {
             group: self.group,
             manifolds: self.manifold_settings(),
             analysis: self.analysis(),
+            place: self.experiment.settings.geometry.place,
             layer: self.layer.clone(),
         }
     }
@@ -175,7 +188,8 @@ impl TypedStage for GeometryStage {
                 continue;
             }
             bar.message(layer.name.clone());
-            let activations = LayerActivations::new(&*network, data, &manifolds, &layer.name)?;
+            let activations = LayerActivations::new(&*network, data, &manifolds, &layer.name)?
+                .place(self.experiment.settings.geometry.place);
             let (geometry, problem) = match analysis.run(&activations) {
                 Ok(geometry) => (Some(geometry), None),
                 // Points that coincide are a finding about the layer, not a reason to lose the other layers.

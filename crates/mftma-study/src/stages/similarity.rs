@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use mftma::ArrayActivations;
 use mftma::similarity::{Representation, linear_cka, pwcca, svcca};
 use mftma_data::{ExampleGroup, stream};
-use mftma_train::Network;
+use mftma_train::{Network, Place};
 use ndarray::{Array2, ArrayView4, s};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -61,6 +61,11 @@ impl SimilarityStage {
     /// The comparisons of `experiment` at `epochs`, ascending, with the last of them.
     pub fn new(experiment: Rc<Experiment>, epochs: Vec<usize>) -> Self {
         Self { experiment, epochs }
+    }
+
+    /// Where in the layers.
+    fn place(&self) -> Place {
+        self.experiment.settings.geometry.place
     }
 
     /// The test images whose features are compared.
@@ -118,7 +123,7 @@ impl SimilarityStage {
             data.batch_into(test, indices, &mut pixels);
             let view = ArrayView4::from_shape((indices.len(), channels, height, width), &pixels)?;
             let first = batch * BATCH;
-            network.activations(view, &all, &mut |layer, outputs| {
+            network.activations(view, &all, self.place(), &mut |layer, outputs| {
                 features[layer]
                     .slice_mut(s![first..first + outputs.nrows(), ..])
                     .assign(&outputs);
@@ -150,6 +155,7 @@ pub struct SimilarityIdentity {
     epochs: Vec<usize>,
     similarity: SimilaritySettings,
     seed: u64,
+    place: Place,
 }
 
 impl TypedStage for SimilarityStage {
@@ -168,6 +174,7 @@ impl TypedStage for SimilarityStage {
             epochs: self.epochs.clone(),
             similarity: self.experiment.profile.supplement.similarity.clone(),
             seed: self.experiment.seed,
+            place: self.place(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use mftma::{AnalysisSettings, MeanEstimate, SimulatedCapacity, Simulation, simulate_capacity};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
-use mftma_train::LayerActivations;
+use mftma_train::{LayerActivations, Place};
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
@@ -79,6 +79,7 @@ pub struct SimulateIdentity {
     manifolds: ManifoldSettings,
     simulation: Simulation,
     analysis: AnalysisSettings,
+    place: Place,
 }
 
 impl TypedStage for SimulateStage {
@@ -110,6 +111,7 @@ impl TypedStage for SimulateStage {
                 .seed(self.experiment.seed),
             // Hyperplanes without margin: that is what a simulation can test.
             analysis: analysis_settings(&self.experiment, 0.0),
+            place: self.experiment.settings.geometry.place,
         }
     }
 
@@ -152,7 +154,8 @@ impl TypedStage for SimulateStage {
         for (index, layer) in layers.iter().enumerate() {
             bar.message(layer.clone());
             let source = LayerActivations::new(&*network, data, &manifolds, layer)
-                .context("simulation.layers of the profile")?;
+                .context("simulation.layers of the profile")?
+                .place(self.experiment.settings.geometry.place);
             let geometry = analysis
                 .run(&source)
                 .with_context(|| format!("layer {layer}"))?;

@@ -135,6 +135,7 @@ impl TrainStage {
             schedule: training.schedule.clone(),
             initialization: training.initialization.clone(),
             batch_size: training.batch_size,
+            evaluated_examples: training.evaluated_examples,
             stop: StopConditions {
                 max_epochs: training.max_epochs,
                 // No accuracy is above 1: then training goes on to its last epoch.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, anyhow, ensure};
 use mftma::{Activations, Block};
 use mftma_data::ExampleGroup;
-use mftma_train::LayerActivations;
+use mftma_train::{LayerActivations, Place};
 use ndarray::Array2;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,7 @@ pub struct UmapIdentity {
     layer: String,
     umap: UmapSettings,
     seed: u64,
+    place: Place,
 }
 
 impl TypedStage for UmapStage {
@@ -124,6 +125,7 @@ impl TypedStage for UmapStage {
                 ..self.experiment.profile.umap.clone()
             },
             seed: self.experiment.seed,
+            place: self.experiment.settings.geometry.place,
         }
     }
 
@@ -158,7 +160,8 @@ impl TypedStage for UmapStage {
             std::slice::from_ref(&indices),
             &self.layer,
         )
-        .context("umap.layers of the profile")?;
+        .context("umap.layers of the profile")?
+        .place(self.experiment.settings.geometry.place);
         let gram = gram(&source)?;
         bar.set(1);
         let settings = &self.experiment.profile.umap;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use mftma_gradients::InputAblation;
 
 use super::text::as_text;
-use crate::published::Epoch;
+use crate::published::{Epoch, Measure as Published};
 
 /// What sets a value apart from that of the plain experiment.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,12 @@ pub enum Condition {
         /// Name of its class.
         class: String,
     },
+    /// Figure 3: the value measured in one row of the figure.
+    Shown(Epoch),
+    /// Figure 3: the value read in the published figure.
+    Published(Epoch),
+    /// Figure 3: how far a curve lies from the published one.
+    Difference(Curve),
     /// Figure 4, a and b: layers put back to an earlier epoch.
     Rewound(RewoundLayers),
     /// Figure 4, c to e: a network of the sweep over widths, at its best or at its final epoch.
@@ -38,6 +44,17 @@ pub enum Condition {
     Layers(String, String),
     /// Figure S6: two epochs of a layer.
     Epochs(usize, usize),
+}
+
+/// A curve of figure 3 that is held against the published one; the group is the row's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Curve {
+    /// Row of the figure.
+    pub epoch: Epoch,
+    /// Column.
+    pub measure: Published,
+    /// Whether the group's offset at the input was divided out.
+    pub without_offset: bool,
 }
 
 /// Which layers were put back.
@@ -167,6 +184,11 @@ const TRAINING_EXAMPLE: &str = "training example ";
 const BALL: &str = "ball, ";
 const POINT: &str = "point ";
 const OF_CLASS: &str = " of class ";
+const ROW: &str = " epoch";
+const PUBLISHED: &str = "published, ";
+const DIFFERENCE: &str = "difference of ";
+const AT: &str = " at the ";
+const WITHOUT_OFFSET: &str = ", offset divided out";
 const NOTHING_REWOUND: &str = "none";
 const REWOUND: &str = "rewind ";
 const LAST: &str = "rewind last ";
@@ -184,6 +206,9 @@ impl fmt::Display for Condition {
             Self::TrainingExample(index) => write!(f, "{TRAINING_EXAMPLE}{index}"),
             Self::Ball(ball) => ball.fmt(f),
             Self::PicturePoint { index, class } => write!(f, "{POINT}{index}{OF_CLASS}{class}"),
+            Self::Shown(epoch) => write!(f, "{}{ROW}", epoch.name()),
+            Self::Published(epoch) => write!(f, "{PUBLISHED}{}{ROW}", epoch.name()),
+            Self::Difference(curve) => curve.fmt(f),
             Self::Rewound(layers) => layers.fmt(f),
             Self::WidthSweep(Epoch::Last) => f.write_str(SWEEP),
             Self::WidthSweep(Epoch::Best) => f.write_str(SWEEP_BEST),
@@ -202,7 +227,7 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // Pairs of epochs before pairs of layers: these may have any names.
-        let readings: [fn(&str) -> Option<Self>; 12] = [
+        let readings: [fn(&str) -> Option<Self>; 15] = [
             |text| (text == SWEEP).then_some(Self::WidthSweep(Epoch::Last)),
             |text| (text == SWEEP_BEST).then_some(Self::WidthSweep(Epoch::Best)),
             |text| number(text, TRAINING_EXAMPLE).map(Self::TrainingExample),
@@ -212,6 +237,9 @@ impl FromStr for Condition {
                 let (index, class) = (index.parse().ok()?, class.to_owned());
                 Some(Self::PicturePoint { index, class })
             },
+            |text| row_of_figure3(text).map(Self::Shown),
+            |text| row_of_figure3(text.strip_prefix(PUBLISHED)?).map(Self::Published),
+            |text| text.parse().ok().map(Self::Difference),
             |text| text.parse().ok().map(Self::Rewound),
             |text| text.parse().ok().map(Self::Inputs),
             |text| text.parse().ok().map(Self::WeightScale),
@@ -239,6 +267,41 @@ impl FromStr for Condition {
 /// The number after `prefix`.
 fn number<T: FromStr>(text: &str, prefix: &str) -> Option<T> {
     text.strip_prefix(prefix)?.parse().ok()
+}
+
+/// `best epoch` or `last epoch`.
+fn row_of_figure3(text: &str) -> Option<Epoch> {
+    let name = text.strip_suffix(ROW)?;
+    Epoch::ALL.into_iter().find(|epoch| epoch.name() == name)
+}
+
+impl fmt::Display for Curve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (measure, epoch) = (self.measure.name(), self.epoch.name());
+        write!(f, "{DIFFERENCE}{measure}{AT}{epoch}{ROW}")?;
+        if self.without_offset {
+            f.write_str(WITHOUT_OFFSET)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Curve {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let curve = text.strip_suffix(WITHOUT_OFFSET).unwrap_or(text);
+            let (measure, row) = curve.strip_prefix(DIFFERENCE)?.split_once(AT)?;
+            let known = |known: &Published| known.name() == measure;
+            Some(Self {
+                epoch: row_of_figure3(row)?,
+                measure: Published::ALL.into_iter().find(known)?,
+                without_offset: curve.len() < text.len(),
+            })
+        };
+        read().ok_or_else(|| format!("{text:?} is no curve of figure 3"))
+    }
 }
 
 impl fmt::Display for RewoundLayers {

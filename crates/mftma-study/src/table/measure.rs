@@ -95,6 +95,12 @@ measures! {
     UmapX, "umap_x", ANY;
     /// Where it lies, up.
     UmapY, "umap_y", ANY;
+    /// Mean over layers of |measured / published − 1|.
+    MeanDifference, "mean_difference", NOT_NEGATIVE;
+    /// The largest over layers of it.
+    LargestDifference, "largest_difference", NOT_NEGATIVE;
+    /// Mean over layers of |measured − published| in units of both errors.
+    DifferenceInErrors, "difference_in_errors", NOT_NEGATIVE;
     /// Linear CKA.
     Cka, "cka", FRACTION;
     /// SVCCA.

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use condition::{
-    AnalysisSetting, Ball, BallProperty, Condition, GradientInputs, RewoundLayers, WeightScale,
+    AnalysisSetting, Ball, BallProperty, Condition, Curve, GradientInputs, RewoundLayers,
+    WeightScale,
 };
 pub use group::Group;
 pub use measure::{Measure, Range};
@@ -76,7 +77,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::published::Epoch;
+    use crate::published::{Epoch, Measure as Published};
 
     #[test]
     fn tables_come_back_as_they_were() {
@@ -143,6 +144,15 @@ mod tests {
         })
     }
 
+    fn curve() -> impl Strategy<Value = Curve> {
+        let places = (select(Epoch::ALL.to_vec()), select(Published::ALL.to_vec()));
+        (places, any::<bool>()).prop_map(|((epoch, measure), without_offset)| Curve {
+            epoch,
+            measure,
+            without_offset,
+        })
+    }
+
     fn condition() -> impl Strategy<Value = Condition> {
         let layer = || "[a-z][a-z0-9_.]{0,12}";
         let inputs: Vec<GradientInputs> = GradientInputs::all().collect();
@@ -154,6 +164,9 @@ mod tests {
             Just(Condition::Rewound(RewoundLayers::None)),
             layer().prop_map(|name| Condition::Rewound(RewoundLayers::One(name))),
             any::<usize>().prop_map(|count| Condition::Rewound(RewoundLayers::Last(count))),
+            select(Epoch::ALL.to_vec()).prop_map(Condition::Shown),
+            select(Epoch::ALL.to_vec()).prop_map(Condition::Published),
+            curve().prop_map(Condition::Difference),
             Just(Condition::WidthSweep(Epoch::Best)),
             Just(Condition::WidthSweep(Epoch::Last)),
             select(inputs).prop_map(Condition::Inputs),
@@ -201,6 +214,16 @@ mod tests {
             (
                 Condition::Rewound(RewoundLayers::One(layer("conv1_1"))),
                 "rewind conv1_1",
+            ),
+            (Condition::Shown(Epoch::Best), "best epoch"),
+            (Condition::Published(Epoch::Last), "published, last epoch"),
+            (
+                Condition::Difference(Curve {
+                    epoch: Epoch::Last,
+                    measure: Published::Capacity,
+                    without_offset: true,
+                }),
+                "difference of capacity at the last epoch, offset divided out",
             ),
             (Condition::Rewound(RewoundLayers::Last(2)), "rewind last 2"),
             (Condition::Rewound(RewoundLayers::None), "none"),
