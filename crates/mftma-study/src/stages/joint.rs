@@ -126,7 +126,8 @@ impl TypedStage for JointStage {
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {
-        Some(2.0e-11)
+        // 20 s of processor time for two layers of 30 x 34 points, in an unreleased build on a busy machine: rather too much than too little.
+        Some(2.0e-10)
     }
 
     fn compute(&self, work: &Work<'_>) -> Result<Vec<LayerJoint>> {
