@@ -19,7 +19,7 @@ fn tiny() -> toml::Table {
         ("data", "train_per_class", 24),
         ("data", "test_per_class", 8),
         ("network", "width", 2),
-        ("training", "max_epochs", 3),
+        ("training.stop", "max_epochs", 3),
         ("training", "batch_size", 16),
         ("geometry", "manifolds", 4),
         ("geometry", "points", 6),
@@ -650,7 +650,7 @@ fn a_profile_that_cannot_work_is_refused_by_name() {
     check_refused(&Place::with_profile(&bad), &["s5"], &named);
     let bad = tiny().to_string().replace("momentum", "momentun");
     refused(&bad, &["momentun", "tiny.toml"]);
-    let bad = tiny_with("training", "max_epochs", 1);
+    let bad = tiny_with("training.stop", "max_epochs", 1);
     refused(&bad, &["geometry.epochs", "tiny.toml"]);
     let bad = tiny_with("training", "batch_size", 0);
     refused(&bad, &["batch_size", "0"]);

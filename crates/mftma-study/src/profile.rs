@@ -8,7 +8,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use mftma_data::PermutationScheme;
-use mftma_train::{Architecture, Initialization, Place, Schedule};
+use mftma_train::{
+    Architecture, Initialization, NetworkSpec, OptimizerSettings, Place, Schedule, StopConditions,
+    TrainSettings,
+};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -103,24 +106,22 @@ pub struct NetworkSettings {
     pub batch_norm: bool,
 }
 
-/// Training by stochastic gradient descent with momentum, without any regularisation.
+/// Training: the settings of [`mftma_train::TrainSettings`] that an experiment chooses, by the same names.
 ///
-/// Where a setting is left out, it is as in [`mftma_train::TrainSettings`].
+/// Where one is left out, it is as there: stochastic gradient descent with momentum, without any regularisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingSettings {
-    /// Epochs at most.
-    pub max_epochs: usize,
-    /// Training ends when the accuracy on the (permuted) training labels is above this; never where it is 1.
-    pub stop_above: f64,
+    /// When training ends; an accuracy of 1: never before the last epoch.
+    pub stop: StopConditions,
+    /// The update rule.
+    pub optimizer: OptimizerSettings,
     /// Learning rate, multiplied by the schedule.
     pub learning_rate: f64,
-    /// Course of the learning rate; constant by default \[D\].
+    /// Course of the learning rate.
     pub schedule: Schedule,
-    /// How weights start; He-normal, at its own scale, by default \[D\].
+    /// How weights start.
     pub initialization: Initialization,
-    /// Momentum.
-    pub momentum: f32,
     /// Examples in a batch.
     pub batch_size: usize,
     /// Unpermuted, and permuted, training images at most that are evaluated after an epoch, the last one excepted; all where left out.
@@ -128,16 +129,40 @@ pub struct TrainingSettings {
     pub evaluated_examples: Option<usize>,
 }
 
+impl TrainingSettings {
+    /// The settings of the training of a network.
+    pub fn of(&self, network: NetworkSpec) -> TrainSettings {
+        let Self {
+            stop,
+            optimizer,
+            learning_rate,
+            schedule,
+            initialization,
+            batch_size,
+            evaluated_examples,
+        } = self.clone();
+        TrainSettings {
+            stop,
+            optimizer,
+            learning_rate,
+            schedule,
+            initialization,
+            batch_size,
+            evaluated_examples,
+            ..TrainSettings::new(network)
+        }
+    }
+}
+
 impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
-            max_epochs: 1000,    // [P]
-            stop_above: 0.99,    // [P]
-            learning_rate: 0.01, // [S] the reference's example notebook
+            stop: StopConditions::default(),
+            optimizer: OptimizerSettings::default(),
+            learning_rate: TrainSettings::LEARNING_RATE,
             schedule: Schedule::default(),
             initialization: Initialization::default(),
-            momentum: 0.9,   // [S] the reference's example notebook
-            batch_size: 128, // [D]
+            batch_size: TrainSettings::BATCH_SIZE,
             evaluated_examples: None,
         }
     }
@@ -333,12 +358,12 @@ impl ExperimentSettings {
         check_fraction(&key("data.permuted_fraction"), self.data.permuted_fraction)?;
         check_compared(&key("data.classes"), self.data.classes)?;
         check_compared(&key("geometry.manifolds"), self.geometry.manifolds)?;
-        let last = self.training.max_epochs;
+        let last = self.training.stop.max_epochs;
         match self.geometry.epochs.iter().find(|&&epoch| epoch > last) {
             Some(epoch) => bail!(
                 "{} holds {epoch}, but training ends at epoch {last} ({})",
                 key("geometry.epochs"),
-                key("training.max_epochs")
+                key("training.stop.max_epochs")
             ),
             None => Ok(()),
         }
@@ -389,13 +414,54 @@ fn gather_experiments(table: &mut Table) -> Result<()> {
                 _ => Table::new(),
             };
             match here.remove(part) {
-                Some(Value::Table(own)) => settings.extend(own),
+                Some(Value::Table(own)) => {
+                    refuse_old_names(&[path, &[part]].concat().join("."), &own)?;
+                    overlay(&mut settings, own);
+                }
                 Some(_) => bail!("{} is no table", [path, &[part]].concat().join(".")),
                 None => {}
             }
             whole.insert(part.to_owned(), Value::Table(settings));
         }
         here.insert(GATHERED.to_owned(), Value::Table(whole));
+    }
+    Ok(())
+}
+
+/// Puts `own` over `settings`, table by table. A table that names its kind stands for itself: the settings of another kind are none
+/// of its own.
+fn overlay(settings: &mut Table, own: Table) {
+    for (key, value) in own {
+        match (settings.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) if !above.contains_key("kind") => {
+                overlay(below, above);
+            }
+            (_, value) => {
+                settings.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Settings that profiles once called otherwise than the code does, and what to write now.
+const OLD_NAMES: [(&str, &str, &str); 3] = [
+    ("training", "max_epochs", "stop.max_epochs = {}"),
+    ("training", "stop_above", "stop.training_accuracy = {}"),
+    (
+        "training",
+        "momentum",
+        "optimizer = { kind = \"sgd\", momentum = {} }",
+    ),
+];
+
+fn refuse_old_names(path: &str, table: &Table) -> Result<()> {
+    for (part, old, new) in OLD_NAMES {
+        if let (true, Some(value)) = (path.ends_with(part), table.get(old)) {
+            bail!(
+                "{path}.{old} has another name now: write {} in [{path}]",
+                new.replace("{}", &value.to_string())
+            );
+        }
     }
     Ok(())
 }
@@ -536,14 +602,15 @@ mod tests {
             ("data.dataset", "cifar100".into()),
             ("data.permuted_fraction", 0.25.into()),
             ("training.learning_rate", 0.5.into()),
-            ("supplement.training.max_epochs", 7.into()),
+            ("supplement.training.stop.max_epochs", 7.into()),
             ("supplement.network.width", 3.into()),
         ];
         let profile = Profile::load_with("smoke", &changes).unwrap().1;
         let supplement = &profile.supplement.experiment;
         let tiny = &profile.supplement.tiny_imagenet.experiment;
         assert_eq!(supplement.data.dataset, "cifar100");
-        assert_eq!(supplement.training.max_epochs, 7);
+        assert_eq!(supplement.training.stop.max_epochs, 7);
+        assert_eq!(supplement.training.stop.training_accuracy, Some(0.99));
         assert_eq!(supplement.network.width, 3);
         assert_eq!(tiny.geometry, supplement.geometry);
         assert_ne!(tiny.data.dataset, "cifar100");
@@ -559,15 +626,70 @@ mod tests {
     fn schedule_and_initialization_may_be_given() {
         // The first of several: that of the main training.
         let text = BUILT_IN[0].1.replacen(
-            "momentum =",
+            "optimizer =",
             "schedule = { decay = { kind = \"cosine\", epochs = 4 } }\n\
              initialization = { scheme = \"fan-in-uniform\" }\n\
-             momentum =",
+             optimizer =",
             1,
         );
         let profile = Profile::parse(&text, "x", &[]).unwrap();
         let training = profile.experiment.training;
         assert_eq!(training.schedule.factor(5, 0, 1), 0.0);
         assert_ne!(training.initialization, Initialization::default());
+    }
+
+    #[test]
+    fn a_table_of_a_kind_is_taken_whole() {
+        let changes = [
+            (
+                "training.optimizer",
+                toml::toml! { kind = "adam"
+                beta1 = 0.5 }
+                .into(),
+            ),
+            (
+                "supplement.training.optimizer",
+                toml::toml! { kind = "sgd" }.into(),
+            ),
+            ("double_descent.training.stop.training_accuracy", 1.0.into()),
+        ];
+        let profile = Profile::load_with("smoke", &changes).unwrap().1;
+        let supplement = &profile.supplement.experiment.training;
+        assert_eq!(supplement.optimizer, OptimizerSettings::default());
+        assert!(matches!(
+            profile.gradients.experiment.training.optimizer,
+            OptimizerSettings::Adam { beta1: 0.5, .. }
+        ));
+        let sweep = &profile.double_descent.experiment.training;
+        assert_eq!(sweep.stop.training_accuracy, None);
+    }
+
+    #[test]
+    fn old_names_of_settings_say_the_new_ones() {
+        for (path, name, value, remedy) in [
+            ("training", "max_epochs", "7", "stop.max_epochs = 7"),
+            (
+                "supplement.training",
+                "stop_above",
+                "0.5",
+                "stop.training_accuracy = 0.5",
+            ),
+            (
+                "double_descent.training",
+                "momentum",
+                "0.5",
+                "optimizer = { kind = \"sgd\", momentum = 0.5 }",
+            ),
+        ] {
+            let key = format!("{path}.{name}");
+            let value: Value = format!("x = {value}").parse::<Table>().unwrap()["x"].clone();
+            let error = Profile::load_with("smoke", &[(&key, value)]).unwrap_err();
+            let error = format!("{error:#}");
+            assert!(error.contains(&key) && error.contains(remedy), "{error}");
+            // The remedy works.
+            let (name, value) = remedy.split_once(" = ").unwrap();
+            let value = format!("x = {value}").parse::<Table>().unwrap()["x"].clone();
+            Profile::load_with("smoke", &[(&format!("{path}.{name}"), value)]).unwrap();
+        }
     }
 }

@@ -126,7 +126,7 @@ impl<'a> Study<'a> {
     pub fn rewindings(&self, run: &Rc<Experiment>) -> Result<Vec<RewindStage>> {
         let last = self
             .last_epoch(run)?
-            .unwrap_or(run.settings.training.max_epochs);
+            .unwrap_or(run.settings.training.stop.max_epochs);
         Ok(self
             .epochs(run)?
             .into_iter()
@@ -140,7 +140,7 @@ impl<'a> Study<'a> {
     pub fn simulations(&self) -> Result<Vec<(SimulateStage, JointStage)>> {
         let run = &self.runs[0];
         let last = self.last_epoch(run)?;
-        let last = last.unwrap_or(run.settings.training.max_epochs);
+        let last = last.unwrap_or(run.settings.training.stop.max_epochs);
         let of_group = |group| {
             let simulated = SimulateStage::new(Rc::clone(run), last, group);
             (simulated, JointStage::new(Rc::clone(run), last, group))
@@ -166,7 +166,7 @@ impl<'a> Study<'a> {
     /// layer of the profile; once where these are the same. Before training is finished, only the final one is known.
     pub fn geometries_of_width(&self, experiment: &Rc<Experiment>) -> Result<Vec<GeometryStage>> {
         let train = TrainStage::new(Rc::clone(experiment));
-        let mut epochs = BTreeSet::from([experiment.settings.training.max_epochs]);
+        let mut epochs = BTreeSet::from([experiment.settings.training.stop.max_epochs]);
         if self.cache.status(&train) == Status::Finished {
             let record: TrainingRecord = self.cache.output(&train)?;
             epochs = [record.best_epoch(), record.last_epoch()].into();
@@ -185,7 +185,7 @@ impl<'a> Study<'a> {
     pub fn gradient_runs(&self) -> Result<Vec<Rc<Experiment>>> {
         let gradients = &self.profile.gradients;
         let mut settings = gradients.experiment.clone();
-        settings.training.max_epochs = gradients.epochs.iter().max().copied().unwrap_or(0);
+        settings.training.stop.max_epochs = gradients.epochs.iter().max().copied().unwrap_or(0);
         settings.geometry.epochs = Vec::new();
         (0..gradients.runs)
             .map(|run| self.experiment(settings.clone(), run))

@@ -70,6 +70,14 @@ impl Default for OptimizerSettings {
 }
 
 impl OptimizerSettings {
+    /// Coefficient of `½‖w‖²`.
+    pub fn weight_decay(&self) -> f32 {
+        match self {
+            OptimizerSettings::Sgd { weight_decay, .. }
+            | OptimizerSettings::Adam { weight_decay, .. } => *weight_decay,
+        }
+    }
+
     /// Names of the state buffers that the rule keeps for every parameter.
     pub fn slots(&self) -> &'static [&'static str] {
         match self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::init::Initialization;
 use crate::optim::OptimizerSettings;
@@ -60,13 +60,16 @@ pub struct TrainSettings {
 
 mod defaults {
     pub(super) fn learning_rate() -> f64 {
-        0.01
+        super::TrainSettings::LEARNING_RATE
     }
     pub(super) fn batch_size() -> usize {
-        128
+        super::TrainSettings::BATCH_SIZE
     }
     pub(super) fn max_epochs() -> usize {
         1000
+    }
+    pub(super) fn training_accuracy() -> Option<f64> {
+        Some(0.99)
     }
     pub(super) fn max_loss() -> f64 {
         1e3
@@ -79,6 +82,12 @@ mod defaults {
     }
 }
 
+/// A share that can be passed. TOML has no word for none.
+fn none_where_1<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let share = Option::<f64>::deserialize(deserializer)?;
+    Ok(share.filter(|&share| share != 1.0))
+}
+
 /// When training ends; the first condition met counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,8 +96,12 @@ pub struct StopConditions {
     #[serde(default = "defaults::max_epochs")]
     pub max_epochs: usize,
     /// Ends after the first epoch in which the share of training examples that are given their (permuted) training label, in
-    /// evaluation mode, is *above* this; 0.99 in the paper \[P\] and by default where the whole table is left out. None: train to the epoch limit.
-    #[serde(default)]
+    /// evaluation mode, is *above* this; 0.99 in the paper \[P\] and by default. None: train to the epoch limit. In a file that is 1,
+    /// which no share is above, or JSON's `null`.
+    #[serde(
+        default = "defaults::training_accuracy",
+        deserialize_with = "none_where_1"
+    )]
     pub training_accuracy: Option<f64>,
     /// Training is declared diverged when the mean loss of a batch is above this (or not a number); 1,000 by default \[D\], hundreds of
     /// times the loss of guessing.
@@ -100,7 +113,7 @@ impl Default for StopConditions {
     fn default() -> Self {
         StopConditions {
             max_epochs: defaults::max_epochs(),
-            training_accuracy: Some(0.99),
+            training_accuracy: defaults::training_accuracy(),
             max_loss: defaults::max_loss(),
         }
     }
@@ -168,6 +181,11 @@ impl CheckpointPolicy {
 }
 
 impl TrainSettings {
+    /// Learning rate by default \\[S\\].
+    pub const LEARNING_RATE: f64 = 0.01;
+    /// Examples in a batch by default \\[D\\].
+    pub const BATCH_SIZE: usize = 128;
+
     /// Settings for a network, everything else at its default.
     pub fn new(network: NetworkSpec) -> Self {
         TrainSettings {

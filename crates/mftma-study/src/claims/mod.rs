@@ -442,7 +442,7 @@ mod tests {
             ("data.train_per_class", 24.into()),
             ("data.test_per_class", 8.into()),
             ("network.width", 2.into()),
-            ("training.max_epochs", 3.into()),
+            ("training.stop.max_epochs", 3.into()),
             ("training.batch_size", 16.into()),
             ("geometry.epochs", vec![0, 2, 3].into()),
             ("geometry.points", 6.into()),

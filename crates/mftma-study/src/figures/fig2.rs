@@ -46,7 +46,7 @@ impl Figure2 {
         let run = &study.runs[0];
         let last = study
             .last_epoch(run)?
-            .unwrap_or(run.settings.training.max_epochs);
+            .unwrap_or(run.settings.training.stop.max_epochs);
         Ok(study
             .profile
             .umap

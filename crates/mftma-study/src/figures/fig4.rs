@@ -119,7 +119,7 @@ impl Figure for Figure4 {
         for experiment in study.networks_of_widths()? {
             let layer = std::slice::from_ref(&settings.layer);
             experiment.check_layers("double_descent.layer", layer)?;
-            let last = experiment.settings.training.max_epochs;
+            let last = experiment.settings.training.stop.max_epochs;
             let stage = Study::geometry_of_width(&experiment, last);
             check_size(&stage, "double_descent.geometry")?;
         }
@@ -197,7 +197,7 @@ impl Figure for Figure4 {
                 geometry,
             } = &sweep.experiment;
             note += &format!(
-                "c–e: {} on {}, {} training images of {} classes, {:.0} % of labels permuted, {} epochs without regularisation; \
+                "c–e: {} on {}, {} training images of {} classes, {:.0} % of labels permuted, {} epochs{}; \
                  geometry of the test examples in layer {}, P = {}, M = {}, {} Gaussian vectors; {}, dots: single runs, bands: one \
                  standard error over {}. {} Grey line: the first width, if any, at which the training error is below {} %.",
                 network.architecture.title(),
@@ -205,7 +205,11 @@ impl Figure for Figure4 {
                 data.classes * data.train_per_class,
                 data.classes,
                 100.0 * data.permuted_fraction,
-                training.max_epochs,
+                training.stop.max_epochs,
+                match training.optimizer.weight_decay() {
+                    0.0 => " without regularisation",
+                    _ => "",
+                },
                 sweep.layer,
                 geometry.manifolds,
                 geometry.points,

@@ -145,7 +145,7 @@ impl TypedStage for GradientStage {
         let run = &self.experiment;
         // Unpermuted, permuted, and permuted once more as restored; five more such measurements at the start.
         let measurements = self.steps().len() + 5;
-        let passes = 1.5 * measurements as f64 + run.settings.training.max_epochs as f64;
+        let passes = 1.5 * measurements as f64 + run.settings.training.stop.max_epochs as f64;
         let images = run.data.dataset().train().len() as f64;
         3.0 * images * passes * run.multiply_adds()
     }

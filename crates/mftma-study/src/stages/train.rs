@@ -11,8 +11,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
 use mftma_train::{
-    Checkpoint, CheckpointPolicy, EpochMetrics, Network, OptimizerSettings, Progress, Run,
-    StopConditions, StopReason, TrainError, TrainSettings, Trainer, kept_file,
+    Checkpoint, CheckpointPolicy, EpochMetrics, Network, Progress, Run, StopReason, TrainError,
+    TrainSettings, Trainer, kept_file,
 };
 use serde::{Deserialize, Serialize};
 
@@ -124,31 +124,15 @@ impl TrainStage {
     /// The settings of the training.
     pub fn train_settings(&self) -> TrainSettings {
         let settings = &self.experiment.settings;
-        let training = &settings.training;
         TrainSettings {
             seed: self.experiment.seed,
-            optimizer: OptimizerSettings::Sgd {
-                momentum: training.momentum,
-                weight_decay: 0.0, // [P] no regularisation
-            },
-            learning_rate: training.learning_rate,
-            schedule: training.schedule.clone(),
-            initialization: training.initialization.clone(),
-            batch_size: training.batch_size,
-            evaluated_examples: training.evaluated_examples,
-            stop: StopConditions {
-                max_epochs: training.max_epochs,
-                // No accuracy is above 1: then training goes on to its last epoch.
-                training_accuracy: (training.stop_above != 1.0).then_some(training.stop_above),
-                ..StopConditions::default()
-            },
             checkpoints: CheckpointPolicy {
                 epochs: settings.geometry.epochs.iter().copied().collect(),
                 // Which epoch is the best is known at the end only.
                 best: true,
                 ..CheckpointPolicy::default()
             },
-            ..TrainSettings::new(self.experiment.network())
+            ..settings.training.of(self.experiment.network())
         }
     }
 
@@ -213,7 +197,7 @@ impl TypedStage for TrainStage {
     }
 
     fn compute(&self, work: &Work<'_>) -> Result<TrainingRecord> {
-        let epochs = self.experiment.settings.training.max_epochs;
+        let epochs = self.experiment.settings.training.stop.max_epochs;
         let trainer = self.trainer(work)?;
         let bar = work
             .progress
@@ -241,7 +225,7 @@ impl TypedStage for TrainStage {
     fn amount(&self) -> f64 {
         let experiment = &self.experiment;
         let images =
-            experiment.data.dataset().train().len() * experiment.settings.training.max_epochs;
+            experiment.data.dataset().train().len() * experiment.settings.training.stop.max_epochs;
         // Once forwards, and twice as much for the gradients of activations and parameters; and what each image costs in a network
         // of any size.
         images as f64 * (1.4e-11 * 3.0 * experiment.multiply_adds() + 1.1e-5)
