@@ -342,74 +342,36 @@ pub fn check_writable(path: &Path, force: bool) -> anyhow::Result<()> {
         }
         .into());
     }
-    let target = target(path);
-    let folder = folder(&target);
+    // A link's file is replaced where it stands.
+    let target = path.canonicalize();
+    let folder = mftma_atomic::folder(target.as_deref().unwrap_or(path));
     if !folder.is_dir() {
         return refuse(
             format!("there is no folder {}", folder.display()),
             "make the folder first, or another name",
         );
     }
-    // Whether a file can be made there is found out by making one; it goes away again.
-    match tempfile::tempfile_in(folder) {
-        Ok(_) => Ok(()),
+    match mftma_atomic::try_folder(folder) {
+        Ok(()) => Ok(()),
         Err(error) => refuse(error.to_string(), "a folder in which you may write"),
     }
 }
 
-/// What a link leads to: it is replaced there, and the link stays.
-fn target(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// Writes a whole file or nothing: under a temporary name in the same folder, then renamed. Devices and pipes are written
-/// to.
+/// Writes a whole file or nothing, by the rules of [`mftma_atomic`]. Devices and pipes are written to.
 pub fn save(path: &Path, content: &[u8], force: bool) -> anyhow::Result<()> {
     use anyhow::Context;
-    let context = || format!("cannot write {}", path.display());
     if in_place(path) {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .with_context(context)?;
-        file.write_all(content).with_context(context)?;
-        return Ok(());
+        let write = || {
+            let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+            file.write_all(content)
+        };
+        return write().with_context(|| format!("cannot write {}", path.display()));
     }
-    let target = if force {
-        target(path)
-    } else {
-        path.to_path_buf()
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".mftma-");
-    // Temporary files are private by default; results get the permissions of any new file.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder(&target)).with_context(context)?;
-    file.write_all(content).with_context(context)?;
-    file.as_file().sync_all().with_context(context)?;
     if force {
-        file.persist(&target)
-            .map_err(|e| e.error)
-            .with_context(context)?;
-    } else if let Err(e) = file.persist_noclobber(path) {
-        if e.error.kind() == io::ErrorKind::AlreadyExists {
-            return Err(Exists {
-                path: path.to_path_buf(),
-            }
-            .into());
-        }
-        return Err(e.error).with_context(context);
+        return Ok(mftma_atomic::write(path, content)?);
     }
-    Ok(())
+    mftma_atomic::write_new(path, content).map_err(|error| match error.source.kind() {
+        io::ErrorKind::AlreadyExists => Exists { path: error.path }.into(),
+        _ => error.into(),
+    })
 }

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use ab_glyph_rasterizer::{Point, Rasterizer, point};
 use anyhow::{Context, Result, bail, ensure};
 use flate2::{Compression, GzBuilder};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -991,7 +993,7 @@ impl Report {
                 face.replace(',', ";")
             )?;
         }
-        write_file(&args.out.join("dropped.csv"), list.as_bytes())?;
+        mftma_atomic::write(&args.out.join("dropped.csv"), list.as_bytes())?;
 
         let mut text = String::from("Written by `cargo xtask glyphs`.\n\n");
         writeln!(
@@ -1073,7 +1075,7 @@ impl Report {
             "Share of a face's images read by the nearest class mean",
             &self.readability,
         )?;
-        write_file(&args.out.join("report.txt"), text.as_bytes())?;
+        mftma_atomic::write(&args.out.join("report.txt"), text.as_bytes())?;
         print!("{text}");
         Ok(())
     }
@@ -1152,7 +1154,7 @@ fn write_all(
         ] {
             let name = format!("{}-{name}", part.name());
             let packed = pack(&bytes)?;
-            write_file(&args.out.join(&name), &packed)?;
+            mftma_atomic::write(&args.out.join(&name), &packed)?;
             let digest: String = Sha256::digest(&packed)
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
@@ -1163,9 +1165,9 @@ fn write_all(
             draw_sheet(&sheet.join(format!("{}.png", part.name())), &mine)?;
         }
     }
-    write_file(&args.out.join("faces.csv"), table.as_bytes())?;
-    write_file(&args.out.join("SHA256SUMS"), sums.as_bytes())?;
-    write_file(
+    mftma_atomic::write(&args.out.join("faces.csv"), table.as_bytes())?;
+    mftma_atomic::write(&args.out.join("SHA256SUMS"), sums.as_bytes())?;
+    mftma_atomic::write(
         &args.out.join("LICENSES.md"),
         licence_table(packages, faces, parts)?.as_bytes(),
     )
@@ -1227,30 +1229,7 @@ fn draw_sheet(path: &Path, faces: &[&Typeface]) -> Result<()> {
         }
     }
     let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
-    image::save_buffer(path, &pixels, width, height, image::ExtendedColorType::L8)
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Temporary files are private to their owner; the data set is for everyone who may read its folder.
-#[cfg(unix)]
-fn make_readable(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_file: &fs::File) -> std::io::Result<()> {
-    Ok(())
-}
-
-/// Writes to a temporary name in the same folder, then renames.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("cannot write in {}", folder.display()))?;
-    file.write_all(bytes)?;
-    make_readable(file.as_file())?;
-    file.persist(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png).write_image(&pixels, width, height, ExtendedColorType::L8)?;
+    Ok(mftma_atomic::write(path, &png)?)
 }

@@ -27,7 +27,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::files::{remove_leftovers, write_atomically};
 use crate::progress::Progress;
 
 const RECORD: &str = "stage.json";
@@ -348,7 +347,7 @@ impl Cache {
             )
         })?;
         let _lock = self.lock(&folder, stage)?;
-        remove_leftovers(&folder)?;
+        mftma_atomic::remove_leftovers(&folder)?;
         match self.examine(stage) {
             Status::Finished if !force => return Ok(()),
             Status::Finished => clear(&folder)?,
@@ -370,7 +369,7 @@ impl Cache {
                 progress: self.progress.clone(),
             })
             .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
-        write_atomically(&folder.join(OUTPUT), &output)?;
+        mftma_atomic::write(&folder.join(OUTPUT), &output)?;
         let mut files = BTreeMap::new();
         for name in work_files(&folder)? {
             let hash = hash_file(&folder.join(&name))?;
@@ -384,7 +383,10 @@ impl Cache {
             wall_seconds: start.elapsed().as_secs_f64(),
             amount: stage.amount(),
         };
-        write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)
+        Ok(mftma_atomic::write(
+            &folder.join(RECORD),
+            &serde_json::to_vec_pretty(&record)?,
+        )?)
     }
 
     /// Lets `add` make further files in the entry of a finished stage, under its lock, and records them.
@@ -411,7 +413,7 @@ impl Cache {
                 entry.insert(hash_file(&path)?);
             }
         }
-        write_atomically(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
+        mftma_atomic::write(&folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
         Ok(added)
     }
 

@@ -11,8 +11,6 @@ use bincode::config::{self, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::files::write_atomically;
-
 /// Most bytes that one file may unpack to.
 const LIMIT: usize = 1 << 30;
 const CHECKSUM: usize = blake3::OUT_LEN;
@@ -27,7 +25,7 @@ pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
         .with_context(|| format!("cannot pack {}", path.display()))?;
     let mut bytes = blake3::hash(&body).as_bytes().to_vec();
     bytes.extend(body);
-    write_atomically(path, &bytes)
+    Ok(mftma_atomic::write(path, &bytes)?)
 }
 
 /// Reads what [`write()`] wrote.

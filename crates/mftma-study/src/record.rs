@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cache::canonical;
-use crate::files::write_atomically;
 use crate::profile::Profile;
 
 /// Where the figures come from.
@@ -133,7 +132,7 @@ pub fn read<T: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> Option
 pub fn write<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value).context("cannot write JSON")?;
     bytes.push(b'\n');
-    write_atomically(&folder.join(name), &bytes)
+    Ok(mftma_atomic::write(&folder.join(name), &bytes)?)
 }
 
 /// Bytes below a folder, without the folder `except`; what vanishes meanwhile counts nothing.

@@ -13,7 +13,7 @@ use crate::compare;
 use crate::estimate::{Rates, Total};
 use crate::experiment::Experiments;
 use crate::figures::{Selection, Study, select};
-use crate::files::{ResultsLock, prepare_folder, write_atomically};
+use crate::files::{ResultsLock, prepare_folder};
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::provenance::provenance;
@@ -200,7 +200,7 @@ fn write(
         ];
         for (ending, bytes) in &files {
             let path = out.join(format!("{}.{ending}", figure.stem()));
-            write_atomically(&path, bytes)?;
+            mftma_atomic::write(&path, bytes)?;
             written.push(path);
         }
         let origin = Origin::new(&settings, &provenance.code, &files);
@@ -238,7 +238,7 @@ fn write(
             record::disk_use(study.cache.root(), None),
         ),
     });
-    write_atomically(&out.join(REPORT), page.as_bytes())?;
+    mftma_atomic::write(&out.join(REPORT), page.as_bytes())?;
     written.extend([PROVENANCE, TIMINGS, CLAIMS, REPORT].map(|name| out.join(name)));
     Ok(written)
 }

@@ -9,12 +9,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use mftma::{Activations, Block, SourceError};
+use mftma_atomic::AtomicFile;
 use mftma_data::{ExampleGroup, ManifoldIndices, Split};
 use ndarray::{Array2, ArrayView2, s};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::batches::{check_indices, images_view};
-use crate::files::AtomicFile;
 use crate::{Network, Place, TrainError, TrainingData};
 
 /// Images in one forward pass.
@@ -217,9 +217,9 @@ pub fn write_safetensors(
         .map_err(TrainError::io("write", path))?;
     header.resize(header.len().next_multiple_of(8), b' ');
 
-    let target = AtomicFile::create(path)?;
+    let mut target = AtomicFile::create(path)?;
     let body = 8 + header.len();
-    let mut out = BufWriter::new(&target.file);
+    let mut out = BufWriter::new(&mut target);
     let write = TrainError::io;
     out.write_all(&(header.len() as u64).to_le_bytes())
         .map_err(write("write", path))?;
@@ -238,7 +238,7 @@ pub fn write_safetensors(
     })?;
     out.flush().map_err(write("write", path))?;
     drop(out);
-    target.finish()?;
+    target.replace()?;
     Ok((body + offset) as u64)
 }
 
@@ -261,11 +261,12 @@ pub fn write_npy(
         examples.indices.len() as u64,
         network.layers()[layer].features() as u64,
     ];
-    let target = AtomicFile::create(path)?;
+    let mut target = AtomicFile::create(path)?;
+    let mut out = BufWriter::new(&mut target);
     let mut writer = npyz::WriteOptions::new()
         .default_dtype()
         .shape(&shape)
-        .writer(BufWriter::new(&target.file))
+        .writer(&mut out)
         .begin_nd()
         .map_err(TrainError::io("write", path))?;
     for_each_batch(network, examples, &[layer], place, &mut |_, batch| {
@@ -273,8 +274,12 @@ pub fn write_npy(
             .extend(batch.iter().copied())
             .map_err(TrainError::io("write", path))
     })?;
-    writer.finish().map_err(TrainError::io("write", path))?;
-    target.finish()
+    writer
+        .finish()
+        .and_then(|()| out.flush())
+        .map_err(TrainError::io("write", path))?;
+    drop(out);
+    Ok(target.replace()?)
 }
 
 /// Receives `(index into the layers asked for, activations)` and may fail.

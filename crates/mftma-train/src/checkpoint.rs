@@ -13,7 +13,6 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataIdentity;
-use crate::files::write_atomically;
 use crate::metrics::{EpochMetrics, StopReason};
 use crate::optim::Optimizer;
 use crate::settings::{SettingsHash, TrainSettings};
@@ -172,7 +171,7 @@ pub(crate) fn write(path: &Path, state: &State<'_>) -> Result<u64, TrainError> {
     let file = views
         .and_then(|views| safetensors::serialize(views, Some([(KEY.to_string(), json)].into())))
         .map_err(|e| foreign(path, format!("it cannot be written: {e}")))?;
-    write_atomically(path, &file)?;
+    mftma_atomic::write(path, &file)?;
     Ok(file.len() as u64)
 }
 

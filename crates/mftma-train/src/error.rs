@@ -201,6 +201,16 @@ pub enum TrainError {
     },
 }
 
+impl From<mftma_atomic::WriteError> for TrainError {
+    fn from(error: mftma_atomic::WriteError) -> Self {
+        TrainError::Io {
+            action: "write",
+            path: error.path,
+            source: error.source,
+        }
+    }
+}
+
 impl TrainError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

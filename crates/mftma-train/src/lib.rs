@@ -19,7 +19,6 @@ pub mod checkpoint;
 mod data;
 mod error;
 mod evaluate;
-mod files;
 mod init;
 mod kernels;
 pub mod layers;

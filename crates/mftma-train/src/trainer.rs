@@ -12,7 +12,6 @@ use crate::batches::{check_classes, images_view};
 use crate::checkpoint::{self, Checkpoint, CheckpointKind, State};
 use crate::data::{DataIdentity, TrainingData};
 use crate::evaluate::{GroupScores, evaluate, evaluate_at_most};
-use crate::files::{remove_partial, write_atomically};
 use crate::metrics::{EpochMetrics, StopReason};
 use crate::optim::Optimizer;
 use crate::rng::epoch_order;
@@ -246,7 +245,7 @@ impl<'a> Trainer<'a> {
             trainer.history = saved.header().history.clone();
             trainer.stopped = saved.header().stopped;
         }
-        remove_partial(folder)?;
+        mftma_atomic::remove_leftovers(folder)?;
         trainer.folder = Some(Folder {
             path: folder.to_owned(),
             _lock: lock,
@@ -606,7 +605,7 @@ impl<'a> Trainer<'a> {
                 .map_err(|e| TrainError::io("write", &path)(e.into()))?;
             lines.push(b'\n');
         }
-        write_atomically(&path, &lines)
+        Ok(mftma_atomic::write(&path, &lines)?)
     }
 
     fn diverged(

@@ -417,10 +417,11 @@ fn a_folder_in_use_is_refused() {
 fn partial_files_of_a_killed_writer_are_taken_away() {
     let settings = settings(Architecture::Mlp, 32);
     let home = begun(&settings);
-    fs::write(home.path().join("resume.safetensors.partial"), "half").expect("writes");
+    let left = home.path().join(format!("{}x", mftma_atomic::LEFTOVER));
+    fs::write(&left, "half").expect("writes");
     let data = data(32, 20, 1);
     Trainer::in_folder(settings, &data, home.path()).expect("starts");
-    assert!(!home.path().join("resume.safetensors.partial").exists());
+    assert!(!left.exists());
 }
 
 #[test]
