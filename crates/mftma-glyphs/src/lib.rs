@@ -1167,10 +1167,9 @@ fn write_all(
     }
     mftma_atomic::write(&args.out.join("faces.csv"), table.as_bytes())?;
     mftma_atomic::write(&args.out.join("SHA256SUMS"), sums.as_bytes())?;
-    mftma_atomic::write(
-        &args.out.join("LICENSES.md"),
-        licence_table(packages, faces, parts)?.as_bytes(),
-    )
+    let licences = licence_table(packages, faces, parts)?;
+    mftma_atomic::write(&args.out.join("LICENSES.md"), licences.as_bytes())?;
+    Ok(())
 }
 
 /// gzip without name or time, so that equal images give equal bytes.

@@ -1,8 +1,6 @@
 //! Closed forms of `golden/README.md`: integrals over T by quadrature, so that nothing is left to chance.
 
-mod common;
-
-use common::{Archive, kept_golden_dir};
+use crate::common::{Archive, kept_golden_dir};
 use mftma::ManifoldProblem;
 use ndarray::{Array2, array};
 

@@ -1,12 +1,10 @@
 //! What a run leaves on the disk, and what it refuses to take from there.
 
-mod common;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use common::{assert_same_files, data, files, run, settings, with_threads};
+use crate::common::{assert_same_files, data, files, run, settings, with_threads};
 use mftma_train::checkpoint::Header;
 use mftma_train::{
     Architecture, Checkpoint, Decay, OptimizerSettings, Progress, RESUME_FILE, Run, StopReason,

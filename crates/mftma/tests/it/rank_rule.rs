@@ -1,8 +1,6 @@
 //! The rule for K, classes as sets, and degenerate input that is named.
 
-mod common;
-
-use common::normal;
+use crate::common::normal;
 use mftma::{
     Analysis, AnalysisSettings, ArrayActivations, Conventions, Error, Geometry, RankRule, Warning,
 };

@@ -11,7 +11,7 @@ use rand::RngExt;
 
 /// The smoke profile at sizes at which figure 3 takes a second or two.
 fn tiny() -> toml::Table {
-    let mut profile: toml::Table = include_str!("../crates/mftma-study/profiles/smoke.toml")
+    let mut profile: toml::Table = include_str!("../../../crates/mftma-study/profiles/smoke.toml")
         .parse()
         .unwrap();
     for (table, key, value) in [

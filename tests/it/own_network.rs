@@ -1,12 +1,12 @@
 //! The example of a network and a data set of one's own.
 
-#[path = "../examples/own_network.rs"]
-mod own_network;
+#[path = "../../crates/mftma-study/examples/own_network.rs"]
+mod example;
 
 #[test]
 fn a_network_of_ones_own_goes_from_permutation_to_a_figure() {
     let folder = tempfile::tempdir().unwrap();
-    let found = own_network::study(folder.path()).unwrap();
+    let found = example::study(folder.path()).unwrap();
     assert!(found.memorized > 0.9, "{} memorized", found.memorized);
     assert_eq!(found.capacities.len(), 4);
     for (group, capacities) in &found.capacities {
@@ -37,7 +37,7 @@ fn a_network_of_ones_own_goes_from_permutation_to_a_figure() {
     assert!(clipped.is_empty(), "{clipped:?}");
 
     // Run again in the same folder, it goes on from the files: the same network, the same numbers.
-    let again = own_network::study(folder.path()).unwrap();
+    let again = example::study(folder.path()).unwrap();
     assert_eq!(again.figure, found.figure);
     assert_eq!(again.rewound, found.rewound);
 }

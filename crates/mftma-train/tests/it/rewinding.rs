@@ -1,8 +1,6 @@
 //! Rewinding exchanges exactly the layers that were asked for.
 
-mod common;
-
-use common::{data, run, settings};
+use crate::common::{data, run, settings};
 use mftma_data::ExampleGroup;
 use mftma_train::{
     Architecture, Checkpoint, Network, Parameter, ParameterRole, Place, RewoundStatistics, Run,

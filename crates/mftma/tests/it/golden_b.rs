@@ -1,9 +1,7 @@
 //! Whole data sets against the reference (`golden/b*.npz`): tightly with its own centre subspace and Gaussian vectors,
 //! loosely with ours.
 
-mod common;
-
-use common::{Archive, golden_dir, kept_golden_dir};
+use crate::common::{Archive, golden_dir, kept_golden_dir};
 use mftma::{
     Analysis, ArrayActivations, Conventions, Geometry, ManifoldGeometry, RankRule, Simulation,
     Vectors, simulate_capacity,

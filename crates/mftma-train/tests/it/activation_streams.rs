@@ -1,10 +1,8 @@
 //! Activations come out the same by every way, in the order of the examples asked for.
 
-mod common;
-
 use std::ops::ControlFlow;
 
-use common::{data, settings};
+use crate::common::{self, data, settings};
 use mftma::{Activations, Block};
 use mftma_data::{ExampleGroup, ManifoldSettings, Shortage, draw_manifolds};
 use mftma_train::activations::{Examples, write_npy, write_safetensors};

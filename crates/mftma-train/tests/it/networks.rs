@@ -177,7 +177,7 @@ fn every_architecture_agrees_with_pytorch() {
             );
         }
     };
-    let text = include_str!("fixtures/networks.json");
+    let text = include_str!("../fixtures/networks.json");
     let references: Vec<Reference> = serde_json::from_str(text).unwrap();
     assert_eq!(references.len(), 4 * Architecture::ALL.len());
     for wanted in references {

@@ -1,10 +1,8 @@
 //! Real activations: CIFAR-100 images through one layer of random rectified features.
 
-mod common;
-
 use std::path::PathBuf;
 
-use common::normal;
+use crate::common::normal;
 use mftma::{
     Analysis, ArrayActivations, Conventions, Geometry, RankRule, Simulation, simulate_capacity,
 };

@@ -1,10 +1,8 @@
 //! One manifold against the exact solutions of the golden set (`a_*.npz`), and the closed forms that they hold.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{Archive, golden_dir, kept_golden_dir};
+use crate::common::{Archive, golden_dir, kept_golden_dir};
 use mftma::{ManifoldProblem, SolverStatus};
 use ndarray::{Array2, s};
 

@@ -1,13 +1,11 @@
 //! Joint capacity and effective geometry: golden values, closed forms, invariances, an independent solver, simulation.
 
-mod common;
-
 use std::io::Read;
 use std::ops::ControlFlow;
 
+use crate::common::{golden_dir, normal};
 use clarabel::algebra::CscMatrix;
 use clarabel::solver::{DefaultSettings, DefaultSolver, IPSolver, NonnegativeConeT};
-use common::{golden_dir, normal};
 use mftma::joint::{
     Centring, InactiveManifolds, JointGeometry, JointSettings, Labels, joint_geometry,
     joint_geometry_with,

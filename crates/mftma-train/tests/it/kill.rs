@@ -1,13 +1,13 @@
 //! A run killed by SIGKILL at random moments and started again ends with the same bytes as one that was left alone.
 
-mod common;
-
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use mftma_train::{Architecture, TrainSettings, Trainer};
 use rand::RngExt;
+
+use crate::common;
 
 const FOLDER: &str = "MFTMA_TRAIN_KILL_FOLDER";
 const EPOCHS: usize = 40;
@@ -52,7 +52,7 @@ fn killed_at_random_moments_it_ends_with_the_same_bytes() {
     let (mut kills, mut longest) = (0, 60.0);
     loop {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "child", "--ignored", "--quiet"])
+            .args(["--exact", "kill::child", "--ignored", "--quiet"])
             .env(FOLDER, &killed)
             .stdout(std::process::Stdio::null())
             .spawn()

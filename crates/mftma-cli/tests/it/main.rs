@@ -1,0 +1,5 @@
+//! Tests of the program `mftma`, run as a user would, in one binary.
+
+mod cases;
+mod program;
+mod reference_example;

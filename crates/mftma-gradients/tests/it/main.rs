@@ -1,0 +1,4 @@
+//! Tests of `mftma-gradients` through its public interface, in one binary.
+
+mod measure;
+mod theory;
