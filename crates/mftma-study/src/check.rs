@@ -115,7 +115,7 @@ fn check(folder: &Path, figure: &str) -> Result<usize> {
 /// Whether a value lies where its measure can lie.
 fn check_row(row: &Row) -> Result<()> {
     let (low, mut high) = row.measure.range();
-    if row.measure == Measure::CentreRank {
+    if row.measure == Measure::CENTRE_RANK {
         high = row.count as f64;
     }
     ensure!(

@@ -449,6 +449,11 @@ impl Measure {
         self.of_layer.and_then(|of| of(layer))
     }
 
+    /// Whether layers have it, so that [`Measure::of_layer`] may give a value.
+    pub fn is_of_layers(&self) -> bool {
+        self.of_layer.is_some()
+    }
+
     /// Whether it comes with standard errors, and with intervals for a layer.
     pub fn is_averaged(&self) -> bool {
         matches!(self.kind, Kind::Averaged(_))

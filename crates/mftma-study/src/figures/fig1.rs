@@ -153,7 +153,7 @@ impl Figure for Figure1 {
                         ..row.clone()
                     });
                     for (measure, value) in [
-                        (Measure::Capacity, Some(theory.value)),
+                        (Measure::CAPACITY, Some(theory.value)),
                         (Measure::CapacityLower, theory.interval.map(|i| i.lower)),
                         (Measure::CapacityUpper, theory.interval.map(|i| i.upper)),
                         (Measure::SimulatedCapacity, layer.simulated[0]),
@@ -180,7 +180,7 @@ impl Figure for Figure1 {
                                 x,
                             ))),
                             group: Group::Theory,
-                            measure: Measure::Capacity,
+                            measure: Measure::CAPACITY,
                             value,
                             count: 1,
                             ..study.row(run)
@@ -507,7 +507,7 @@ fn draw_capacities(canvas: &mut Canvas, table: &[Row], left: f64) {
         let mut points = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
             let at = |measure| of(measure, group, layer);
-            let (Some(x), Some(y)) = (at(Measure::Capacity), at(Measure::SimulatedCapacity)) else {
+            let (Some(x), Some(y)) = (at(Measure::CAPACITY), at(Measure::SimulatedCapacity)) else {
                 continue;
             };
             let ends =

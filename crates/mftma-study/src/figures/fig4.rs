@@ -53,15 +53,15 @@ const PANELS: [&str; 5] = ["a", "b", "c", "d", "e"];
 /// The plots of the sweep: panel, measure, label, symbol and subscript.
 const SWEEP_PLOTS: [(&str, Measure, &str, (&str, &str)); 5] = [
     ("c", Measure::Accuracy, "Test accuracy (%)", ("", "")),
-    ("d", Measure::Radius, "Radius", ("R", "M")),
+    ("d", Measure::RADIUS, "Radius", ("R", "M")),
     (
         "d",
-        Measure::CentreCorrelation,
+        Measure::CENTRE_CORRELATION,
         "Centre corr.",
         ("ρ", "centre"),
     ),
-    ("e", Measure::Dimension, "Dimension", ("D", "M")),
-    ("e", Measure::Capacity, "Capacity", ("α", "M")),
+    ("e", Measure::DIMENSION, "Dimension", ("D", "M")),
+    ("e", Measure::CAPACITY, "Capacity", ("α", "M")),
 ];
 
 /// The two epochs of the sweep: colour, name and place of the name above the first plot.
@@ -716,8 +716,8 @@ impl SweepCurve {
         }
         let name = match measure {
             Measure::Accuracy => Some(published::Measure::TestAccuracy),
-            Measure::Radius => Some(published::Measure::Radius),
-            Measure::Dimension => Some(published::Measure::Dimension),
+            Measure::RADIUS => Some(published::Measure::Radius),
+            Measure::DIMENSION => Some(published::Measure::Dimension),
             _ => None,
         };
         let of_figure = published
@@ -836,10 +836,10 @@ mod tests {
                     (Measure::Accuracy, test, [0.9, 0.5, 0.7][index % 3]),
                     (Measure::TrainingError, Group::Training, 0.2 / width as f64),
                     (parameters, Group::Training, 3000.0 * (width * width) as f64),
-                    (Measure::Capacity, test, 0.123),
-                    (Measure::Radius, test, 1000.5 + seed as f64),
-                    (Measure::Dimension, test, 12345.0),
-                    (Measure::CentreCorrelation, test, 0.01),
+                    (Measure::CAPACITY, test, 0.123),
+                    (Measure::RADIUS, test, 1000.5 + seed as f64),
+                    (Measure::DIMENSION, test, 12345.0),
+                    (Measure::CENTRE_CORRELATION, test, 0.01),
                 ] {
                     let of_layer = group == test && measure != Measure::Accuracy;
                     for epoch in [Epoch::Best, Epoch::Last] {

@@ -24,11 +24,11 @@ pub type Shown = (Measure, &'static str, (&'static str, &'static str));
 pub const PANELS: [&str; 4] = ["a", "b", "c", "d"];
 /// What each panel shows, of all columns side by side.
 pub const MEASURES: [Shown; 4] = [
-    (Measure::Capacity, "Capacity", ("α", "M")),
-    (Measure::Radius, "Radius", ("R", "M")),
-    (Measure::Dimension, "Dimension", ("D", "M")),
+    (Measure::CAPACITY, "Capacity", ("α", "M")),
+    (Measure::RADIUS, "Radius", ("R", "M")),
+    (Measure::DIMENSION, "Dimension", ("D", "M")),
     (
-        Measure::CentreCorrelation,
+        Measure::CENTRE_CORRELATION,
         "Centre correl.",
         ("ρ", "centre"),
     ),
@@ -170,16 +170,19 @@ pub fn measures_of(panels: &[&str]) -> Vec<Shown> {
     chosen.map(|(_, measure)| measure).collect()
 }
 
-/// Leaves the rows of the chosen panels.
+/// Leaves the rows of the chosen panels. What no panel shows is in the table of the whole figure.
 pub fn retain_shown(rows: &mut Vec<Row>, panels: &[&str]) {
-    let chosen = measures_of(panels);
+    let shown = |panels: &[&str], measure| {
+        let shown = measures_of(panels);
+        shown.iter().any(|(name, ..)| *name == measure)
+    };
     rows.retain(|row| {
         // K, the directions removed, belongs with the correlation that they explain.
-        let shown = match row.measure {
-            Measure::CentreRank => Measure::CentreCorrelation,
+        let measure = match row.measure {
+            Measure::CENTRE_RANK => Measure::CENTRE_CORRELATION,
             other => other,
         };
-        chosen.iter().any(|(name, ..)| *name == shown)
+        shown(panels, measure) || panels == PANELS && !shown(&PANELS, measure)
     });
 }
 
@@ -514,7 +517,7 @@ pub mod tests {
             .filter(|row| row.epoch == 5 && row.group == ExampleGroup::Test)
             .collect();
         rows.reverse();
-        let points = points(&rows, Measure::Radius);
+        let points = points(&rows, Measure::RADIUS);
         assert_eq!(points.len(), 17);
         assert!(points.windows(2).all(|w| w[0].0 < w[1].0));
         assert_eq!(points[0], (0.0, 1005.0, 10.0));

@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use mftma::Geometry;
+use mftma::measures::{Kind, MeanKind};
 use mftma_data::ExampleGroup;
 use mftma_draw::{Colour, Weight, text_width};
 
@@ -28,7 +29,7 @@ use crate::cache::Stage;
 use crate::experiment::Experiment;
 use crate::stages::LayerGeometry;
 pub use crate::study::Study;
-use crate::table::{Measure, Row};
+use crate::table::{Measure, OfManifolds, Row};
 
 pub use geometry::LEFT_OUT;
 
@@ -292,42 +293,36 @@ pub fn geometry_rows(layers: &[LayerGeometry], row: &Row) -> Vec<Row> {
 
 /// The measures of a layer: which, value, standard error over classes, standard error over Gaussian vectors.
 fn measures(geometry: &Geometry) -> Vec<(Measure, f64, Option<f64>, Option<f64>)> {
-    let each = |value: fn(&mftma::ManifoldGeometry) -> f64| -> Vec<f64> {
-        geometry.manifolds.iter().map(value).collect()
-    };
-    // The mean capacity is 1 / mean(1/α), so its error is α² times that of mean(1/α).
-    let inverse_error = error_of_mean(&each(|m| 1.0 / m.capacity.value));
-    let capacity = geometry.capacity;
-    vec![
-        (
-            Measure::Capacity,
-            capacity.value,
-            inverse_error.map(|error| capacity.value.powi(2) * error),
-            capacity.standard_error,
-        ),
-        (
-            Measure::Radius,
-            geometry.radius.value,
-            error_of_mean(&each(|m| m.radius.value)),
-            geometry.radius.standard_error,
-        ),
-        (
-            Measure::Dimension,
-            geometry.dimension.value,
-            error_of_mean(&each(|m| m.dimension.value)),
-            geometry.dimension.standard_error,
-        ),
-        (
-            Measure::CentreCorrelation,
-            geometry.centre_correlation,
+    let row = |measure: OfManifolds| {
+        let entry = measure.entry();
+        let reading = entry.of_layer(geometry)?;
+        let error = match entry.kind {
+            Kind::Averaged(mean) => error_over_manifolds(entry, mean, reading.value, geometry),
             // A mean over pairs has no simple error: half the 68 % interval over resampled classes stands for it.
-            geometry
-                .centre_correlation_interval
-                .map(|interval| (interval.upper - interval.lower) / 2.0),
-            None,
-        ),
-        (Measure::CentreRank, geometry.rank as f64, None, None),
-    ]
+            _ => reading.interval.map(|i| (i.upper - i.lower) / 2.0),
+        };
+        Some((measure.into(), reading.value, error, reading.standard_error))
+    };
+    OfManifolds::all().filter_map(row).collect()
+}
+
+/// Standard error, over the manifolds of a layer, of the mean of a measure.
+fn error_over_manifolds(
+    measure: &mftma::measures::Measure,
+    kind: MeanKind,
+    mean: f64,
+    geometry: &Geometry,
+) -> Option<f64> {
+    let manifolds = geometry.manifolds.iter();
+    let values = manifolds.filter_map(|manifold| Some(measure.of_manifold(manifold)?.value));
+    match kind {
+        MeanKind::Arithmetic => error_of_mean(&values.collect::<Vec<_>>()),
+        // The mean is 1 / mean(1/x), so its error is its square times that of mean(1/x).
+        MeanKind::Harmonic => {
+            let inverse: Vec<f64> = values.map(|value| 1.0 / value).collect();
+            error_of_mean(&inverse).map(|error| mean.powi(2) * error)
+        }
+    }
 }
 
 /// Standard error of the mean of values; none for fewer than two.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use mftma::measures::{MEASURES, Measure as Engine};
 use mftma_gradients::Measure as Gradient;
 
 use super::text::as_text;
@@ -26,6 +27,8 @@ macro_rules! measures {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Measure {
             $($(#[$doc])* $name,)*
+            /// Of the manifolds of a layer.
+            Manifolds(OfManifolds),
             /// Of a gradient.
             Gradient(Gradient),
         }
@@ -33,14 +36,16 @@ macro_rules! measures {
         impl Measure {
             /// All measures.
             pub fn all() -> impl Iterator<Item = Self> {
+                let manifolds = OfManifolds::all().map(Self::Manifolds);
                 let gradients = Gradient::ALL.into_iter().map(Self::Gradient);
-                [$(Self::$name,)*].into_iter().chain(gradients)
+                [$(Self::$name,)*].into_iter().chain(manifolds).chain(gradients)
             }
 
             /// Name in tables.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
+                    Self::Manifolds(measure) => measure.name(),
                     Self::Gradient(measure) => measure.name(),
                 }
             }
@@ -49,6 +54,7 @@ macro_rules! measures {
             pub fn range(self) -> Range {
                 match self {
                     $(Self::$name => $range,)*
+                    Self::Manifolds(measure) => measure.range(),
                     Self::Gradient(measure) => range_of_gradient(measure),
                 }
             }
@@ -57,20 +63,10 @@ macro_rules! measures {
 }
 
 measures! {
-    /// α_M by mean-field theory. A point manifold has 2 at margin 0; nothing can be easier to separate.
-    Capacity, "capacity", (f64::MIN_POSITIVE, 2.0 + ROUNDING);
-    /// Lower end of its interval.
+    /// Lower end of the interval of the capacity.
     CapacityLower, "capacity_lower", NOT_NEGATIVE;
     /// Upper end of its interval.
     CapacityUpper, "capacity_upper", NOT_NEGATIVE;
-    /// R_M.
-    Radius, "radius", NOT_NEGATIVE;
-    /// D_M.
-    Dimension, "dimension", (0.0, 1e6);
-    /// ρ_centre, mean absolute cosine between centres.
-    CentreCorrelation, "centre_correlation", FRACTION;
-    /// K, directions that explain it; at most as many as there are manifolds.
-    CentreRank, "centre_rank", NOT_NEGATIVE;
     /// Joint capacity: all manifolds at once.
     JointCapacity, "joint_capacity", POSITIVE;
     /// Capacity by simulation.
@@ -109,6 +105,72 @@ measures! {
     Pwcca, "pwcca", FRACTION;
     /// How many times more an unpermuted example contributes to the gradient than a permuted one.
     Advantage, "advantage", NOT_NEGATIVE;
+}
+
+/// A measure of the manifolds of a layer, out of the engine's list ([`MEASURES`]), by its name there.
+///
+/// The averages over manifolds are in the tables without being named here; of what the engine tells about centres only some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OfManifolds(&'static str);
+
+/// Measures that are no averages over manifolds, and in the tables all the same.
+const OF_CENTRES: [OfManifolds; 2] = [OfManifolds("centre_correlation"), OfManifolds("rank")];
+
+impl Measure {
+    /// α_M by mean-field theory.
+    pub const CAPACITY: Self = Self::Manifolds(OfManifolds("capacity"));
+    /// R_M.
+    pub const RADIUS: Self = Self::Manifolds(OfManifolds("radius"));
+    /// D_M.
+    pub const DIMENSION: Self = Self::Manifolds(OfManifolds("dimension"));
+    /// ρ_centre, mean absolute cosine between centres.
+    pub const CENTRE_CORRELATION: Self = Self::Manifolds(OF_CENTRES[0]);
+    /// K, directions that explain it; at most as many as there are manifolds.
+    pub const CENTRE_RANK: Self = Self::Manifolds(OF_CENTRES[1]);
+}
+
+impl OfManifolds {
+    /// All of them, in the engine's order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::entries().map(|entry| Self(entry.name))
+    }
+
+    fn entries() -> impl Iterator<Item = &'static Engine> {
+        MEASURES.iter().filter(|entry| {
+            let chosen = entry.is_averaged() || OF_CENTRES.contains(&Self(entry.name));
+            entry.is_of_layers() && chosen
+        })
+    }
+
+    /// What the engine says of it.
+    pub fn entry(self) -> &'static Engine {
+        Self::entries()
+            .find(|entry| entry.name == self.0)
+            .expect("its name is out of the list")
+    }
+
+    fn name(self) -> &'static str {
+        // The engine calls the rank of a manifold's points so too.
+        match self.0 {
+            "rank" => "centre_rank",
+            name => name,
+        }
+    }
+
+    fn range(self) -> Range {
+        // A point manifold has capacity 2 at margin 0; nothing can be easier to separate.
+        if Measure::Manifolds(self) == Measure::CAPACITY {
+            return (f64::MIN_POSITIVE, 2.0 + ROUNDING);
+        }
+        let (low, high) = self.entry().range;
+        (low, high + ROUNDING)
+    }
+}
+
+impl From<OfManifolds> for Measure {
+    fn from(measure: OfManifolds) -> Self {
+        Self::Manifolds(measure)
+    }
 }
 
 fn range_of_gradient(measure: Gradient) -> Range {

@@ -13,7 +13,7 @@ pub use condition::{
     WeightScale,
 };
 pub use group::Group;
-pub use measure::{Measure, Range};
+pub use measure::{Measure, OfManifolds, Range};
 
 /// One value of one measure, with all that identifies it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,7 +93,7 @@ mod tests {
             step: None,
             condition: None,
             group: ExampleGroup::Test.into(),
-            measure: Measure::Capacity,
+            measure: Measure::CAPACITY,
             value: 0.1 + 0.2,
             standard_error: Some(1e-300),
             standard_error_vectors: None,
@@ -111,6 +111,32 @@ mod tests {
         ];
         assert_eq!(from_csv(&to_csv(&rows).unwrap()).unwrap(), rows);
     }
+    #[test]
+    fn the_engines_averages_over_manifolds_are_measures_of_tables() {
+        for (name, measure) in [
+            ("capacity", Measure::CAPACITY),
+            ("radius", Measure::RADIUS),
+            ("dimension", Measure::DIMENSION),
+            ("centre_correlation", Measure::CENTRE_CORRELATION),
+            ("centre_rank", Measure::CENTRE_RANK),
+        ] {
+            assert_eq!(name.parse(), Ok(measure));
+        }
+        let mut averages = mftma::measures::MEASURES
+            .iter()
+            .filter(|entry| entry.is_averaged() && entry.is_of_layers());
+        assert!(averages.all(|entry| entry.name.parse::<Measure>().is_ok()));
+        // Not of the tables: the joint problem, a count of points, what K would change.
+        for name in [
+            "joint_dimension",
+            "points",
+            "rank",
+            "radius_change_at_lower_rank",
+        ] {
+            assert!(name.parse::<Measure>().is_err(), "{name}");
+        }
+    }
+
     #[test]
     fn measures_and_groups_have_one_text_each() {
         for measure in Measure::all() {
