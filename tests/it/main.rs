@@ -3,3 +3,4 @@
 mod arrows;
 mod handover;
 mod own_network;
+mod spelling;

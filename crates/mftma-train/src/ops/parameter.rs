@@ -3,7 +3,7 @@ use std::sync::Arc;
 use dfdx::prelude::{Cpu, Tensor, ZerosTensor};
 use serde::{Deserialize, Serialize};
 
-/// What a parameter does, which decides how it is initialised.
+/// What a parameter does, which decides how it is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParameterRole {
