@@ -7,9 +7,10 @@ use mftma_data::{
 };
 use mftma_files::read::{self, labels};
 use mftma_files::{LayerSource, Layout, Matrix, ReadOptions, Selection, Wanted};
-use mftma_train::activations::{write_npy, write_safetensors};
+use mftma_train::activations::{Examples, write_npy, write_safetensors};
 use mftma_train::{
-    Architecture, ImageShape, LayerActivations, NetworkSpec, TrainSettings, Trainer, TrainingData,
+    Architecture, ImageShape, LayerActivations, NetworkSpec, Place, TrainSettings, Trainer,
+    TrainingData,
 };
 use ndarray::Array4;
 
@@ -96,8 +97,14 @@ fn activations_by_file_have_the_geometry_of_those_in_memory() {
 
     let home = tempfile::tempdir().unwrap();
     let tensors = home.path().join("layers.safetensors");
-    let (group, chosen) = (manifolds.group(), manifolds.flat());
-    write_safetensors(&tensors, network, &data, group, &chosen, &LAYERS, "{}").unwrap();
+    let indices = manifolds.flat();
+    let examples = Examples {
+        data: &data,
+        group: manifolds.group(),
+        indices: &indices,
+    };
+    let place = Place::default();
+    write_safetensors(&tensors, network, examples, &LAYERS, place, "{}").unwrap();
     let classes = |i: usize| format!("{}\n", i / POINTS);
     let labels: String = (0..CLASSES * POINTS).map(classes).collect();
     for layer in LAYERS {
@@ -105,7 +112,7 @@ fn activations_by_file_have_the_geometry_of_those_in_memory() {
         let expected = analysis().run(&source).unwrap();
         assert!(expected.capacity.value > 0.0);
         let npy = home.path().join(format!("{layer}.npy"));
-        write_npy(&npy, network, &data, group, &chosen, layer).unwrap();
+        write_npy(&npy, network, examples, layer, place).unwrap();
         for path in [&npy, &tensors] {
             std::fs::write(path.with_extension("txt"), &labels).unwrap();
             let found = from_file(path, layer);

@@ -28,9 +28,9 @@ use crate::table::{Condition, Curve, Measure, Row};
 const PANELS: [&str; 3] = ["a", "b", "c"];
 /// What each column shows: in tables, and in the published values.
 const COLUMNS: [Column; 3] = [
-    (Measure::Capacity, Published::Capacity),
-    (Measure::Radius, Published::Radius),
-    (Measure::Dimension, Published::Dimension),
+    (Measure::CAPACITY, Published::Capacity),
+    (Measure::RADIUS, Published::Radius),
+    (Measure::DIMENSION, Published::Dimension),
 ];
 /// Width in points: two columns of a journal.
 const WIDTH: f64 = 510.0;
