@@ -215,6 +215,9 @@ impl Analysis {
                 }
                 Ok(manifold)
             })
+            .collect::<Vec<_>>()
+            // The error of the first manifold that has one, whichever was measured first.
+            .into_iter()
             .collect::<Result<_, _>>()?;
 
         let rank_alternatives = if given_vectors.is_some() {
@@ -309,6 +312,8 @@ impl Analysis {
             let measured: Vec<ManifoldGeometry> = (0..p)
                 .into_par_iter()
                 .map(|i| self.manifold(products, removed, (i, norms[i]), None, &self.few(i)))
+                .collect::<Vec<_>>()
+                .into_iter()
                 .collect::<Result<_, _>>()?;
             let mean = |of: &dyn Fn(&ManifoldGeometry) -> f64| {
                 measured.iter().map(of).sum::<f64>() / p as f64

@@ -735,6 +735,8 @@ impl Run<'_> {
                     })
                     .collect::<Result<_, _>>()
             })
+            .collect::<Vec<Result<_, _>>>()
+            .into_iter()
             .collect::<Result<_, _>>()?;
         Ok(chunks.into_iter().flatten().collect())
     }
