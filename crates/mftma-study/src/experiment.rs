@@ -9,7 +9,9 @@ use mftma_data::{
     Dataset, Error as DataError, ExampleGroup, LabelPermutation, ManifoldIndices, ManifoldSettings,
     Shortage, Subset, draw_manifolds,
 };
-use mftma_train::{DataIdentity, ImageShape, NetworkSpec, ParameterRole, TrainingData};
+use mftma_train::{
+    DataIdentity, ImageShape, LayerActivations, Network, NetworkSpec, ParameterRole, TrainingData,
+};
 
 use crate::cache::StageInputs;
 use crate::profile::{DataSettings, ExperimentSettings, Profile};
@@ -161,6 +163,17 @@ impl Experiment {
                 settings.manifolds, settings.examples
             )
         })
+    }
+
+    /// The activations of the manifolds in a layer of this run's network, at the place where the experiment measures.
+    pub fn activations<'a>(
+        &'a self,
+        network: &'a dyn Network,
+        manifolds: &ManifoldIndices,
+        layer: &str,
+    ) -> Result<LayerActivations<'a>> {
+        let source = LayerActivations::new(network, &self.data, manifolds, layer)?;
+        Ok(source.place(self.settings.geometry.place))
     }
 
     /// Which run it is, for people: `vgg16 x16 on glyphs, 50 % permuted, seed 1`.

@@ -165,12 +165,10 @@ impl<'a> Study<'a> {
     /// The manifolds of the test examples of one of [`Self::networks_of_widths`] at the best and at the final epoch of its training, in the
     /// layer of the profile; once where these are the same. Before training is finished, only the final one is known.
     pub fn geometries_of_width(&self, experiment: &Rc<Experiment>) -> Result<Vec<GeometryStage>> {
-        let train = TrainStage::new(Rc::clone(experiment));
-        let mut epochs = BTreeSet::from([experiment.settings.training.stop.max_epochs]);
-        if self.cache.status(&train) == Status::Finished {
-            let record: TrainingRecord = self.cache.output(&train)?;
-            epochs = [record.best_epoch(), record.last_epoch()].into();
-        }
+        let epochs: BTreeSet<usize> = match self.record(experiment)? {
+            Some(record) => [record.best_epoch(), record.last_epoch()].into(),
+            None => [experiment.settings.training.stop.max_epochs].into(),
+        };
         let at = |epoch| Self::geometry_of_width(experiment, epoch);
         Ok(epochs.into_iter().map(at).collect())
     }

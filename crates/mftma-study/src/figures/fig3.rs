@@ -10,13 +10,13 @@ use mftma_data::ExampleGroup;
 use mftma_draw::{
     Anchor, Band, Canvas, Colour, INK, Panel, TextStyle, Weight, footnote, nice_ticks, text_width,
 };
-use mftma_train::Architecture;
 
 use super::geometry::{
     MEASURES, caption, check_size, layer_names, note, points, range, train_and_measure,
 };
 use super::{Comparison, Figure, Study, foot, geometry_rows, group_colour};
 use crate::cache::Stage;
+use crate::claims::inputs::as_in_figure3;
 use crate::experiment::Experiment;
 use crate::published::{
     self, Difference, Epoch, LAYERS, LayerPoint, Measure as Published, Measured, differences,
@@ -62,7 +62,7 @@ impl Figure for Figure3 {
     }
 
     fn caption(&self, study: &Study<'_>) -> String {
-        let beside = if comparable(study) {
+        let beside = if as_in_figure3(study) {
             "Rings: the published values, read off the paper's Figure 3."
         } else {
             "The published values belong to VGG-16 on all of CIFAR-100 with half of the labels permuted, and are not drawn beside this network."
@@ -112,7 +112,7 @@ impl Figure for Figure3 {
                 table.extend(geometry_rows(&layers, &row));
             }
         }
-        if comparable(study) {
+        if as_in_figure3(study) {
             table.extend(beside(study, &table)?);
         }
         let chosen = columns(panels);
@@ -151,17 +151,6 @@ fn columns(panels: &[&str]) -> Vec<Column> {
 fn in_tables(measure: Published) -> Option<Measure> {
     let found = COLUMNS.into_iter().find(|(_, other)| *other == measure);
     found.map(|(measure, _)| measure)
-}
-
-/// Whether the published values are of this network, width apart, and of these images.
-fn comparable(study: &Study<'_>) -> bool {
-    study.runs.iter().all(|run| {
-        let (network, data) = (&run.settings.network, run.data.dataset());
-        network.architecture == Architecture::Vgg16
-            && run.settings.data.dataset == "cifar100"
-            && data.classes() == 100
-            && run.settings.data.permuted_fraction == 0.5
-    })
 }
 
 /// What is shown of a run: each group at the best and at the last epoch, by the conventions of the reference. Nothing before the training

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use mftma::{AnalysisSettings, Conventions, Geometry};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
-use mftma_train::{LayerActivations, Place};
+use mftma_train::Place;
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
@@ -173,7 +173,6 @@ impl TypedStage for GeometryStage {
     }
 
     fn compute(&self, work: &Work<'_>) -> Result<Vec<LayerGeometry>> {
-        let data = &self.experiment.data;
         let train = TrainStage::new(Rc::clone(&self.experiment));
         let network = train.network(work, self.epoch)?;
         let (analysis, manifolds) = (self.analysis().build()?, self.manifolds()?);
@@ -188,8 +187,9 @@ impl TypedStage for GeometryStage {
                 continue;
             }
             bar.message(layer.name.clone());
-            let activations = LayerActivations::new(&*network, data, &manifolds, &layer.name)?
-                .place(self.experiment.settings.geometry.place);
+            let activations = self
+                .experiment
+                .activations(&*network, &manifolds, &layer.name)?;
             let (geometry, problem) = match analysis.run(&activations) {
                 Ok(geometry) => (Some(geometry), None),
                 // Points that coincide are a finding about the layer, not a reason to lose the other layers.

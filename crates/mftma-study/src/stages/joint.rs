@@ -5,8 +5,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use mftma::MeanEstimate;
 use mftma::joint::{Centring, JointSettings, joint_geometry};
-use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
-use mftma_train::LayerActivations;
+use mftma_data::{ExampleGroup, ManifoldSettings};
+use mftma_train::Place;
 use serde::{Deserialize, Serialize};
 
 use super::{SimulateStage, TrainStage};
@@ -21,6 +21,8 @@ pub struct JointStage {
     experiment: Rc<Experiment>,
     epoch: usize,
     group: ExampleGroup,
+    /// Whose manifolds they are.
+    simulated: SimulateStage,
 }
 
 /// The joint capacity of one layer.
@@ -38,6 +40,7 @@ impl JointStage {
     /// The capacities of `group` at `epoch`.
     pub fn new(experiment: Rc<Experiment>, epoch: usize, group: ExampleGroup) -> Self {
         Self {
+            simulated: SimulateStage::new(Rc::clone(&experiment), epoch, group),
             experiment,
             epoch,
             group,
@@ -53,17 +56,6 @@ impl JointStage {
     pub fn group(&self) -> ExampleGroup {
         self.group
     }
-
-    fn manifold_settings(&self) -> ManifoldSettings {
-        let settings = &self.experiment.profile.simulation;
-        self.experiment
-            .manifold_settings(settings.manifolds, settings.points)
-    }
-
-    /// The very examples that are simulated.
-    fn manifolds(&self) -> Result<ManifoldIndices> {
-        SimulateStage::new(Rc::clone(&self.experiment), self.epoch, self.group).manifolds()
-    }
 }
 
 /// What determines the joint capacities, apart from the training.
@@ -74,6 +66,7 @@ pub struct JointIdentity {
     layers: Vec<String>,
     manifolds: ManifoldSettings,
     joint: JointSettings,
+    place: Place,
 }
 
 impl TypedStage for JointStage {
@@ -97,12 +90,13 @@ impl TypedStage for JointStage {
             epoch: self.epoch,
             group: self.group,
             layers: self.experiment.profile.simulation.layers.clone(),
-            manifolds: self.manifold_settings(),
+            manifolds: self.simulated.manifold_settings(),
             // The mean of the classes is subtracted, as the other two capacities do.
             joint: JointSettings::default()
                 .vectors(VECTORS)
                 .centring(Centring::ByManifold)
                 .seed(self.experiment.seed),
+            place: self.experiment.settings.geometry.place,
         }
     }
 
@@ -111,7 +105,7 @@ impl TypedStage for JointStage {
     }
 
     fn amount(&self) -> f64 {
-        let manifolds = self.manifold_settings();
+        let manifolds = self.simulated.manifold_settings();
         let points = (manifolds.manifolds * manifolds.examples) as f64;
         // Inner products of all points in every layer, and for each vector a growing set of them.
         let layers = self.experiment.named_features().into_iter();
@@ -133,7 +127,7 @@ impl TypedStage for JointStage {
     fn compute(&self, work: &Work<'_>) -> Result<Vec<LayerJoint>> {
         let train = TrainStage::new(Rc::clone(&self.experiment));
         let network = train.network(work, self.epoch)?;
-        let manifolds = self.manifolds()?;
+        let manifolds = self.simulated.manifolds()?;
         let JointIdentity { layers, joint, .. } = self.settings();
         let bar = work
             .progress
@@ -141,8 +135,9 @@ impl TypedStage for JointStage {
         let mut found = Vec::with_capacity(layers.len());
         for (index, layer) in layers.iter().enumerate() {
             bar.message(layer.clone());
-            let data = &self.experiment.data;
-            let source = LayerActivations::new(&*network, data, &manifolds, layer)
+            let source = self
+                .experiment
+                .activations(&*network, &manifolds, layer)
                 .context("simulation.layers of the profile")?;
             let geometry =
                 joint_geometry(&source, &joint).with_context(|| format!("layer {layer}"))?;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use mftma::{AnalysisSettings, MeanEstimate, SimulatedCapacity, Simulation, simulate_capacity};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
-use mftma_train::{LayerActivations, Place};
+use mftma_train::Place;
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
@@ -56,7 +56,8 @@ impl SimulateStage {
         self.group
     }
 
-    fn manifold_settings(&self) -> ManifoldSettings {
+    /// How the manifolds are drawn.
+    pub fn manifold_settings(&self) -> ManifoldSettings {
         let settings = &self.experiment.profile.simulation;
         self.experiment
             .manifold_settings(settings.manifolds, settings.points)
@@ -136,7 +137,6 @@ impl TypedStage for SimulateStage {
     }
 
     fn compute(&self, work: &Work<'_>) -> Result<Vec<LayerCapacities>> {
-        let data = &self.experiment.data;
         let train = TrainStage::new(Rc::clone(&self.experiment));
         let network = train.network(work, self.epoch)?;
         let manifolds = self.manifolds()?;
@@ -153,9 +153,10 @@ impl TypedStage for SimulateStage {
         let mut found = Vec::with_capacity(layers.len());
         for (index, layer) in layers.iter().enumerate() {
             bar.message(layer.clone());
-            let source = LayerActivations::new(&*network, data, &manifolds, layer)
-                .context("simulation.layers of the profile")?
-                .place(self.experiment.settings.geometry.place);
+            let source = self
+                .experiment
+                .activations(&*network, &manifolds, layer)
+                .context("simulation.layers of the profile")?;
             let geometry = analysis
                 .run(&source)
                 .with_context(|| format!("layer {layer}"))?;
