@@ -12,7 +12,8 @@ use mftma_draw::{
 };
 
 use super::geometry::{
-    MEASURES, caption, check_size, layer_names, note, points, range, train_and_measure,
+    MEASURES, check_size, layer_names, manifolds_in_words, points, range, spread_over,
+    train_and_measure,
 };
 use super::{Comparison, Figure, Study, foot, geometry_rows, group_colour};
 use crate::cache::Stage;
@@ -68,9 +69,11 @@ impl Figure for Figure3 {
             "The published values belong to VGG-16 on all of CIFAR-100 with half of the labels permuted, and are not drawn beside this network."
         };
         format!(
-            "Upper row: the epoch of highest test accuracy; lower row: the last, with the curves of the upper row faded. {beside} Measured by \
-             the conventions of the reference package. {}",
-            caption(&study.runs)
+            "Layers from input to output along each horizontal axis; upper row: the epoch of highest test accuracy, lower row: the last, with the \
+             curves of the upper row faded. a: capacity (harmonic mean over classes), b: radius and c: dimension of the anchor points (means over \
+             classes). {beside} Mean-field theory by the conventions of the reference package. {} Bars: one standard error over {}.",
+            manifolds_in_words(&study.runs),
+            spread_over(&study.runs)
         )
     }
 
@@ -127,7 +130,12 @@ impl Figure for Figure3 {
     }
 
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
-        let mut note = note(&study.runs, &study.setting());
+        let mut note = format!(
+            "{}. {} Bars: one standard error over {}.",
+            study.setting(),
+            manifolds_in_words(&study.runs),
+            spread_over(&study.runs)
+        );
         let published = |row: &Row| matches!(row.condition, Some(Condition::Published(_)));
         if table.iter().any(published) {
             note.push_str(" Rings: published (Stephenson et al. 2021), width 64.");

@@ -192,10 +192,7 @@ pub fn caption(runs: &[Rc<Experiment>]) -> String {
         return String::new();
     };
     let geometry = &run.settings.geometry;
-    let bands = match runs.len() {
-        1 => "classes",
-        _ => "runs",
-    };
+    let bands = spread_over(runs);
     format!(
         "Layers from input to output along each horizontal axis. a: capacity, the load up to which classes can be separated (harmonic \
          mean over classes). b: radius and c: dimension of the anchor points (means over classes); small ones make classes separable. \
@@ -241,10 +238,23 @@ pub fn rows(
 
 /// What the bands and manifolds of these runs are, for the foot of a figure, after what stands about their `setting`.
 pub fn note(runs: &[Rc<Experiment>], setting: &str) -> String {
+    let (manifolds, over) = (manifolds_in_words(runs), spread_over(runs));
+    format!("{setting}. {manifolds} Bands: one standard error over {over}.")
+}
+
+/// What standard errors of these runs are taken over.
+pub fn spread_over(runs: &[Rc<Experiment>]) -> &'static str {
+    match runs.len() {
+        1 => "classes",
+        _ => "runs",
+    }
+}
+
+/// How many manifolds of these runs are measured, and how finely.
+pub fn manifolds_in_words(runs: &[Rc<Experiment>]) -> String {
     let geometry = &runs[0].settings.geometry;
-    let errors = if runs.len() == 1 { "classes" } else { "runs" };
     format!(
-        "{setting}. P = {} manifolds of M = {} points, {} Gaussian vectors, margin {}. Bands: one standard error over {errors}.",
+        "P = {} manifolds of M = {} points, {} Gaussian vectors, margin {}.",
         geometry.manifolds.min(runs[0].data.dataset().classes()),
         geometry.points,
         geometry.gaussian_vectors,
