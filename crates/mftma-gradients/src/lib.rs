@@ -7,6 +7,8 @@
 //!
 //! - **measures** it: [`measure`] takes the exact gradient of the unpermuted, the permuted and all examples for every layer
 //!   of a network of [`mftma_train`], with norms, shares, cosines and signal-to-noise ratios ([`Contribution`]);
+//! - **takes it apart**: [`measure_parts`] measures what the labels pull and what pulls without them, each by a backward pass of its own
+//!   ([`GradientPart`]);
 //! - **predicts** it: [`theory`] holds the last layer at uniform softmax, deeper layers by expansion in the weight scale,
 //!   and the ratio of the groups before any training, derived in the note `docs/derivation.md`; [`predict_perceptron`]
 //!   and [`predict_last_layer`] lay prediction beside measurement;
@@ -35,7 +37,8 @@ pub use error::Error;
 pub use features::last_layer_inputs;
 pub use inputs::InputAblation;
 pub use measure::{
-    Contribution, Contributions, Examples, GradientGroup, LayerRatio, MeasureSettings, measure,
+    Contribution, Contributions, Examples, GradientGroup, GradientPart, LayerRatio,
+    MeasureSettings, Parts, measure, measure_parts,
 };
 pub use predict::{Prediction, flat, predict_last_layer, predict_perceptron};
 pub use study::{

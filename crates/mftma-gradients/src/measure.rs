@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use mftma_train::{Network, StatisticsMode};
-use ndarray::{ArrayView4, Axis};
+use ndarray::{Array2, ArrayView2, ArrayView4, Axis};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::features::softmax;
 use crate::theory::check_labels;
 
 /// A group of training examples whose gradient is measured.
@@ -37,6 +38,59 @@ impl GradientGroup {
             Self::Permuted => "permuted",
             Self::Restored => "restored",
         }
+    }
+}
+
+/// A part of an example's pull on its class scores z (equation 14 of the note), and of the gradient, which is linear in it:
+///
+/// ∂ℓ/∂z = p − e_y = (p − 1/C) + (1/C − e_y), with p = softmax(z) and C classes.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum GradientPart {
+    /// p − e_y: the gradient that training follows.
+    #[default]
+    Whole,
+    /// 1/C − e_y: what the labels pull, whatever the network says.
+    Label,
+    /// p − 1/C: what is there without any label; the same for permuted examples with either of their labels.
+    LabelFree,
+}
+
+impl GradientPart {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Whole, Self::Label, Self::LabelFree];
+
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Label => "label part",
+            Self::LabelFree => "label-free part",
+        }
+    }
+
+    /// The derivatives by `scores` (n × classes) for examples with `labels`.
+    fn derivatives(self, scores: ArrayView2<'_, f32>, labels: &[u16]) -> Array2<f32> {
+        let uniform = 1.0 / scores.ncols() as f64;
+        let mut pull = match self {
+            Self::Whole => softmax(scores),
+            Self::Label => Array2::from_elem(scores.dim(), uniform),
+            Self::LabelFree => softmax(scores) - uniform,
+        };
+        if self != Self::LabelFree {
+            for (mut row, &label) in pull.rows_mut().into_iter().zip(labels) {
+                row[usize::from(label)] -= 1.0;
+            }
+        }
+        pull.mapv(|value| value as f32)
+    }
+}
+
+impl std::fmt::Display for GradientPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -300,6 +354,28 @@ fn layers(network: &dyn Network) -> Vec<Layer> {
     layers
 }
 
+/// The gradient of every group and each of its parts.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The sum of the other two.
+    pub whole: Contributions,
+    /// [`GradientPart::Label`], without norms of single examples.
+    pub label: Contributions,
+    /// [`GradientPart::LabelFree`], without norms of single examples.
+    pub label_free: Contributions,
+}
+
+impl Parts {
+    /// One of them.
+    pub fn get(&self, part: GradientPart) -> &Contributions {
+        match part {
+            GradientPart::Whole => &self.whole,
+            GradientPart::Label => &self.label,
+            GradientPart::LabelFree => &self.label_free,
+        }
+    }
+}
+
 /// Measures the gradient of every group at the network's present parameters, exactly: every example of a group passes
 /// through once, in evaluation mode (normalisation statistics held constant, so that examples do not influence each
 /// other and gradients of groups add up; set the running statistics first if they are stale).
@@ -310,163 +386,286 @@ fn layers(network: &dyn Network) -> Vec<Layer> {
 /// # Errors
 /// Settings out of range, labels that are no class, an empty group, or a gradient that is not finite.
 pub fn measure(
-    network: &mut dyn Network,
+    network: &dyn Network,
     examples: &Examples<'_>,
     settings: &MeasureSettings,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Contributions>, Error> {
-    settings.check()?;
-    let classes = network.spec().classes;
-    check_labels(examples.permuted.len(), examples.assigned, classes)?;
-    check_labels(examples.permuted.len(), examples.truth, classes)?;
-    let groups = [
-        GradientGroup::Unpermuted,
-        GradientGroup::Permuted,
-        GradientGroup::Restored,
-    ];
-    let mut indices = Vec::new();
-    for group in groups {
-        let mut of_group = examples.indices(group);
-        if of_group.len() < settings.blocks {
-            let (wanted, had) = (settings.blocks, of_group.len());
-            return Err(Error::TooFew {
-                group: group.name(),
-                what: "the blocks of its gradient",
-                wanted,
-                had,
-            });
-        }
-        // The same stream for permuted and restored, so that both are cut into the same blocks.
-        let purpose = if group == GradientGroup::Unpermuted {
-            "unpermuted"
-        } else {
-            "permuted"
-        };
-        of_group.shuffle(&mut mftma_data::stream(
-            settings.seed,
-            &format!("gradient blocks {purpose}"),
-        ));
-        indices.push(of_group);
-    }
-    let passes = |n: usize| n.div_ceil(settings.batch_size) + settings.blocks;
-    let total: usize = indices.iter().map(|of_group| passes(of_group.len())).sum();
-    let mut done = 0;
+    let run = Measurement::new(network, examples, settings)?;
+    let mut tally = Tally::new(run.passes(&GROUPS), progress);
+    let Some(blocks) = run.blocks(GradientPart::Whole, &mut tally)? else {
+        return Ok(None);
+    };
+    let norms = run.example_norms()?;
+    tally.finish();
+    run.contributions(blocks, &norms).map(Some)
+}
 
-    let layers = layers(network);
-    let names = network
-        .parameters()
-        .iter()
-        .map(|p| p.name().to_owned())
-        .collect();
-    // Summed gradients: group, block, parameter array.
-    let mut blocks: Vec<Vec<Vec<Vec<f64>>>> = Vec::with_capacity(groups.len());
-    for (group, of_group) in groups.iter().zip(&indices) {
-        let labels = examples.labels(*group);
-        let mut of_blocks = Vec::with_capacity(settings.blocks);
-        for block in 0..settings.blocks {
-            let from = of_group.len() * block / settings.blocks;
-            let to = of_group.len() * (block + 1) / settings.blocks;
-            let mut sum: Vec<Vec<f64>> = network
-                .parameters()
-                .iter()
-                .map(|p| vec![0.0; p.len()])
-                .collect();
-            for batch in of_group[from..to].chunks(settings.batch_size) {
-                let images = examples.images.select(Axis(0), batch);
-                let of_batch: Vec<u16> = batch.iter().map(|&i| labels[i]).collect();
-                let step = network.loss_and_gradients(
-                    images.view(),
-                    &of_batch,
-                    StatisticsMode::Running,
-                )?;
-                let n = batch.len() as f64;
-                for (sum, gradient) in sum.iter_mut().zip(&step.gradients) {
-                    for (s, &g) in sum.iter_mut().zip(gradient) {
-                        *s += n * f64::from(g);
-                    }
-                }
-                done += 1;
-                if progress(done.min(total), total).is_break() {
-                    return Ok(None);
-                }
-            }
-            of_blocks.push(sum);
-        }
-        blocks.push(of_blocks);
+/// The same with the gradient taken apart ([`GradientPart`]): two backward passes for each example, one for each part. The part without labels
+/// is taken once for permuted and restored examples.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_parts(
+    network: &dyn Network,
+    examples: &Examples<'_>,
+    settings: &MeasureSettings,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Parts>, Error> {
+    let run = Measurement::new(network, examples, settings)?;
+    let passes = run.passes(&GROUPS) + run.passes(&GROUPS[..2]);
+    let mut tally = Tally::new(passes, progress);
+    let Some(label) = run.blocks(GradientPart::Label, &mut tally)? else {
+        return Ok(None);
+    };
+    let Some(label_free) = run.blocks(GradientPart::LabelFree, &mut tally)? else {
+        return Ok(None);
+    };
+    let mut whole = label.clone();
+    let sums = whole.iter_mut().flatten().flatten().flatten();
+    for (sum, &other) in sums.zip(label_free.iter().flatten().flatten().flatten()) {
+        *sum += other;
     }
-    let drawn = groups.iter().zip(&indices);
-    let example_norms: Vec<Vec<Vec<f64>>> = drawn
-        .map(|(group, of_group)| {
-            let chosen = &of_group[..settings.per_example.min(of_group.len())];
-            squared_norms(network, examples, examples.labels(*group), chosen, &layers)
-        })
-        .collect::<Result<_, _>>()?;
-    let _ = progress(total, total);
+    let norms = run.example_norms()?;
+    tally.finish();
+    let none = vec![vec![Vec::new(); run.layers.len()]; GROUPS.len()];
+    Ok(Some(Parts {
+        whole: run.contributions(whole, &norms)?,
+        label: run.contributions(label, &none)?,
+        label_free: run.contributions(label_free, &none)?,
+    }))
+}
 
-    let mut rows = Vec::with_capacity(layers.len() * 4);
-    for (layer_index, layer) in layers.iter().enumerate() {
-        let view: Vec<Vec<&[Vec<f64>]>> = blocks
-            .iter()
-            .map(|of_group| {
-                of_group
-                    .iter()
-                    .map(|block| &block[layer.arrays.clone()])
-                    .collect()
-            })
-            .collect();
-        let gram = Gram::new(&view);
-        for group in GradientGroup::ALL {
-            let members: &[usize] = match group {
-                GradientGroup::All => &[0, 1],
-                GradientGroup::Unpermuted => &[0],
-                GradientGroup::Permuted => &[1],
-                GradientGroup::Restored => &[2],
-            };
-            let other: &[usize] = match group {
-                GradientGroup::All => &[0, 1],
-                GradientGroup::Unpermuted => &[1],
-                GradientGroup::Permuted | GradientGroup::Restored => &[0],
-            };
-            let n: usize = members.iter().map(|&m| indices[m].len()).sum();
-            let squared = gram.inner(members, members);
-            if !squared.is_finite() {
-                return Err(Error::NotFinite {
-                    layer: layer.name.clone(),
+/// Groups with a sum of their own.
+const GROUPS: [GradientGroup; 3] = [
+    GradientGroup::Unpermuted,
+    GradientGroup::Permuted,
+    GradientGroup::Restored,
+];
+
+/// Summed gradients: group, block, parameter array, element.
+type Blocks = Vec<Vec<Vec<Vec<f64>>>>;
+
+/// Counts passes.
+struct Tally<'a> {
+    done: usize,
+    total: usize,
+    progress: &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(total: usize, progress: &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>) -> Self {
+        Self {
+            done: 0,
+            total,
+            progress,
+        }
+    }
+
+    fn pass(&mut self) -> ControlFlow<()> {
+        self.done += 1;
+        (self.progress)(self.done.min(self.total), self.total)
+    }
+
+    fn finish(&mut self) {
+        let _ = (self.progress)(self.total, self.total);
+    }
+}
+
+/// One state of a network and the blocks of examples it is measured on.
+struct Measurement<'a> {
+    network: Box<dyn Network>,
+    examples: Examples<'a>,
+    settings: MeasureSettings,
+    /// Of each of [`GROUPS`], shuffled.
+    indices: Vec<Vec<usize>>,
+    layers: Vec<Layer>,
+}
+
+impl<'a> Measurement<'a> {
+    fn new(
+        network: &dyn Network,
+        examples: &Examples<'a>,
+        settings: &MeasureSettings,
+    ) -> Result<Self, Error> {
+        settings.check()?;
+        let classes = network.spec().classes;
+        check_labels(examples.permuted.len(), examples.assigned, classes)?;
+        check_labels(examples.permuted.len(), examples.truth, classes)?;
+        let mut indices = Vec::new();
+        for group in GROUPS {
+            let mut of_group = examples.indices(group);
+            if of_group.len() < settings.blocks {
+                let (wanted, had) = (settings.blocks, of_group.len());
+                return Err(Error::TooFew {
                     group: group.name(),
+                    what: "the blocks of its gradient",
+                    wanted,
+                    had,
                 });
             }
-            let all = gram.inner(&[0, 1], &[0, 1]);
-            let with_all = gram.inner(members, &[0, 1]);
-            let norms: Vec<f64> = members
-                .iter()
-                .flat_map(|&m| &example_norms[m][layer_index])
-                .copied()
-                .collect();
-            rows.push(Contribution {
-                layer: layer.name.clone(),
-                layer_index,
-                parameters: layer.parameters,
-                group,
-                examples: n,
-                sum_norm: squared.sqrt(),
-                mean_norm: squared.sqrt() / n as f64,
-                example_norm: mean_and_error(norms.iter().map(|square| square.sqrt())),
-                example_squared_norm: mean_and_error(norms.iter().copied()).map(|(mean, _)| mean),
-                share: ratio(with_all, all),
-                cosine_with_total: ratio(with_all, (squared * all).sqrt()),
-                cosine_with_other: ratio(
-                    gram.inner(members, other),
-                    (squared * gram.inner(other, other)).sqrt(),
-                ),
-                signal_to_noise: gram.signal_to_noise(members),
-            });
+            // The same stream for permuted and restored, so that both are cut into the same blocks.
+            let purpose = if group == GradientGroup::Unpermuted {
+                "unpermuted"
+            } else {
+                "permuted"
+            };
+            of_group.shuffle(&mut mftma_data::stream(
+                settings.seed,
+                &format!("gradient blocks {purpose}"),
+            ));
+            indices.push(of_group);
         }
+        Ok(Self {
+            network: network.duplicate(),
+            examples: *examples,
+            settings: settings.clone(),
+            indices,
+            layers: layers(network),
+        })
     }
-    let sums = groups
-        .into_iter()
-        .zip(blocks.into_iter().map(sum_blocks))
-        .collect();
-    Ok(Some(Contributions { rows, sums, names }))
+
+    /// Batches that some groups take.
+    fn passes(&self, groups: &[GradientGroup]) -> usize {
+        let passes = |of_group: &Vec<usize>| {
+            of_group.len().div_ceil(self.settings.batch_size) + self.settings.blocks
+        };
+        self.indices.iter().take(groups.len()).map(passes).sum()
+    }
+
+    /// The summed gradient of every block; none where the measurement was stopped.
+    fn blocks(&self, part: GradientPart, tally: &mut Tally<'_>) -> Result<Option<Blocks>, Error> {
+        let mut blocks: Blocks = Vec::with_capacity(GROUPS.len());
+        for (group, of_group) in GROUPS.iter().zip(&self.indices) {
+            if part == GradientPart::LabelFree && *group == GradientGroup::Restored {
+                blocks.extend(blocks.last().cloned());
+                continue;
+            }
+            let labels = self.examples.labels(*group);
+            let mut of_blocks = Vec::with_capacity(self.settings.blocks);
+            for block in 0..self.settings.blocks {
+                let from = of_group.len() * block / self.settings.blocks;
+                let to = of_group.len() * (block + 1) / self.settings.blocks;
+                let parameters = self.network.parameters().into_iter();
+                let mut sum: Vec<Vec<f64>> = parameters.map(|p| vec![0.0; p.len()]).collect();
+                for batch in of_group[from..to].chunks(self.settings.batch_size) {
+                    let images = self.examples.images.select(Axis(0), batch);
+                    let of_batch: Vec<u16> = batch.iter().map(|&i| labels[i]).collect();
+                    let pulled = self.network.pull_back(
+                        images.view(),
+                        StatisticsMode::Running,
+                        &mut |scores| part.derivatives(scores, &of_batch),
+                    )?;
+                    for (sum, gradient) in sum.iter_mut().zip(&pulled.gradients) {
+                        for (s, &g) in sum.iter_mut().zip(gradient) {
+                            *s += f64::from(g);
+                        }
+                    }
+                    if tally.pass().is_break() {
+                        return Ok(None);
+                    }
+                }
+                of_blocks.push(sum);
+            }
+            blocks.push(of_blocks);
+        }
+        Ok(Some(blocks))
+    }
+
+    /// ‖g_x‖² of the drawn examples: group, layer, example.
+    fn example_norms(&self) -> Result<Vec<Vec<Vec<f64>>>, Error> {
+        let drawn = GROUPS.iter().zip(&self.indices);
+        drawn
+            .map(|(group, of_group)| {
+                let chosen = &of_group[..self.settings.per_example.min(of_group.len())];
+                squared_norms(
+                    &*self.network,
+                    &self.examples,
+                    self.examples.labels(*group),
+                    chosen,
+                    &self.layers,
+                )
+            })
+            .collect()
+    }
+
+    /// What follows from the summed gradients and the squared norms of single examples.
+    fn contributions(
+        &self,
+        blocks: Blocks,
+        example_norms: &[Vec<Vec<f64>>],
+    ) -> Result<Contributions, Error> {
+        let mut rows = Vec::with_capacity(self.layers.len() * 4);
+        for (layer_index, layer) in self.layers.iter().enumerate() {
+            let view: Vec<Vec<&[Vec<f64>]>> = blocks
+                .iter()
+                .map(|of_group| {
+                    let of_blocks = of_group.iter();
+                    of_blocks
+                        .map(|block| &block[layer.arrays.clone()])
+                        .collect()
+                })
+                .collect();
+            let gram = Gram::new(&view);
+            for group in GradientGroup::ALL {
+                let members: &[usize] = match group {
+                    GradientGroup::All => &[0, 1],
+                    GradientGroup::Unpermuted => &[0],
+                    GradientGroup::Permuted => &[1],
+                    GradientGroup::Restored => &[2],
+                };
+                let other: &[usize] = match group {
+                    GradientGroup::All => &[0, 1],
+                    GradientGroup::Unpermuted => &[1],
+                    GradientGroup::Permuted | GradientGroup::Restored => &[0],
+                };
+                let n: usize = members.iter().map(|&m| self.indices[m].len()).sum();
+                let squared = gram.inner(members, members);
+                if !squared.is_finite() {
+                    return Err(Error::NotFinite {
+                        layer: layer.name.clone(),
+                        group: group.name(),
+                    });
+                }
+                let all = gram.inner(&[0, 1], &[0, 1]);
+                let with_all = gram.inner(members, &[0, 1]);
+                let norms: Vec<f64> = members
+                    .iter()
+                    .flat_map(|&m| &example_norms[m][layer_index])
+                    .copied()
+                    .collect();
+                rows.push(Contribution {
+                    layer: layer.name.clone(),
+                    layer_index,
+                    parameters: layer.parameters,
+                    group,
+                    examples: n,
+                    sum_norm: squared.sqrt(),
+                    mean_norm: squared.sqrt() / n as f64,
+                    example_norm: mean_and_error(norms.iter().map(|square| square.sqrt())),
+                    example_squared_norm: mean_and_error(norms.iter().copied())
+                        .map(|(mean, _)| mean),
+                    share: ratio(with_all, all),
+                    cosine_with_total: ratio(with_all, (squared * all).sqrt()),
+                    cosine_with_other: ratio(
+                        gram.inner(members, other),
+                        (squared * gram.inner(other, other)).sqrt(),
+                    ),
+                    signal_to_noise: gram.signal_to_noise(members),
+                });
+            }
+        }
+        let sums = GROUPS
+            .into_iter()
+            .zip(blocks.into_iter().map(sum_blocks))
+            .collect();
+        let parameters = self.network.parameters().into_iter();
+        Ok(Contributions {
+            rows,
+            sums,
+            names: parameters.map(|p| p.name().to_owned()).collect(),
+        })
+    }
 }
 
 /// A quotient that is 0 where there is nothing to divide: a zero gradient has no share and no direction.

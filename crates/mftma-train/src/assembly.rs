@@ -53,15 +53,17 @@
 //! [`Trainer::of_network`](crate::Trainer::of_network) trains it, [`Checkpoint::load_into`](crate::Checkpoint::load_into) puts a kept
 //! epoch into a copy of it, and [`rewind_network`](crate::rewind_network) exchanges layers between two states.
 
-use dfdx::prelude::{Backward, ConstDim, OwnedTape};
-use ndarray::{Array2, ArrayView4};
+use dfdx::prelude::{Backward, ConstDim, Cpu, OwnedTape, Rank0, Tensor};
+use ndarray::{Array2, ArrayView2, ArrayView4};
 
 use crate::error::NetworkError;
 use crate::layers::{Arrays, Blueprint, Halt, Pass};
-use crate::network::{BatchMoments, LayerInfo, MOMENTUM, Network, Recorder, StatisticsMode, Step};
+use crate::network::{
+    BatchMoments, LayerInfo, MOMENTUM, Network, Pulled, Recorder, StatisticsMode, Step,
+};
 use crate::ops::{
     Features, Halve, Maps, Moments, Parameter, ParameterRole, Recording, Value, Workspace,
-    collect_parameter, cross_entropy,
+    collect_parameter, cross_entropy, pull,
 };
 use crate::spec::{ImageShape, NetworkSpec};
 
@@ -81,6 +83,8 @@ pub trait Body: Arrays + Clone + Send + Sync + 'static {
     ) -> Result<Value<Features, T>, Halt>;
 }
 
+/// A scalar with the tape that leads back from it.
+type Scalar = Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>;
 type Images<B> = Value<Maps<<B as Body>::Side, <B as Body>::Side>>;
 
 /// A [`Body`] behind the object-safe boundary.
@@ -119,6 +123,17 @@ impl<B: Body> Built<B> {
         let mut arrays = Vec::new();
         self.body.arrays_mut(&mut arrays);
         arrays
+    }
+
+    /// The gradient of a scalar by each parameter, in their order.
+    fn gradients(&self, of: Scalar) -> Result<Vec<Vec<f32>>, NetworkError> {
+        let mut gradients = of
+            .try_backward()
+            .map_err(|error| NetworkError::Tape(error.to_string()))?;
+        self.parameters()
+            .into_iter()
+            .map(|parameter| collect_parameter(&mut gradients, parameter))
+            .collect()
     }
 
     fn move_statistics(&mut self, moments: &[(usize, Moments)]) {
@@ -201,15 +216,7 @@ impl<B: Body> Network for Built<B> {
         let mut pass = Pass::new(statistics, &mut moments);
         let scores = self.body.forward(x, &mut pass).map_err(failure)?;
         let outcome = cross_entropy(scores, labels)?;
-        let mut gradients = outcome
-            .loss
-            .try_backward()
-            .map_err(|error| NetworkError::Tape(error.to_string()))?;
-        let gradients = self
-            .parameters()
-            .into_iter()
-            .map(|parameter| collect_parameter(&mut gradients, parameter))
-            .collect::<Result<_, _>>()?;
+        let gradients = self.gradients(outcome.loss)?;
         if statistics == StatisticsMode::Batch {
             self.move_statistics(&moments.0);
         }
@@ -217,6 +224,23 @@ impl<B: Body> Network for Built<B> {
             loss: outcome.mean,
             logits: outcome.logits,
             gradients,
+        })
+    }
+
+    fn pull_back(
+        &self,
+        images: ArrayView4<'_, f32>,
+        statistics: StatisticsMode,
+        derivatives: &mut dyn FnMut(ArrayView2<'_, f32>) -> Array2<f32>,
+    ) -> Result<Pulled, NetworkError> {
+        let x = self.images(images)?.with_tape(OwnedTape::default());
+        let mut recorder = ();
+        let mut pass = Pass::new(statistics, &mut recorder);
+        let scores = self.body.forward(x, &mut pass).map_err(failure)?;
+        let outcome = pull(scores, derivatives)?;
+        Ok(Pulled {
+            gradients: self.gradients(outcome.origin)?,
+            logits: outcome.logits,
         })
     }
 

@@ -69,6 +69,16 @@ pub struct Step {
     pub gradients: Vec<Vec<f32>>,
 }
 
+/// What one backward pass from given derivatives by the scores gives.
+#[derive(Debug)]
+pub struct Pulled {
+    /// Class scores, batch × classes.
+    pub logits: Array2<f32>,
+    /// Σ over the batch of ⟨derivative by the scores, ∂ scores / ∂ parameter⟩, for each parameter, in the order of
+    /// [`Network::parameters`]; each in the parameter's own order of elements.
+    pub gradients: Vec<Vec<f32>>,
+}
+
 impl Step {
     /// How many examples of the batch have their largest score at their label.
     pub fn correct(&self, labels: &[u16]) -> usize {
@@ -224,6 +234,19 @@ pub trait Network: Send + Sync {
         labels: &[u16],
         statistics: StatisticsMode,
     ) -> Result<Step, NetworkError>;
+
+    /// Carries derivatives by the class scores back to the parameters: `derivatives` is given the batch's scores (n × classes) and
+    /// makes them, in the same shape. With p − e_y over n they are those of the mean cross-entropy, and the result that of
+    /// [`Network::loss_and_gradients`]; with a part of it, that part's gradient. Changes no statistic.
+    ///
+    /// # Errors
+    /// Where images or derivatives do not fit the network.
+    fn pull_back(
+        &self,
+        images: ArrayView4<'_, f32>,
+        statistics: StatisticsMode,
+        derivatives: &mut dyn FnMut(ArrayView2<'_, f32>) -> Array2<f32>,
+    ) -> Result<Pulled, NetworkError>;
 
     /// One forward pass, watched by `recorder`: class scores (n × classes), or none where the recorder ended it. Keeps nothing for a
     /// backward pass and changes no statistic.

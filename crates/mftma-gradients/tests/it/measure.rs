@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use mftma_gradients::theory::{ClassMoments, RatioModel};
 use mftma_gradients::{
     Advantage, AdvantageVerdict, Contributions, Examples, GradientGroup, InputAblation, LayerRatio,
-    Measure, MeasureSettings, compare_depths, flat, measure, over_seeds, predict_last_layer,
-    predict_perceptron, prediction_rows, rows,
+    Measure, MeasureSettings, compare_depths, flat, measure, measure_parts, over_seeds,
+    predict_last_layer, predict_perceptron, prediction_rows, rows,
 };
 use mftma_train::{Architecture, ImageShape, Network, NetworkSpec, ParameterRole, StatisticsMode};
 use ndarray::{Array4, Axis};
@@ -190,6 +190,59 @@ fn group_gradients_add_up_and_are_exact() {
         assert!((unpermuted.share + permuted.share - 1.0).abs() < 1e-9);
         assert!((all.cosine_with_total - 1.0).abs() < 1e-12);
         assert!((unpermuted.cosine_with_other - permuted.cosine_with_other).abs() < 1e-12);
+    }
+}
+
+/// Both parts add up to the whole, the label part is linear in the labels alone, and the other does not know them.
+#[test]
+fn the_parts_add_up_to_the_whole() {
+    let data = Data::synthetic(4, 4, 12, 32, 0.5);
+    let net = network(Architecture::Vgg11, 4, 32, 4, 1.0, 1);
+    let examples = data.examples();
+    let go = &mut |_, _| ControlFlow::Continue(());
+    let parts = measure_parts(net.as_ref(), &examples, &QUIET, go);
+    let parts = parts.unwrap().unwrap();
+    let whole = measure(net.as_ref(), &examples, &QUIET, go);
+    let whole = whole.unwrap().unwrap();
+    for parameter in net.parameters() {
+        for group in GradientGroup::ALL {
+            let of = |c: &Contributions| c.gradient(parameter.name(), group).unwrap();
+            let (expected, label, free) = (of(&whole), of(&parts.label), of(&parts.label_free));
+            let size = norm(label.iter().copied()) + norm(free.iter().copied());
+            let gap = expected.iter().zip(label.iter().zip(&free));
+            assert!(
+                norm(gap.map(|(w, (l, f))| w - l - f)) <= 1e-5 * size,
+                "{} {group:?}",
+                parameter.name()
+            );
+            let sum = of(&parts.whole);
+            assert!(
+                sum.iter()
+                    .zip(label.iter().zip(&free))
+                    .all(|(w, (l, f))| *w == l + f)
+            );
+        }
+        let free = |group| parts.label_free.gradient(parameter.name(), group);
+        assert_eq!(free(GradientGroup::Permuted), free(GradientGroup::Restored));
+    }
+}
+
+/// Equation 14 in the last layer: the label part is the class-mean factor of its inputs (equation 2), at any scale of the weights.
+#[test]
+fn the_label_part_of_the_last_layer_is_the_class_mean_term() {
+    let data = Data::synthetic(5, 5, 10, 32, 0.5);
+    let net = network(Architecture::Mlp, 5, 32, 4, 3.0, 2);
+    let examples = data.examples();
+    let go = &mut |_, _| ControlFlow::Continue(());
+    let parts = measure_parts(net.as_ref(), &examples, &QUIET, go);
+    let parts = parts.unwrap().unwrap();
+    let of_label = predict_last_layer(net.as_ref(), &examples, &parts.label).unwrap();
+    let of_whole = predict_last_layer(net.as_ref(), &examples, &parts.whole).unwrap();
+    for (label, whole) in of_label.iter().zip(&of_whole) {
+        assert!((label.predicted_cosine - 1.0).abs() < 1e-6, "{label:?}");
+        assert!((label.measured_norm / label.predicted_norm - 1.0).abs() < 1e-5);
+        // The whole gradient is another one at this scale.
+        assert!(whole.predicted_cosine < 0.99, "{whole:?}");
     }
 }
 

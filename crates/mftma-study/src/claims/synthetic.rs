@@ -3,7 +3,7 @@
 use mftma_data::{ExampleGroup, stream};
 use rand_distr::{Distribution, Normal};
 
-use mftma_gradients::{GradientGroup, InputAblation};
+use mftma_gradients::{GradientGroup, GradientPart, InputAblation};
 
 use super::inputs::{Accuracy, ClassValue, GradientMeasure, GradientValue};
 use super::{Gap, Part, Verdict, verdict_of};
@@ -125,8 +125,8 @@ pub fn gradients(
             for step in [0, 10] {
                 for inputs in [
                     GradientInputs::RAW,
-                    GradientInputs::uniform(InputAblation::Raw),
-                    GradientInputs::uniform(InputAblation::CentredClasses),
+                    GradientInputs::RAW.part(GradientPart::Label),
+                    GradientInputs::of(InputAblation::CentredClasses).part(GradientPart::Label),
                 ] {
                     for group in [
                         GradientGroup::All,

@@ -1,6 +1,7 @@
 //! Figure 5: gradients near initialization. What unpermuted and permuted examples contribute to each layer's gradient (a), their
 //! share of the total and their cosine with it over the first steps and epochs (b), measured against predicted by the class-mean
-//! term, with its noise floor (c), and the same without class means in the inputs (d).
+//! term, with its noise floor (c), the same without class means in the inputs (d), and the gradient taken apart into what labels pull and what
+//! pulls without them, with normalisation and without (e).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -8,8 +9,8 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 use mftma_data::ExampleGroup;
 use mftma_gradients::{
-    Advantage, AdvantageVerdict, GradientGroup, InputAblation, LayerRatio, Measure as Gradient,
-    Row as Measured,
+    Advantage, AdvantageVerdict, GradientGroup, GradientPart, InputAblation, LayerRatio,
+    Measure as Gradient, Row as Measured,
 };
 use mftma_train::Architecture;
 
@@ -18,7 +19,7 @@ use super::group_colour;
 use super::{Figure, Study, over_runs};
 use crate::cache::Stage;
 use crate::stages::{ExpansionStage, GradientStage};
-use crate::table::{Condition, GradientInputs, Measure, Row, WeightScale};
+use crate::table::{Condition, GradientInputs, Measure, Normalisation, Row, WeightScale};
 use mftma_draw::{
     Anchor, Band, Canvas, Colour, GREY, INK, Panel, TextStyle, Weight, footnote, log_ticks,
     nice_ticks, text_width,
@@ -46,8 +47,8 @@ const GROUPS: [GradientGroup; 3] = [
 /// Significant digits of a value in the table, which has some ten thousand rows.
 const DIGITS: usize = 7;
 
-/// The panels: norms, shares, predictions, ablations.
-const PANELS: [&str; 4] = ["a", "b", "c", "d"];
+/// The panels: norms, shares, predictions, ablations, parts.
+const PANELS: [&str; 5] = ["a", "b", "c", "d", "e"];
 /// The one that shows perceptrons too.
 const PERCEPTRONS: &str = "c";
 
@@ -73,9 +74,17 @@ impl Figure for Figure5 {
              its stated order; at the usual scale the logits of all examples share an offset, whose gradient is the same for both groups. d: \
              norm of permuted over norm of unpermuted examples' mean gradient, on raw inputs, after each class is moved onto the global mean, \
              and with every image replaced by its class mean; the softmax made uniform by small weights of the last layer (orange), or as initialized \
-             (grey), beside the ratio that the moments of the pixels predict. Restored: the permuted images with their true labels, which no step follows. \
+             (grey), beside the ratio that the moments of the pixels predict. e: the same ratio for the whole gradient and for its two parts, what the \
+             labels pull (1/C − e_y) and what pulls without them (p − 1/C), each measured by its own backward pass, at initialization in the \
+             network as it is trained and with its batch normalisation {}, and over the steps; broken: the share of \
+             the labels' signal at a layer that goes with the class means of the pixels, that is with features linear in them. Restored: the permuted images with their true labels, which no step follows. \
              Bands: one standard error over runs; verdicts by the 95 % interval over runs of the mean logarithm over layers.",
-            study.profile.gradients.runs
+            study.profile.gradients.runs,
+            if study.profile.gradients.experiment.network.batch_norm {
+                "left out"
+            } else {
+                "put in"
+            }
         )
     }
 
@@ -123,8 +132,8 @@ impl Figure for Figure5 {
             };
             table.extend(tidy(&measured, Given::Scale, &row, of_epoch));
         }
-        let advantages = advantages(&table);
-        table.extend(advantages);
+        let derived = [advantages(&table), linear_shares(&table)];
+        table.extend(derived.into_iter().flatten());
         Ok(table)
     }
 
@@ -280,6 +289,47 @@ fn advantages(table: &[Row]) -> Vec<Row> {
     out
 }
 
+/// Of each layer and seed at initialization: the share of the labels' signal that goes when the class means of the pixels go (equation 17 of the
+/// note).
+fn linear_shares(table: &[Row]) -> Vec<Row> {
+    let raw = label_signals(table, InputAblation::Raw);
+    let centred = label_signals(table, InputAblation::CentredClasses);
+    let shares = raw.iter().filter_map(|(key, (with, like))| {
+        let (without, _) = centred.get(key)?;
+        (*with > 0.0).then(|| Row {
+            measure: Measure::LinearShare,
+            value: 1.0 - without / with,
+            standard_error: None,
+            ..(*like).clone()
+        })
+    });
+    shares.collect()
+}
+
+/// What the unpermuted group's squared norm has beyond the permuted group's, in the label part at initialization, by seed and layer.
+fn label_signals(
+    table: &[Row],
+    ablation: InputAblation,
+) -> BTreeMap<(u64, Option<usize>), (f64, &Row)> {
+    let data = Data { table, of_epoch: 1 };
+    let rows = |group| {
+        let wanted = Wanted {
+            given: Given::Inputs(GradientInputs::of(ablation).part(GradientPart::Label)),
+            group,
+            measure: Gradient::MeanNorm,
+        };
+        let rows = data.rows(wanted).filter(|row| row.step == Some(0));
+        rows.map(|row| ((row.seed, row.layer_index), row))
+    };
+    let permuted: BTreeMap<_, &Row> = rows(GradientGroup::Permuted).collect();
+    rows(GradientGroup::Unpermuted)
+        .filter_map(|(key, row)| {
+            let noise = permuted.get(&key)?.value;
+            Some((key, (row.value.powi(2) - noise.powi(2), row)))
+        })
+        .collect()
+}
+
 /// What is drawn.
 struct Data<'a> {
     table: &'a [Row],
@@ -319,6 +369,20 @@ impl<'a> Data<'a> {
             .into_iter()
             .map(|(x, v)| band(x as f64, &v))
             .collect()
+    }
+
+    /// Mean over runs of the common logarithm of the linear share, layer by layer; layers without one are left out.
+    fn linear_shares(&self) -> Vec<Band> {
+        let mut layers: BTreeMap<usize, Vec<(f64, Option<f64>)>> = BTreeMap::new();
+        let rows = self.table.iter();
+        for row in rows.filter(|row| row.measure == Measure::LinearShare && row.value > 0.0) {
+            if let Some(layer) = row.layer_index {
+                let values = layers.entry(layer).or_default();
+                values.push((row.value.log10(), None));
+            }
+        }
+        let bands = layers.into_iter();
+        bands.map(|(x, v)| band(x as f64, &v)).collect()
     }
 
     /// Mean over runs and over some layers, step by step, of `value` of a row.
@@ -416,7 +480,7 @@ struct Page {
 }
 
 fn draw(title: &str, panels: &[&str], data: &Data<'_>, note: &str) -> String {
-    let drawn: [fn(&mut Page, &Data<'_>); 4] = [norms, shares, predictions, ablations];
+    let drawn: [fn(&mut Page, &Data<'_>); 5] = [norms, shares, predictions, ablations, parts];
     let chosen = PANELS.iter().zip(drawn);
     let rows: Vec<_> = chosen
         .filter(|(panel, _)| panels.contains(panel))
@@ -810,6 +874,97 @@ fn ablations(page: &mut Page, data: &Data<'_>) {
     }
 }
 
+/// Panel e: the ratio of the groups for the whole gradient and its parts, as the network is trained and otherwise normalised, and over steps.
+fn parts(page: &mut Page, data: &Data<'_>) {
+    let colours = [
+        (GradientPart::Whole, GREY),
+        (GradientPart::Label, colour(GradientGroup::Permuted)),
+        (GradientPart::LabelFree, INK),
+    ];
+    let title = "Permuted over unpermuted, per example, the gradient taken apart";
+    page.head(
+        "e",
+        title,
+        &colours.map(|(part, colour)| (part.name(), colour)),
+    );
+    page.y_label(0, "Ratio of norms");
+    let names = data.layers(Given::RAW);
+    let ends = over(names.len());
+    let wanted = |inputs, measure| Wanted {
+        given: Given::Inputs(inputs),
+        group: GradientGroup::Permuted,
+        measure,
+    };
+    let lines_of = |inputs: GradientInputs| -> Vec<Line> {
+        let of = |(part, colour)| {
+            let ratio = wanted(inputs.part(part), Gradient::Ratio);
+            Line::solid(data.by_layer(ratio, 0), colour)
+        };
+        colours.into_iter().map(of).collect()
+    };
+    let mut own = lines_of(GradientInputs::RAW);
+    own.push(Line::dashed(data.linear_shares(), GREY));
+    let other = Normalisation::ALL
+        .into_iter()
+        .filter(|normalisation| *normalisation != Normalisation::AsTrained)
+        .map(|normalisation| {
+            (
+                normalisation,
+                lines_of(GradientInputs::RAW.with(normalisation)),
+            )
+        })
+        .find(|(_, lines)| lines.iter().any(|line| !line.points.is_empty()));
+    let mut columns = vec![("at initialization (broken: linear share)", own)];
+    columns.extend(other.map(|(normalisation, lines)| match normalisation {
+        Normalisation::With => ("the same with normalisation", lines),
+        _ => ("the same without normalisation", lines),
+    }));
+    let steps = data.steps();
+    let all: BTreeSet<usize> = (0..names.len()).collect();
+    let over_steps: Vec<Line> = colours
+        .into_iter()
+        .map(|(part, colour)| {
+            let ratio = wanted(GradientInputs::RAW.part(part), Gradient::Ratio);
+            Line::solid(data.by_step(ratio, &all, |row| row.value.log10()), colour)
+        })
+        .collect();
+    // One scale for all, which holds 1.
+    let ends_of = |line: &Line| -> Vec<f64> {
+        let points = line.points.iter();
+        points.flat_map(|&(_, y, e)| [y - e, y + e]).collect()
+    };
+    let shown = columns.iter().flat_map(|(_, lines)| lines);
+    let mut also: Vec<f64> = shown.chain(&over_steps).flat_map(ends_of).collect();
+    also.push(0.0);
+    for (column, (heading, lines)) in columns.iter().enumerate() {
+        page.heading(column, heading);
+        let panel = page.log_panel(column, ends, lines, &also);
+        let one = [(ends.0, 0.0, 0.0), (ends.1, 0.0, 0.0)];
+        panel.line(&mut page.canvas, &one, INK, false);
+        page.lines(&panel, lines);
+        panel.frame(&mut page.canvas);
+        panel.x_names(&mut page.canvas, &names, true);
+    }
+    let last = steps.last().copied().unwrap_or(1);
+    let x = (-0.3, place(last) + 0.3);
+    let ticks: Vec<(f64, String)> = steps
+        .iter()
+        .map(|&step| (place(step), step.to_string()))
+        .collect();
+    let column = COLUMNS - 1;
+    page.heading(column, "over optimiser steps, mean over layers");
+    let panel = page.log_panel(column, x, &over_steps, &also);
+    panel.line(
+        &mut page.canvas,
+        &[(x.0, 0.0, 0.0), (x.1, 0.0, 0.0)],
+        INK,
+        false,
+    );
+    page.lines(&panel, &over_steps);
+    panel.frame(&mut page.canvas);
+    panel.x_marks(&mut page.canvas, &ticks);
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::geometry::tests::table as geometry_table;
@@ -877,6 +1032,20 @@ mod tests {
                     Gradient::MeanNorm,
                     1.0,
                 );
+                for normalisation in [Normalisation::AsTrained, Normalisation::Without] {
+                    for part in [GradientPart::Label, GradientPart::LabelFree] {
+                        for measure in [Gradient::Ratio, Gradient::MeanNorm] {
+                            let inputs = GradientInputs::of(ablation).with(normalisation);
+                            // Without class means there is a tenth of the signal.
+                            let scale = match ablation {
+                                InputAblation::CentredClasses => 0.1f64.sqrt(),
+                                _ => 1.0,
+                            };
+                            let given = Given::Inputs(inputs.part(part));
+                            push(given, 0, layer, format!("b2_conv{layer}"), measure, scale);
+                        }
+                    }
+                }
                 for step in [0, 8, 29, 2900] {
                     for measure in plain {
                         let scale = 10f64.powi(layer as i32 % 5 - 2);
@@ -925,8 +1094,8 @@ mod tests {
                 tidy(&measured(seed, ratio), |given| given, &like, 29)
             })
             .collect();
-        let advantages = advantages(&table);
-        table.extend(advantages);
+        let derived = [advantages(&table), linear_shares(&table)];
+        table.extend(derived.into_iter().flatten());
         table
     }
 
@@ -941,7 +1110,7 @@ mod tests {
     #[test]
     fn no_label_is_clipped() {
         let table = table(0.3);
-        for panels in [&PANELS[..], &["a"], &["b"], &["c"], &["d"]] {
+        for panels in [&PANELS[..], &["a"], &["b"], &["c"], &["d"], &["e"]] {
             assert_eq!(
                 clipped_texts(&draw_all(&table, panels)),
                 Vec::<String>::new()
@@ -966,12 +1135,17 @@ mod tests {
         assert_eq!(rows(Gradient::Coherence), 0);
         // Once a layer and seed.
         assert_eq!(rows(Gradient::Parameters), 17 * 3);
-        // Once for each kind of inputs, softmax and seed: twice as much from an unpermuted example.
+        let shares: Vec<&Row> = (table.iter())
+            .filter(|r| r.measure == Measure::LinearShare)
+            .collect();
+        assert_eq!(shares.len(), 17 * 3);
+        assert!(shares.iter().all(|row| (row.value - 0.9).abs() < 1e-6));
+        // Once for each kind of inputs and softmax, of part and normalisation, and seed: twice as much from an unpermuted example.
         let advantage: Vec<&Row> = table
             .iter()
             .filter(|r| r.measure == Measure::Advantage)
             .collect();
-        assert_eq!(advantage.len(), 2 * 3 * 3);
+        assert_eq!(advantage.len(), (2 * 3 + 3 * 2 * 2) * 3);
         assert!(
             (advantage[0].value - 2.0).abs() < 1e-6,
             "{}",

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use mftma_gradients::theory::{ClassMoments, RatioModel};
 use mftma_gradients::{
-    Examples, GradientGroup, InputAblation, Measure, MeasureSettings, Row, flat, measure,
-    predict_last_layer, predict_perceptron, prediction_rows, rows,
+    Examples, GradientGroup, GradientPart, InputAblation, Measure, MeasureSettings, Parts, Row,
+    flat, measure, measure_parts, predict_last_layer, predict_perceptron, prediction_rows, rows,
 };
 use mftma_train::{
     Architecture, Initialization, Network, NetworkSpec, Progress, TrainSettings,
@@ -23,7 +23,7 @@ use crate::cache::{StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::interim;
 use crate::profile::GradientSettings;
-use crate::table::{GradientInputs, WeightScale};
+use crate::table::{GradientInputs, Normalisation, WeightScale};
 
 /// Random blocks of each group, from which halves are made.
 const BLOCKS: usize = 8;
@@ -80,43 +80,79 @@ impl GradientStage {
         let settings = measure_settings(run);
         let raw = GradientInputs::RAW;
         let (seed, at) = (run.seed, step as u64);
-        let measured = measured(&mut *network, &examples, &settings)?;
-        let mut table = rows(&measured, &raw, seed, at);
-        let only_norms = MeasureSettings {
-            per_example: 0,
-            ..settings
-        };
-        let mut add =
-            |network: &mut dyn Network, images: ArrayView4<'_, f32>, inputs: GradientInputs| {
-                let measured = self::measured(network, &self::examples(run, images)?, &only_norms)?;
-                table.extend(rows(&measured, &inputs, seed, at));
-                anyhow::Ok(())
-            };
-        let ablated = |ablation: InputAblation| {
-            let truth = run.data.permutation().true_labels();
-            ablation.apply(images.view(), truth, run.data.dataset().classes())
-        };
-        if step == 0 {
-            for ablation in [InputAblation::CentredClasses, InputAblation::ClassMeansOnly] {
-                let inputs = GradientInputs::of(ablation);
-                add(&mut *network, ablated(ablation)?.view(), inputs)?;
+        let parts = measured_parts(&*network, &examples, &settings)?;
+        let mut table = Vec::new();
+        let mut add_parts = |parts: &Parts, inputs: GradientInputs| {
+            for part in GradientPart::ALL {
+                table.extend(rows(parts.get(part), &inputs.part(part), seed, at));
             }
+        };
+        add_parts(&parts, raw);
+        if step == 0 {
+            let only_norms = MeasureSettings {
+                per_example: 0,
+                ..settings
+            };
+            let truth = run.data.permutation().true_labels();
+            let ablated = |ablation: InputAblation| {
+                ablation.apply(images.view(), truth, run.data.dataset().classes())
+            };
             let mut uniform = network.duplicate();
             scale_last_layer(&mut *uniform, SMALL_HEAD);
+            let mut of_uniform = Vec::new();
             for ablation in InputAblation::ALL {
                 let images = ablated(ablation)?;
+                let examples = self::examples(run, images.view())?;
+                if ablation != InputAblation::Raw {
+                    let parts = measured_parts(&*network, &examples, &only_norms)?;
+                    add_parts(&parts, GradientInputs::of(ablation));
+                }
+                let measured = measured(&*uniform, &examples, &only_norms)?;
                 let inputs = GradientInputs::uniform(ablation);
-                add(&mut *uniform, images.view(), inputs)?;
+                of_uniform.extend(rows(&measured, &inputs, seed, at));
+                of_uniform.push(predicted_ratio(
+                    run,
+                    images.view(),
+                    ablation,
+                    &of_uniform[0],
+                )?);
             }
-            for ablation in InputAblation::ALL {
-                let images = ablated(ablation)?;
-                let row = predicted_ratio(run, images.view(), ablation, &table[0])?;
-                table.push(row);
-            }
-            let predicted = predict_last_layer(&*network, &examples, &measured)?;
+            let (normalisation, mut other) = self.otherwise_normalised()?;
+            let inputs = raw.with(normalisation);
+            add_parts(&measured_parts(&*other, &examples, &only_norms)?, inputs);
+            scale_last_layer(&mut *other, SMALL_HEAD);
+            let measured = measured(&*other, &examples, &only_norms)?;
+            let inputs = GradientInputs {
+                uniform_softmax: true,
+                ..inputs
+            };
+            table.extend(of_uniform);
+            table.extend(rows(&measured, &inputs, seed, at));
+            let predicted = predict_last_layer(&*network, &examples, &parts.whole)?;
             table.extend(prediction_rows(&predicted, &raw, seed, at));
         }
         interim::write(&path, &table)
+    }
+
+    /// The same network at its initialization with batch normalisation where it is trained without, or without where it is trained with.
+    fn otherwise_normalised(&self) -> Result<(Normalisation, Box<dyn Network>)> {
+        let run = &*self.experiment;
+        let own = run.network();
+        let spec = NetworkSpec {
+            batch_norm: !own.batch_norm,
+            ..own
+        };
+        let settings = TrainStage::new(Rc::clone(&self.experiment)).train_settings();
+        let initialization = settings.initialization;
+        let mut network =
+            spec.build(&mut |parameter| initialization.fill(settings.seed, parameter))?;
+        reestimate_statistics(&mut *network, &run.data, STATISTICS_EXAMPLES, run.seed)?;
+        let normalisation = if spec.batch_norm {
+            Normalisation::With
+        } else {
+            Normalisation::Without
+        };
+        Ok((normalisation, network))
     }
 }
 
@@ -132,7 +168,7 @@ pub struct GradientIdentity {
 
 impl TypedStage for GradientStage {
     const KIND: &'static str = "gradients";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = false;
     type Settings = GradientIdentity;
     type Output = Vec<Row<GradientInputs>>;
@@ -143,9 +179,10 @@ impl TypedStage for GradientStage {
 
     fn amount(&self) -> f64 {
         let run = &self.experiment;
-        // Unpermuted, permuted, and permuted once more as restored; five more such measurements at the start.
-        let measurements = self.steps().len() + 5;
-        let passes = 1.5 * measurements as f64 + run.settings.training.stop.max_epochs as f64;
+        // What labels pull: unpermuted, permuted, and permuted once more as restored; what pulls without them: all once. At the start three
+        // more such measurements, and four of the whole alone.
+        let passes = 2.5 * (self.steps().len() + 3) as f64 + 1.5 * 4.0;
+        let passes = passes + run.settings.training.stop.max_epochs as f64;
         let images = run.data.dataset().train().len() as f64;
         3.0 * images * passes * run.multiply_adds()
     }
@@ -295,10 +332,10 @@ impl TypedStage for ExpansionStage {
                 scale,
                 ..Initialization::default()
             };
-            let mut network = self
+            let network = self
                 .network()
                 .build(&mut |parameter| initialization.fill(run.seed, parameter))?;
-            let measured = measured(&mut *network, &examples, &measure_settings(run))?;
+            let measured = measured(&*network, &examples, &measure_settings(run))?;
             let predicted = predict_perceptron(&*network, &examples, &measured)?;
             let inputs = WeightScale(scale);
             table.extend(rows(&measured, &inputs, run.seed, 0));
@@ -307,6 +344,8 @@ impl TypedStage for ExpansionStage {
         Ok(table)
     }
 }
+
+const STOPPED: &str = "the measurement was stopped";
 
 fn scale_last_layer(network: &mut dyn Network, factor: f32) {
     let Some(last) = network.layers().last().map(|layer| layer.name.clone()) else {
@@ -357,14 +396,25 @@ fn examples<'a>(run: &'a Experiment, images: ArrayView4<'a, f32>) -> Result<Exam
 }
 
 fn measured(
-    network: &mut dyn Network,
+    network: &dyn Network,
     examples: &Examples<'_>,
     settings: &MeasureSettings,
 ) -> Result<mftma_gradients::Contributions> {
     let measured = measure(network, examples, settings, &mut |_, _| {
         ControlFlow::Continue(())
     })?;
-    measured.context("the measurement was stopped")
+    measured.context(STOPPED)
+}
+
+fn measured_parts(
+    network: &dyn Network,
+    examples: &Examples<'_>,
+    settings: &MeasureSettings,
+) -> Result<Parts> {
+    let measured = measure_parts(network, examples, settings, &mut |_, _| {
+        ControlFlow::Continue(())
+    })?;
+    measured.context(STOPPED)
 }
 
 /// The ratio of the groups before any training as the moments of the pixels predict it, as a row of the first layer.

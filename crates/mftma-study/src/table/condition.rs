@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use mftma_gradients::InputAblation;
+use mftma_gradients::{GradientPart, InputAblation};
 
 use super::text::as_text;
 use crate::published::{Epoch, Measure as Published};
@@ -68,13 +68,28 @@ pub enum RewoundLayers {
     Last(usize),
 }
 
-/// What the images and the last layer were when gradients were taken.
+/// What the images and the network were when gradients were taken, and which part of the pull on the scores was carried back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GradientInputs {
     /// What was done to the images.
     pub ablation: InputAblation,
+    /// Whether the network has the batch normalisation that it is trained with.
+    pub normalisation: Normalisation,
     /// Whether the weights of the last layer were made small, so that the softmax is uniform.
     pub uniform_softmax: bool,
+    /// The part.
+    pub part: GradientPart,
+}
+
+/// Batch normalisation of a network whose gradients are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Normalisation {
+    /// As in the network that is trained.
+    AsTrained,
+    /// Put in; the network is trained without.
+    With,
+    /// Left out; the network is trained with it.
+    Without,
 }
 
 /// The factor on the initial weights of a network.
@@ -133,22 +148,59 @@ impl GradientInputs {
     pub const fn of(ablation: InputAblation) -> Self {
         Self {
             ablation,
+            normalisation: Normalisation::AsTrained,
             uniform_softmax: false,
+            part: GradientPart::Whole,
         }
     }
 
     /// These images with a uniform softmax.
     pub const fn uniform(ablation: InputAblation) -> Self {
         Self {
-            ablation,
             uniform_softmax: true,
+            ..Self::of(ablation)
         }
     }
 
-    /// Every ablation, as it is and with a uniform softmax.
+    /// The same in a network with other normalisation.
+    pub const fn with(self, normalisation: Normalisation) -> Self {
+        Self {
+            normalisation,
+            ..self
+        }
+    }
+
+    /// A part of the same gradient.
+    pub const fn part(self, part: GradientPart) -> Self {
+        Self { part, ..self }
+    }
+
+    /// Every combination, plain ones first.
     pub fn all() -> impl Iterator<Item = Self> {
         let both = |ablation| [Self::of(ablation), Self::uniform(ablation)];
-        InputAblation::ALL.into_iter().flat_map(both)
+        let plain = InputAblation::ALL.into_iter().flat_map(both);
+        let plain: Vec<Self> = plain.collect();
+        let normalisations = Normalisation::ALL.into_iter();
+        normalisations
+            .flat_map(|normalisation| GradientPart::ALL.map(|part| (normalisation, part)))
+            .flat_map(move |(normalisation, part)| {
+                let all = plain.clone().into_iter();
+                all.map(move |inputs| inputs.with(normalisation).part(part))
+            })
+    }
+}
+
+impl Normalisation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AsTrained, Self::With, Self::Without];
+
+    /// What it adds to a text.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::AsTrained => "",
+            Self::With => ", with normalisation",
+            Self::Without => ", without normalisation",
+        }
     }
 }
 
@@ -329,11 +381,14 @@ impl FromStr for RewoundLayers {
 
 impl fmt::Display for GradientInputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.ablation)?;
+        write!(f, "{}{}", self.ablation, self.normalisation.suffix())?;
         if self.uniform_softmax {
             f.write_str(UNIFORM_SOFTMAX)?;
         }
-        Ok(())
+        match self.part {
+            GradientPart::Whole => Ok(()),
+            part => write!(f, ", {part}"),
+        }
     }
 }
 

@@ -105,6 +105,8 @@ measures! {
     Pwcca, "pwcca", FRACTION;
     /// How many times more an unpermuted example contributes to the gradient than a permuted one.
     Advantage, "advantage", NOT_NEGATIVE;
+    /// Share of what sets unpermuted examples' label part apart from permuted ones' that goes when the class means of the pixels go.
+    LinearShare, "linear_share", ANY;
 }
 
 /// A measure of the manifolds of a layer, out of the engine's list ([`MEASURES`]), by its name there.

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use condition::{
-    AnalysisSetting, Ball, BallProperty, Condition, Curve, GradientInputs, RewoundLayers,
-    WeightScale,
+    AnalysisSetting, Ball, BallProperty, Condition, Curve, GradientInputs, Normalisation,
+    RewoundLayers, WeightScale,
 };
 pub use group::Group;
 pub use measure::{Measure, OfManifolds, Range};
@@ -72,7 +72,7 @@ pub fn from_csv(bytes: &[u8]) -> Result<Vec<Row>> {
 #[cfg(test)]
 mod tests {
     use mftma_data::ExampleGroup;
-    use mftma_gradients::{GradientGroup, InputAblation};
+    use mftma_gradients::{GradientGroup, GradientPart, InputAblation};
     use proptest::prelude::*;
     use proptest::sample::select;
 
@@ -256,6 +256,14 @@ mod tests {
             (
                 Condition::Inputs(GradientInputs::uniform(InputAblation::Raw)),
                 "raw, uniform softmax",
+            ),
+            (
+                Condition::Inputs(
+                    GradientInputs::uniform(InputAblation::Raw)
+                        .with(Normalisation::Without)
+                        .part(GradientPart::LabelFree),
+                ),
+                "raw, without normalisation, uniform softmax, label-free part",
             ),
             (Condition::WeightScale(WeightScale(0.1)), "weight scale 0.1"),
             (Condition::PermutedFraction(0.25), "fraction 0.25"),

@@ -14,7 +14,7 @@ mod value;
 
 pub use convolve::{Window, convolution, linear};
 pub use dfdx::prelude::{Const, NoneTape, OwnedTape};
-pub use loss::{CrossEntropy, cross_entropy};
+pub use loss::{CrossEntropy, Pull, cross_entropy, pull};
 pub use normalise::{BatchNorm, Moments, Rectifier, Response, relu, respond, respond_pooled};
 pub use parameter::{Parameter, ParameterRole};
 pub use pool::{average_pool, flatten, global_average_pool, max_pool};

@@ -353,6 +353,64 @@ fn the_same_bytes_with_any_number_of_threads() {
     }
 }
 
+/// The derivatives of the mean cross-entropy carried back are its gradient, and parts of them carried back add up to it.
+#[test]
+fn derivatives_by_the_scores_are_carried_back() {
+    for (architecture, mode) in [
+        (Architecture::Vgg11, StatisticsMode::Running),
+        (Architecture::ResNetShallow, StatisticsMode::BatchOnly),
+        (Architecture::Mlp, StatisticsMode::Running),
+    ] {
+        let spec = spec(architecture, 2, true, 32);
+        let (images, labels) = batch(&spec, 19);
+        let mut network = build(&spec);
+        let whole = network
+            .loss_and_gradients(images.view(), &labels, mode)
+            .unwrap();
+        // Of each example and class: the softmax, and where the label is.
+        let pull = |softmax: f32, label: f32| {
+            let pulled = network.pull_back(images.view(), mode, &mut |scores| {
+                let mut pull = scores.mapv(f32::exp);
+                for (mut row, label_of) in pull.rows_mut().into_iter().zip(&labels) {
+                    let sum = row.sum();
+                    row.mapv_inplace(|weight| softmax * weight / sum);
+                    row[usize::from(*label_of)] -= label;
+                }
+                pull / 19.0
+            });
+            let pulled = pulled.unwrap();
+            assert_eq!(pulled.logits, whole.logits);
+            pulled.gradients.concat()
+        };
+        let (both, softmax, label) = (pull(1.0, 1.0), pull(1.0, 0.0), pull(0.0, 1.0));
+        let expected = whole.gradients.concat();
+        let size = norm(&label) + norm(&softmax);
+        assert!(
+            norm(&expected) > 1e-3 * size,
+            "{architecture}: nothing is tested"
+        );
+        let apart = |found: &dyn Fn(usize) -> f32| {
+            let gaps = expected.iter().enumerate().map(|(i, e)| e - found(i));
+            norm(&gaps.collect::<Vec<_>>())
+        };
+        assert!(apart(&|i| both[i]) < 1e-5 * size, "{architecture}");
+        assert!(
+            apart(&|i| softmax[i] + label[i]) < 1e-5 * size,
+            "{architecture}"
+        );
+    }
+}
+
+#[test]
+fn derivatives_of_another_shape_are_refused() {
+    let spec = spec(Architecture::Mlp, 1, false, 8);
+    let (images, _) = batch(&spec, 3);
+    let refused = build(&spec).pull_back(images.view(), StatisticsMode::Running, &mut |scores| {
+        Array2::zeros((scores.nrows(), scores.ncols() + 1))
+    });
+    assert!(refused.unwrap_err().to_string().contains("derivatives"));
+}
+
 #[test]
 fn examples_are_independent_with_running_statistics() {
     let spec = spec(Architecture::Vgg11, 3, true, 32);
