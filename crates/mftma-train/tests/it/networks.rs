@@ -403,7 +403,7 @@ fn derivatives_by_the_scores_are_carried_back() {
 
 #[test]
 fn derivatives_of_another_shape_are_refused() {
-    let spec = spec(Architecture::Mlp, 1, false, 8);
+    let spec = spec(Architecture::Mlp, 1, false, 32);
     let (images, _) = batch(&spec, 3);
     let refused = build(&spec).pull_back(images.view(), StatisticsMode::Running, &mut |scores| {
         Array2::zeros((scores.nrows(), scores.ncols() + 1))
