@@ -182,6 +182,11 @@ impl Array {
         &self.info
     }
 
+    /// The bytes that hold the values, and where these start.
+    pub(crate) fn stored(&self) -> (Arc<Bytes>, usize) {
+        (Arc::clone(&self.bytes), self.start)
+    }
+
     /// The stored bytes of all values.
     pub fn data(&self) -> &[u8] {
         let len = self.info.data_len().unwrap_or(0);

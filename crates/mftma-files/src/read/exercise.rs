@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Format, ReadOptions, labels, open_bytes};
+use super::{Entry, Format, ReadOptions, labels, open_bytes};
 use crate::array::{Layout, Matrix};
 use crate::bytes::Bytes;
 use crate::error::{InputError, Place};
@@ -18,21 +18,50 @@ const OPTIONS: ReadOptions<'static> = ReadOptions {
     interrupted: &|| false,
 };
 
-/// Opens, loads and reads every array in both layouts; the first error ends it.
+/// Opens, loads and reads every array in both layouts; gives the first error, after all were tried.
 pub fn arrays(format: Format, bytes: &[u8]) -> Result<(), InputError> {
     let place = Place::file(Path::new("file"));
+    let bytes = Arc::new(Bytes::Owned(bytes.to_vec()));
+    values(|| open_bytes(&place, format, Arc::clone(&bytes)))
+}
+
+/// [`arrays`] of a zarr store of one array: the text of its description (`zarr.json` in version 3, else `.zarray`), and the
+/// bytes of its first chunk.
+#[cfg(feature = "zarr")]
+pub fn zarr(version_3: bool, description: &[u8], chunk: &[u8]) -> Result<(), InputError> {
+    let place = Place::file(Path::new("store"));
+    let io = |e| InputError::io(&place, e);
+    let folder = tempfile::tempdir().map_err(io)?;
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes);
+    if version_3 {
+        write("zarr.json", description).map_err(io)?;
+        std::fs::create_dir_all(folder.path().join("c/0")).map_err(io)?;
+        write("c/0/0", chunk).map_err(io)?;
+    } else {
+        write(".zarray", description).map_err(io)?;
+        write("0.0", chunk).map_err(io)?;
+    }
+    values(|| super::open(folder.path()))
+}
+
+fn values(open: impl Fn() -> Result<Vec<Entry>, InputError>) -> Result<(), InputError> {
+    let mut outcome = Ok(());
     for layout in [Layout::PointsByFeatures, Layout::FeaturesByPoints] {
-        let bytes = Arc::new(Bytes::Owned(bytes.to_vec()));
-        for entry in open_bytes(&place, format, bytes)? {
-            let matrix = Matrix::new(entry.load(OPTIONS)?, layout)?;
-            let last = matrix.n_features();
-            let first = last.saturating_sub(MOST_FEATURES);
-            matrix.gather::<f32>(&[0, matrix.n_points() - 1], first..last);
-            matrix.gather::<f64>(&[matrix.n_points() / 2], 0..last.min(MOST_FEATURES));
-            matrix.view::<f64>();
-            matrix.index_of(matrix.n_points() - 1, last - 1);
+        for entry in open()? {
+            outcome = outcome.and(read(entry, layout));
         }
     }
+    outcome
+}
+
+fn read(entry: Entry, layout: Layout) -> Result<(), InputError> {
+    let matrix = Matrix::new(entry.load(OPTIONS)?, layout)?;
+    let last = matrix.n_features();
+    let first = last.saturating_sub(MOST_FEATURES);
+    matrix.gather::<f32>(&[0, matrix.n_points() - 1], first..last);
+    matrix.gather::<f64>(&[matrix.n_points() / 2], 0..last.min(MOST_FEATURES));
+    matrix.view::<f64>();
+    matrix.index_of(matrix.n_points() - 1, last - 1);
     Ok(())
 }
 

@@ -8,11 +8,8 @@ use std::sync::Arc;
 use super::labels::Labels;
 use super::{Entry, ReadOptions, Storage, natural_order, stem};
 use crate::array::ArrayInfo;
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, Spool};
 use crate::error::{InputError, Place};
-
-/// Larger layers go to a temporary file rather than into memory.
-const IN_MEMORY: usize = 256 << 20;
 
 /// Joins numbered pieces of layers (`features_01`, `features_02`, ...) where their points add up to `n_points`.
 ///
@@ -187,15 +184,7 @@ pub(super) fn load(
     parts: Vec<Entry>,
     options: ReadOptions<'_>,
 ) -> Result<Arc<Bytes>, InputError> {
-    let total: usize = parts
-        .iter()
-        .filter_map(|part| part.info.as_ref().ok()?.data_len())
-        .fold(0, usize::saturating_add);
-    let mut file = None;
-    let mut memory = Vec::new();
-    if total > IN_MEMORY {
-        file = Some(tempfile::tempfile().map_err(|e| InputError::io(place, e))?);
-    }
+    let mut spool = Spool::default();
     for part in parts {
         let array = part.load(options)?;
         if (options.interrupted)() {
@@ -203,15 +192,10 @@ pub(super) fn load(
                 place: place.clone(),
             });
         }
-        match &mut file {
-            Some(file) => file.write_all(array.data()),
-            None => memory.write_all(array.data()),
-        }
-        .map_err(|e| InputError::io(place, e))?;
+        spool
+            .write_all(array.data())
+            .map_err(|e| InputError::io(place, e))?;
     }
-    let bytes = match file {
-        Some(file) => Bytes::map_file(&file).map_err(|e| InputError::io(place, e))?,
-        None => Bytes::Owned(memory),
-    };
+    let bytes = spool.finish().map_err(|e| InputError::io(place, e))?;
     Ok(Arc::new(bytes))
 }

@@ -1,9 +1,10 @@
-//! Labels: one per point, from `.npy`, `.npz`, `.safetensors`, CSV or text.
+//! Labels: one per point, from an array or column of any format of activations, from HDF5 strings, CSV or text.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::table::{delimiter_of, without_mark};
 use super::{Format, ReadOptions, natural_order, npy, open_bytes};
 use crate::array::{Array, Element};
 use crate::bytes::Bytes;
@@ -109,7 +110,8 @@ pub fn split_reference(reference: &str) -> (&Path, Option<&str>) {
     }
 }
 
-/// Reads labels for `n_points` points from `FILE` or `FILE::NAME` (an array of an archive, or a column of a CSV file).
+/// Reads labels for `n_points` points from `FILE` or `FILE::NAME` (an array of a file that holds several, or a column of a
+/// table).
 ///
 /// Whole numbers may be stored as any number type; fractions are an error. A first line that is one too many is taken
 /// for the heading.
@@ -120,11 +122,15 @@ pub fn read(
 ) -> Result<Labels, InputError> {
     let (path, name) = split_reference(reference);
     let place = Place::file(path);
+    if path.is_dir() {
+        let labels = from_entries(&place, name, super::open(path)?, options)?;
+        return complete(&place, labels, n_points);
+    }
     let bytes = Bytes::map(path).map_err(|e| InputError::io(&place, e))?;
     parse(&place, name, Arc::new(bytes), n_points, options)
 }
 
-/// [`read`], from bytes that are at hand. The format follows the ending of `place`'s file name.
+/// [`read`], from bytes that are at hand. The ending of `place`'s file name tells the kinds of text apart.
 pub fn parse(
     place: &Place,
     name: Option<&str>,
@@ -132,16 +138,29 @@ pub fn parse(
     n_points: usize,
     options: ReadOptions<'_>,
 ) -> Result<Labels, InputError> {
-    let extension = place.file.extension().and_then(|e| e.to_str());
-    let labels = match extension.map(str::to_ascii_lowercase).as_deref() {
-        Some("npy") => from_npy(place, bytes, options)?,
-        Some("npz" | "safetensors" | "pt" | "pth" | "pkl" | "pickle") => {
-            from_archive(place, name, bytes, options)?
+    let labels = match (
+        Format::by_magic(&bytes),
+        super::extension(&place.file).as_str(),
+    ) {
+        (Some(Format::Npy), _) | (None, "npy") => from_npy(place, bytes, options)?,
+        (Some(format), _) => from_archive(place, name, format, bytes, options)?,
+        (
+            None,
+            "npz" | "safetensors" | "pt" | "pth" | "pkl" | "pickle" | "h5" | "hdf5" | "mat"
+            | "parquet",
+        ) => {
+            let format = Format::of(place, &bytes)?;
+            from_archive(place, name, format, bytes, options)?
         }
-        Some("csv") => from_table(place, name, &bytes, b',', n_points)?,
-        Some("tsv") => from_table(place, name, &bytes, b'\t', n_points)?,
-        _ => from_lines(place, &bytes, n_points)?,
+        (None, "csv") => from_table(place, name, &bytes, b',', n_points)?,
+        (None, "tsv") => from_table(place, name, &bytes, b'\t', n_points)?,
+        (None, _) => from_lines(place, &bytes, n_points)?,
     };
+    complete(place, labels, n_points)
+}
+
+/// The labels, if they are as many as the points.
+fn complete(place: &Place, labels: Vec<String>, n_points: usize) -> Result<Labels, InputError> {
     if labels.len() != n_points {
         return Err(InputError::content(
             place,
@@ -225,10 +244,31 @@ fn string(bytes: &[u8], wide: bool, big_endian: bool) -> String {
 fn from_archive(
     place: &Place,
     name: Option<&str>,
+    format: Format,
     bytes: Arc<Bytes>,
     options: ReadOptions<'_>,
 ) -> Result<Vec<String>, InputError> {
-    let mut entries = open_bytes(place, Format::of(place)?, bytes)?;
+    // Formats that hold names as well.
+    #[cfg(feature = "hdf5")]
+    if format == Format::Hdf5
+        && let Some(labels) = super::hdf5::text(place, &bytes, name)?
+    {
+        return Ok(labels);
+    }
+    #[cfg(feature = "parquet")]
+    if format == Format::Parquet {
+        return super::parquet::column(place, bytes, name, options);
+    }
+    from_entries(place, name, open_bytes(place, format, bytes)?, options)
+}
+
+/// Labels from one of several arrays.
+fn from_entries(
+    place: &Place,
+    name: Option<&str>,
+    mut entries: Vec<super::Entry>,
+    options: ReadOptions<'_>,
+) -> Result<Vec<String>, InputError> {
     let file = place.file.display();
     let names: Vec<&str> = entries.iter().map(|e| e.name.as_str()).collect();
     let names = names.join(", ");
@@ -381,32 +421,12 @@ fn from_table(
     Ok(labels)
 }
 
-/// The character between columns: the one that the file's ending stands for, unless only another one occurs equally often
-/// in every line. Spreadsheets write semicolons where the comma is the decimal mark.
-fn delimiter_of(bytes: &[u8], by_name: u8) -> u8 {
-    const LINES: usize = 100;
-    let lines: Vec<&[u8]> = without_mark(bytes)
-        .split(|&b| b == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-        .take(LINES)
-        .collect();
-    let count = |line: &[u8], d: u8| line.iter().filter(|&&b| b == d).count();
-    let regular = |d: u8| {
-        let first = lines.first().map_or(0, |line| count(line, d));
-        first > 0 && lines.iter().all(|line| count(line, d) == first)
-    };
-    [by_name, b';', b'\t', b',']
-        .into_iter()
-        .find(|&d| regular(d))
-        .unwrap_or(by_name)
-}
-
 fn from_lines(place: &Place, bytes: &[u8], n_points: usize) -> Result<Vec<String>, InputError> {
     let text = std::str::from_utf8(without_mark(bytes)).map_err(|_| {
         InputError::malformed(
             place,
             "not a text file",
-            "labels may be .npy, .npz, .safetensors, .csv, or text with one label per line",
+            "labels may be an array of a file of activations, a column of .csv or .parquet, or text with one label per line",
         )
     })?;
     let mut labels: Vec<String> = text
@@ -429,9 +449,4 @@ fn tidy(label: &str) -> String {
         }
         _ => label.to_owned(),
     }
-}
-
-/// Some editors begin text files with a byte order mark.
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
 }

@@ -5,21 +5,35 @@
 //! that are there before anything is allocated for it.
 
 pub mod exercise;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod join;
 pub mod labels;
+mod mat;
 pub mod npy;
 pub mod npz;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod safetensors;
+mod strided;
+mod table;
+mod time;
+mod torch;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 pub use join::{join_numbered, one_array_per_class};
+pub use time::bins;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::array::{Array, ArrayInfo};
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, Spool};
 use crate::error::{InputError, Place};
 
 /// How far reading may go.
@@ -40,47 +54,180 @@ pub enum Format {
     Npz,
     /// Several tensors behind a JSON header.
     Safetensors,
+    /// What `torch.save` writes since PyTorch 1.6.
+    Torch,
+    /// HDF5, and so MATLAB 7.3.
+    Hdf5,
+    /// MATLAB 5 to 7.2.
+    Mat,
+    /// Columns of numbers in Parquet.
+    Parquet,
+    /// Columns of numbers in text: CSV, TSV, or separated by spaces.
+    Table,
 }
 
+/// What is read, for errors.
+const FORMATS: &str = "NumPy (.npy, .npz), safetensors, PyTorch (.pt), HDF5 (.h5), MATLAB (.mat), zarr, Parquet, or \
+                       columns of numbers as text (.csv, .tsv, .txt)";
+/// HDF5 begins here or behind a user block of 512 bytes, of 1024, and so on. MATLAB's takes 512.
+const HDF5_STARTS: [usize; 5] = [0, 512, 1024, 2048, 4096];
+/// As much of a file as tells text from binary data.
+const TEXT_SAMPLE: usize = 1 << 16;
+
 impl Format {
-    /// By the file's ending, or an error that says what to save instead.
-    pub fn of(place: &Place) -> Result<Self, InputError> {
-        let extension = place
-            .file
-            .extension()
-            .and_then(|e| e.to_str())
-            .unwrap_or("")
-            .to_ascii_lowercase();
-        match extension.as_str() {
-            "npy" => Ok(Self::Npy),
-            "npz" => Ok(Self::Npz),
-            "safetensors" => Ok(Self::Safetensors),
-            "pt" | "pth" | "pkl" | "pickle" | "bin" => Err(InputError::unsupported(
-                place,
-                "PyTorch and pickle files run code when loaded, so they are not read",
-                "safetensors.torch.save_file({'conv1': x, ...}, 'acts.safetensors') or \
-                 numpy.save('acts.npy', x.numpy())",
-            )),
-            other => Err(InputError::unsupported(
-                place,
-                "the file's ending is none of .npy, .npz, .safetensors",
-                match other {
-                    "csv" => "numpy.save('acts.npy', numpy.loadtxt('acts.csv', delimiter=','))",
-                    "tsv" | "txt" => "numpy.save('acts.npy', numpy.loadtxt('acts.tsv'))",
-                    "h5" | "hdf5" => "numpy.save('acts.npy', h5py.File('acts.h5')['NAME'][()])",
-                    "mat" => {
-                        "numpy.save('acts.npy', scipy.io.loadmat('acts.mat')['NAME']), or for version 7.3 \
-                         numpy.save('acts.npy', h5py.File('acts.mat')['NAME'][()].T)"
-                    }
-                    "parquet" => {
-                        "numpy.save('acts.npy', pandas.read_parquet('acts.parquet').to_numpy())"
-                    }
-                    _ => {
-                        "save the array with numpy.save or safetensors; a file of these under another name: rename it"
-                    }
-                },
-            )),
+    /// By the first bytes; the ending counts only where these say nothing, so that a damaged file is told what it lacks.
+    pub fn of(place: &Place, bytes: &[u8]) -> Result<Self, InputError> {
+        if let Some(format) = Self::by_magic(bytes) {
+            return Ok(format);
         }
+        let refused = |problem: &str, remedy: &str| {
+            Err(InputError::unsupported(
+                place,
+                problem.to_owned(),
+                remedy.to_owned(),
+            ))
+        };
+        match bytes {
+            [0x80, 2..=5, ..] => {
+                return refused(
+                    "a Python pickle (or what torch.save wrote before PyTorch 1.6): reading it would run code from the file",
+                    "load it in Python and save numpy.save('acts.npy', numpy.asarray(x)), or torch.save again with PyTorch 1.6 \
+                     or later",
+                );
+            }
+            [0x1f, 0x8b, ..] => {
+                return refused("compressed by gzip as a whole", "gunzip it first");
+            }
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+                return refused("compressed by zstd as a whole", "unzstd it first");
+            }
+            _ => {}
+        }
+        let extension = extension(&place.file);
+        if let Some(format) = Self::by_ending(&extension) {
+            return Ok(format);
+        }
+        if bytes.is_empty() || table::is_text(bytes.get(..TEXT_SAMPLE).unwrap_or(bytes)) {
+            return Ok(Self::Table);
+        }
+        if extension == "mat" {
+            return refused(
+                "no MATLAB file of version 5 or later",
+                "save('acts.mat', 'x') in MATLAB, with '-v7.3' beyond 2 GB",
+            );
+        }
+        refused(
+            &format!("of no known format; read are {FORMATS}"),
+            "save the array with numpy.save",
+        )
+    }
+
+    /// By the first bytes alone; `None` for text and for what is unknown.
+    pub fn by_magic(bytes: &[u8]) -> Option<Self> {
+        if bytes.starts_with(b"\x93NUMPY") {
+            return Some(Self::Npy);
+        }
+        if bytes.starts_with(b"PK\x03\x04") {
+            return Some(if torch::is_archive(bytes) {
+                Self::Torch
+            } else {
+                Self::Npz
+            });
+        }
+        // Before HDF5, which begins in the same way where MATLAB wrote it.
+        if mat::is_version_5(bytes) {
+            return Some(Self::Mat);
+        }
+        let hdf5 = |start: &usize| {
+            bytes
+                .get(*start..)
+                .is_some_and(|b| b.starts_with(b"\x89HDF\r\n\x1a\n"))
+        };
+        if HDF5_STARTS.iter().any(hdf5) {
+            return Some(Self::Hdf5);
+        }
+        if bytes.starts_with(b"PAR1") {
+            return Some(Self::Parquet);
+        }
+        let (len, rest) = bytes.split_first_chunk::<8>()?;
+        let json = u64::from_le_bytes(*len);
+        (rest.first() == Some(&b'{') && json <= rest.len() as u64).then_some(Self::Safetensors)
+    }
+
+    /// By the file's ending, in lower case. Text has none of its own.
+    fn by_ending(extension: &str) -> Option<Self> {
+        match extension {
+            "npy" => Some(Self::Npy),
+            "npz" => Some(Self::Npz),
+            "safetensors" => Some(Self::Safetensors),
+            "pt" | "pth" => Some(Self::Torch),
+            "h5" | "hdf5" => Some(Self::Hdf5),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// The file's ending in lower case, without the dot.
+fn extension(path: &Path) -> String {
+    path.extension()
+        .map(|e| e.to_string_lossy().to_ascii_lowercase())
+        .unwrap_or_default()
+}
+
+/// Refuses to unpack more than is allowed. `better` is a remedy besides a higher limit.
+fn within_limit(
+    place: &Place,
+    len: u64,
+    options: ReadOptions<'_>,
+    better: &str,
+) -> Result<(), InputError> {
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+    if len <= options.inflate_limit {
+        return Ok(());
+    }
+    Err(InputError::too_large(
+        place,
+        format!(
+            "unpacks to {:.1} GiB; the limit is {:.1} GiB",
+            gib(len),
+            gib(options.inflate_limit)
+        ),
+        format!("{better}, or raise --inflate-limit"),
+    ))
+}
+
+/// What a file holds besides arrays, for the error where it holds none.
+#[derive(Debug, Default)]
+struct PassedOver(Vec<String>);
+
+impl PassedOver {
+    /// `what` tells the kind: text, a struct.
+    fn push(&mut self, name: &str, what: &str) {
+        const SHOWN: usize = 8;
+        if self.0.len() < SHOWN {
+            self.0.push(format!("{name:?} ({what})"));
+        }
+    }
+
+    /// The entries, or an error that names what was found instead.
+    fn check(
+        self,
+        place: &Place,
+        entries: Vec<Entry>,
+        remedy: &str,
+    ) -> Result<Vec<Entry>, InputError> {
+        if entries.is_empty() && !self.0.is_empty() {
+            return Err(InputError::content(
+                place,
+                format!(
+                    "the file holds no array of numbers, but {}",
+                    self.0.join(", ")
+                ),
+                remedy,
+            ));
+        }
+        Ok(entries)
     }
 }
 
@@ -100,16 +247,62 @@ pub struct Entry {
 pub(crate) enum Storage {
     /// Values lie in the file as they are.
     Plain { bytes: Arc<Bytes>, start: usize },
-    /// A compressed member of a zip archive.
-    Packed(npz::Packed),
+    /// Values must be unpacked, gathered or parsed first.
+    Decoded(Box<dyn Decode>),
     /// Arrays whose values follow each other.
     Joined(Vec<Entry>),
 }
 
+/// Values that do not lie in the file as they are. Each format brings its own, and decodes an array when its turn comes.
+pub(crate) trait Decode: fmt::Debug + Send + Sync {
+    /// How the values are stored, in a word or two.
+    fn stored(&self) -> &'static str;
+
+    /// All values as `info` says, and where they start.
+    fn decode(
+        &self,
+        place: &Place,
+        info: &ArrayInfo,
+        options: ReadOptions<'_>,
+    ) -> Result<(Arc<Bytes>, usize), InputError>;
+
+    /// The same without one column, where the values are a table that has a column of this name.
+    fn without_column(&self, _place: &Place, _name: &str) -> Option<Columns> {
+        None
+    }
+}
+
+/// A table that lost a column.
+pub(crate) type Columns = (Result<ArrayInfo, InputError>, Box<dyn Decode>);
+
 impl Entry {
-    /// Whether values are compressed, so that they must be unpacked before use.
+    /// Whether values are compressed or otherwise not as they are needed, so that they must be unpacked before use.
     pub fn is_compressed(&self) -> bool {
-        matches!(self.storage, Storage::Packed(_))
+        matches!(self.storage, Storage::Decoded(_))
+    }
+
+    /// How values are stored, in a word or two: `mapped`, `compressed`, `text`.
+    pub fn stored(&self) -> &'static str {
+        match &self.storage {
+            Storage::Plain { .. } => "mapped",
+            Storage::Decoded(decoder) => decoder.stored(),
+            Storage::Joined(_) => "joined",
+        }
+    }
+
+    /// Takes the column of this name out of a table, as for a column of labels. `false` where the entry is no table or has no
+    /// such column.
+    pub fn drop_column(&mut self, name: &str) -> bool {
+        let columns = match &self.storage {
+            Storage::Decoded(decoder) => decoder.without_column(&self.place, name),
+            _ => None,
+        };
+        let Some((info, decoder)) = columns else {
+            return false;
+        };
+        self.info = info;
+        self.storage = Storage::Decoded(decoder);
+        true
     }
 
     /// The array, its values mapped or unpacked.
@@ -117,7 +310,7 @@ impl Entry {
         let info = self.info?;
         let (bytes, start) = match self.storage {
             Storage::Plain { bytes, start } => (bytes, start),
-            Storage::Packed(packed) => packed.unpack(&self.place, &info, options)?,
+            Storage::Decoded(decoder) => decoder.decode(&self.place, &info, options)?,
             Storage::Joined(parts) => (join::load(&self.place, parts, options)?, 0),
         };
         Array::new(self.place, info, bytes, start)
@@ -127,13 +320,17 @@ impl Entry {
 /// Lists the arrays of a file, or of every file in a folder (sorted so that `layer2` comes before `layer10`).
 ///
 /// A folder that holds folders only is read one level down, as with one folder per module (the package thingsvision writes
-/// such). Hidden files are passed over. Arrays of an `.npz` keep the archive's order. The `.safetensors` format does not
+/// such), and a zarr store is read as one file with several arrays. Hidden files are passed over; text (CSV, TSV) counts
+/// only in a folder without other arrays, because labels and names lie beside these. Arrays of an `.npz` keep the archive's order. The `.safetensors` format does not
 /// keep the order in which tensors were given, so they are sorted by name like files.
 pub fn open(path: &Path) -> Result<Vec<Entry>, InputError> {
     let place = Place::file(path);
     let metadata = std::fs::metadata(path).map_err(|e| InputError::io(&place, e))?;
     if !metadata.is_dir() {
         return open_file(&place);
+    }
+    if is_zarr(path) {
+        return open_zarr(&place);
     }
     let (files, folders) = list(path)?;
     if !files.is_empty() {
@@ -160,17 +357,19 @@ pub fn open(path: &Path) -> Result<Vec<Entry>, InputError> {
     if entries.is_empty() {
         return Err(InputError::content(
             &place,
-            "neither the folder nor a folder in it holds an .npy, .npz or .safetensors file",
+            format!(
+                "neither the folder nor a folder in it holds a file of a known format; read are {FORMATS}"
+            ),
             "give the folder with one file or one folder per layer, or a file",
         ));
     }
     Ok(entries)
 }
 
-/// The files that hold arrays and the folders in a folder, each in natural order.
+/// The files that hold arrays (zarr stores count as such) and the folders in a folder, each in natural order.
 fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), InputError> {
     let place = Place::file(folder);
-    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    let (mut files, mut tables, mut folders) = (Vec::new(), Vec::new(), Vec::new());
     for item in std::fs::read_dir(folder).map_err(|e| InputError::io(&place, e))? {
         let item = item.map_err(|e| InputError::io(&place, e))?;
         // macOS leaves `._layer1.npy` beside `layer1.npy` on foreign disks; it holds no array.
@@ -179,10 +378,26 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), InputError> {
         }
         let path = item.path();
         if path.is_dir() {
-            folders.push(path);
-        } else if path.is_file() && Format::of(&Place::file(&path)).is_ok() {
-            files.push(path);
+            if is_zarr(&path) {
+                files.push(path);
+            } else {
+                folders.push(path);
+            }
+        } else if path.is_file() {
+            let place = Place::file(&path);
+            let bytes = Bytes::map(&path).map_err(|e| InputError::io(&place, e))?;
+            let extension = extension(&path);
+            if Format::by_magic(&bytes).is_some() || Format::by_ending(&extension).is_some() {
+                files.push(path);
+            } else if ["csv", "tsv", "txt"].contains(&extension.as_str())
+                && table::begins_with_numbers(&bytes)
+            {
+                tables.push(path);
+            }
         }
+    }
+    if files.is_empty() {
+        files = tables;
     }
     for paths in [&mut files, &mut folders] {
         paths.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
@@ -190,11 +405,43 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), InputError> {
     Ok((files, folders))
 }
 
+/// Whether a folder is a zarr store, also where this build cannot read it.
+fn is_zarr(folder: &Path) -> bool {
+    [".zarray", ".zgroup", "zarr.json"]
+        .iter()
+        .any(|name| folder.join(name).is_file())
+}
+
+#[cfg(feature = "zarr")]
+fn open_zarr(place: &Place) -> Result<Vec<Entry>, InputError> {
+    zarr::open(place)
+}
+
+#[cfg(not(feature = "zarr"))]
+fn open_zarr(place: &Place) -> Result<Vec<Entry>, InputError> {
+    Err(left_out(place, "zarr", "zarr"))
+}
+
+/// A format that this build was made without.
+#[cfg(not(all(feature = "hdf5", feature = "parquet", feature = "zarr")))]
+fn left_out(place: &Place, format: &str, feature: &str) -> InputError {
+    InputError::unsupported(
+        place,
+        format!("{format}, which this program was built without"),
+        format!("build it with the feature `{feature}`, or save the array with numpy.save"),
+    )
+}
+
 fn open_files(files: Vec<PathBuf>) -> Result<Vec<Entry>, InputError> {
     let mut entries = Vec::new();
     for file in files {
         let stem = stem(&file);
-        let mut of_file = open_file(&Place::file(&file))?;
+        let place = Place::file(&file);
+        let mut of_file = if file.is_dir() {
+            open_zarr(&place)?
+        } else {
+            open_file(&place)?
+        };
         if of_file.len() > 1 {
             for entry in &mut of_file {
                 entry.name = format!("{stem}/{}", entry.name);
@@ -242,12 +489,44 @@ fn outer_names(place: &Place) -> Vec<String> {
 }
 
 fn open_file(place: &Place) -> Result<Vec<Entry>, InputError> {
-    let format = Format::of(place)?;
     let bytes = Bytes::map(&place.file).map_err(|e| InputError::io(place, e))?;
-    open_bytes(place, format, Arc::new(bytes))
+    open_any(place, Arc::new(bytes))
 }
 
-/// Lists the arrays in bytes that are at hand.
+/// Lists the arrays in bytes that are at hand, whatever their format.
+pub fn open_any(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, InputError> {
+    let format = Format::of(place, &bytes)?;
+    open_bytes(place, format, bytes)
+}
+
+/// Takes in all that a stream gives, such as standard input: in memory up to 256 MiB, else in a temporary file (`TMPDIR`).
+pub fn slurp(
+    place: &Place,
+    stream: &mut dyn Read,
+    options: ReadOptions<'_>,
+) -> Result<Arc<Bytes>, InputError> {
+    let mut spool = Spool::default();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        if (options.interrupted)() {
+            return Err(InputError::Interrupted {
+                place: place.clone(),
+            });
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => spool
+                .write_all(&buffer[..n])
+                .map_err(|e| InputError::io(place, e))?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(InputError::io(place, e)),
+        }
+    }
+    let bytes = spool.finish().map_err(|e| InputError::io(place, e))?;
+    Ok(Arc::new(bytes))
+}
+
+/// Lists the arrays in bytes of a known format.
 pub fn open_bytes(
     place: &Place,
     format: Format,
@@ -272,6 +551,17 @@ pub fn open_bytes(
         }
         Format::Npz => npz::open(place, bytes)?,
         Format::Safetensors => safetensors::open(place, bytes)?,
+        Format::Torch => torch::open(place, bytes)?,
+        Format::Mat => mat::open(place, bytes)?,
+        Format::Table => table::open(place, bytes)?,
+        #[cfg(feature = "hdf5")]
+        Format::Hdf5 => hdf5::open(place, bytes)?,
+        #[cfg(feature = "parquet")]
+        Format::Parquet => parquet::open(place, bytes)?,
+        #[cfg(not(feature = "hdf5"))]
+        Format::Hdf5 => return Err(left_out(place, "HDF5", "hdf5")),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => return Err(left_out(place, "Parquet", "parquet")),
     };
     if entries.is_empty() {
         return Err(InputError::content(

@@ -8,21 +8,19 @@ use std::sync::Arc;
 
 use zip::{CompressionMethod, ZipArchive};
 
-use super::{Entry, ReadOptions, Storage, npy};
+use super::{Decode, Entry, ReadOptions, Storage, npy, within_limit};
 use crate::array::ArrayInfo;
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, Shared, Spool};
 use crate::error::{InputError, Place};
 
 /// Deflate packs at most 258 bytes into 2 bits; a member that claims more is damaged or hostile.
-const MAX_DEFLATE_RATIO: u64 = 1_032;
-/// Larger arrays go to a temporary file rather than into memory.
-const IN_MEMORY: u64 = 256 << 20;
+pub(super) const MAX_DEFLATE_RATIO: u64 = 1_032;
 /// Bytes unpacked between two looks at the interrupt flag.
 const CHUNK: usize = 1 << 20;
 
 /// A compressed member, by its number in the archive.
 #[derive(Debug)]
-pub(crate) struct Packed {
+struct Packed {
     bytes: Arc<Bytes>,
     index: usize,
     /// Bytes before the first value, once unpacked.
@@ -34,16 +32,8 @@ pub(crate) struct Packed {
 
 const REWRITE: &str = "write the file again with numpy.savez";
 
-struct View(Arc<Bytes>);
-
-impl AsRef<[u8]> for View {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-fn archive(place: &Place, bytes: &Arc<Bytes>) -> Result<ZipArchive<Cursor<View>>, InputError> {
-    ZipArchive::new(Cursor::new(View(Arc::clone(bytes)))).map_err(|e| {
+fn archive(place: &Place, bytes: &Arc<Bytes>) -> Result<ZipArchive<Cursor<Shared>>, InputError> {
+    ZipArchive::new(Cursor::new(Shared(Arc::clone(bytes)))).map_err(|e| {
         InputError::malformed(place, format!("not a readable zip archive ({e})"), REWRITE)
     })
 }
@@ -110,7 +100,7 @@ impl Member {
         &self,
         place: &Place,
         bytes: &Arc<Bytes>,
-        archive: &mut ZipArchive<Cursor<View>>,
+        archive: &mut ZipArchive<Cursor<Shared>>,
         index: usize,
     ) -> Result<(ArrayInfo, Storage), InputError> {
         if self.encrypted {
@@ -162,13 +152,13 @@ impl Member {
                 let (info, data_start) = npy::numbers(place, npy::parse_header(place, &head)?)?;
                 Ok((
                     info,
-                    Storage::Packed(Packed {
+                    Storage::Decoded(Box::new(Packed {
                         bytes: Arc::clone(bytes),
                         index,
                         data_start,
                         packed_len: self.packed_len,
                         unpacked_len: self.unpacked_len,
-                    }),
+                    })),
                 ))
             }
             other => Err(InputError::unsupported(
@@ -188,10 +178,13 @@ fn damaged(place: &Place, error: &dyn std::error::Error) -> InputError {
     )
 }
 
-impl Packed {
-    /// Unpacks the whole member; gives the bytes and where the values start in them.
-    pub(super) fn unpack(
-        self,
+impl Decode for Packed {
+    fn stored(&self) -> &'static str {
+        "compressed"
+    }
+
+    fn decode(
+        &self,
         place: &Place,
         info: &ArrayInfo,
         options: ReadOptions<'_>,
@@ -221,17 +214,12 @@ impl Packed {
                 REWRITE,
             ));
         }
-        if self.unpacked_len > options.inflate_limit {
-            return Err(InputError::too_large(
-                place,
-                format!(
-                    "unpacks to {:.1} GiB; the limit is {:.1} GiB",
-                    gib(self.unpacked_len),
-                    gib(options.inflate_limit)
-                ),
-                "save it with numpy.savez, which does not compress and is mapped instead, or raise --inflate-limit",
-            ));
-        }
+        within_limit(
+            place,
+            self.unpacked_len,
+            options,
+            "save it with numpy.savez, which does not compress and is mapped instead",
+        )?;
         let mut archive = archive(place, &self.bytes)?;
         let mut file = archive
             .by_index(self.index)
@@ -264,20 +252,9 @@ impl Packed {
                 }
             }
         };
-        let bytes = if self.unpacked_len <= IN_MEMORY {
-            // Grows with what really comes, not with what is declared.
-            let mut memory = Vec::new();
-            drain(&mut memory)?;
-            Bytes::Owned(memory)
-        } else {
-            let mut file = tempfile::tempfile().map_err(|e| InputError::io(place, e))?;
-            drain(&mut file)?;
-            Bytes::map_file(&file).map_err(|e| InputError::io(place, e))?
-        };
+        let mut spool = Spool::default();
+        drain(&mut spool)?;
+        let bytes = spool.finish().map_err(|e| InputError::io(place, e))?;
         Ok((Arc::new(bytes), self.data_start))
     }
-}
-
-fn gib(bytes: u64) -> f64 {
-    bytes as f64 / (1u64 << 30) as f64
 }

@@ -1,4 +1,6 @@
 //! Tests of `mftma-files` through its public interface, in one binary.
 
+mod damaged;
+mod formats;
 mod malformed;
 mod readers;

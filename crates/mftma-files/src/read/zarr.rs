@@ -1,0 +1,670 @@
+//! zarr folders, versions 2 and 3: arrays in chunks, each a file.
+//!
+//! Read are chunks that are plain or packed by zlib, gzip, zstd or Blosc (with LZ4, zlib or zstd within), shuffled, transposed,
+//! with a checksum; all in Rust. What else a store names (filters, shards, other codecs) is refused by that name. Chunks are
+//! unpacked one by one when an array's turn comes; a chunk whose file is missing holds the fill value, as the format has it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::strided::{Strided, put_chunk};
+use super::{Decode, Entry, PassedOver, ReadOptions, Storage, natural_order, stem, within_limit};
+use crate::array::{ArrayInfo, Element};
+use crate::bytes::{Bytes, Canvas};
+use crate::error::{InputError, Place};
+
+const REWRITE: &str = "write the store again, or copy it whole";
+const PLAIN: &str = "save it without compression or with zstd: zarr.create_array(..., compressors=zarr.codecs.ZstdCodec())";
+const NUMBERS: &str = "save arrays of numbers: zarr.save('acts.zarr', conv1=x)";
+/// A description longer than this is no description.
+const MAX_JSON: u64 = 1 << 20;
+const MAX_DEPTH: usize = 16;
+const MAX_AXES: usize = 64;
+/// Each is a file to look for, there or not.
+const MAX_CHUNKS: usize = 10_000_000;
+/// LZ4 packs at most so many bytes into one.
+const MAX_LZ4_RATIO: usize = 255;
+
+/// Lists the arrays of a store, sorted by path.
+pub(super) fn open(place: &Place) -> Result<Vec<Entry>, InputError> {
+    let mut entries = Vec::new();
+    let mut passed = PassedOver::default();
+    let mut open = vec![(place.file.clone(), String::new(), 0)];
+    while let Some((folder, name, depth)) = open.pop() {
+        let own = if name.is_empty() {
+            place.clone()
+        } else {
+            place.array(&name)
+        };
+        match description(&own, &folder)? {
+            Some(Described::Array(described)) => match Array::read(&own, &folder, described) {
+                Ok(Some((info, array))) => entries.push(Entry {
+                    name: if name.is_empty() {
+                        stem(&place.file)
+                    } else {
+                        name
+                    },
+                    place: own,
+                    info: Ok(info),
+                    storage: Storage::Decoded(Box::new(array)),
+                }),
+                Ok(None) => passed.push(&name, "no numbers"),
+                Err(error) => entries.push(Entry {
+                    name,
+                    place: own,
+                    info: Err(error),
+                    storage: Storage::Plain {
+                        bytes: Arc::new(Bytes::Owned(Vec::new())),
+                        start: 0,
+                    },
+                }),
+            },
+            Some(Described::Group) if depth < MAX_DEPTH => {
+                for item in std::fs::read_dir(&folder).map_err(|e| InputError::io(&own, e))? {
+                    let path = item.map_err(|e| InputError::io(&own, e))?.path();
+                    let Some(file_name) = path.file_name().map(|n| n.to_string_lossy()) else {
+                        continue;
+                    };
+                    if path.is_dir() && !file_name.starts_with('.') {
+                        let inner = if name.is_empty() {
+                            file_name.into_owned()
+                        } else {
+                            format!("{name}/{file_name}")
+                        };
+                        open.push((path, inner, depth + 1));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    entries.sort_by(|a, b| natural_order(&a.name, &b.name));
+    let entries = passed.check(place, entries, NUMBERS)?;
+    if entries.is_empty() {
+        return Err(InputError::content(
+            place,
+            "the zarr store holds no array",
+            NUMBERS,
+        ));
+    }
+    Ok(entries)
+}
+
+enum Described {
+    Group,
+    Array(Value),
+}
+
+/// What a folder says of itself; `None` where it says nothing.
+fn description(place: &Place, folder: &Path) -> Result<Option<Described>, InputError> {
+    if folder.join("zarr.json").is_file() {
+        let json = json(place, &folder.join("zarr.json"))?;
+        return Ok(match json["node_type"].as_str() {
+            Some("array") => Some(Described::Array(json)),
+            _ => Some(Described::Group),
+        });
+    }
+    if folder.join(".zarray").is_file() {
+        return Ok(Some(Described::Array(json(
+            place,
+            &folder.join(".zarray"),
+        )?)));
+    }
+    Ok(folder.join(".zgroup").is_file().then_some(Described::Group))
+}
+
+fn json(place: &Place, path: &Path) -> Result<Value, InputError> {
+    let file = std::fs::File::open(path).map_err(|e| InputError::io(place, e))?;
+    let mut text = Vec::new();
+    file.take(MAX_JSON)
+        .read_to_end(&mut text)
+        .map_err(|e| InputError::io(place, e))?;
+    // `fill_value` may be NaN, which Python writes though JSON knows no such number.
+    serde_json::from_slice(&text).map_err(|e| {
+        InputError::malformed(
+            place,
+            format!("{} is no JSON ({e})", path.display()),
+            REWRITE,
+        )
+    })
+}
+
+/// How chunks were packed; undone from the last to the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Codec {
+    /// The axes of the array, in the order in which the chunk has them.
+    Transpose(Vec<usize>),
+    Zlib,
+    Gzip,
+    Zstd,
+    Blosc,
+    /// Bytes of a value that were put apart.
+    Shuffle(usize),
+    /// Four bytes at the end, which are not compared.
+    Crc32c,
+}
+
+/// An array in a store.
+#[derive(Debug)]
+struct Array {
+    folder: PathBuf,
+    chunk_shape: Vec<usize>,
+    codecs: Vec<Codec>,
+    /// Bytes of one value where no chunk is.
+    fill: Vec<u8>,
+    /// What stands before the chunk's numbers and between them.
+    prefix: &'static str,
+    separator: char,
+}
+
+impl Array {
+    /// `None` where the values are no numbers.
+    fn read(
+        place: &Place,
+        folder: &Path,
+        json: Value,
+    ) -> Result<Option<(ArrayInfo, Self)>, InputError> {
+        let malformed = |problem: &str| InputError::malformed(place, problem, REWRITE);
+        let version_3 = json["zarr_format"].as_u64() == Some(3);
+        let lengths = |value: &Value| -> Option<Vec<usize>> {
+            let values = value.as_array().filter(|v| v.len() <= MAX_AXES)?;
+            values
+                .iter()
+                .map(|n| usize::try_from(n.as_u64()?).ok())
+                .collect()
+        };
+        let shape = lengths(&json["shape"]).ok_or_else(|| malformed("no shape"))?;
+        let grid = if version_3 {
+            &json["chunk_grid"]["configuration"]["chunk_shape"]
+        } else {
+            &json["chunks"]
+        };
+        let chunk_shape = lengths(grid)
+            .filter(|c| c.len() == shape.len() && !c.contains(&0))
+            .ok_or_else(|| malformed("no regular chunks that go with the shape"))?;
+        let (name, mut big_endian) = if version_3 {
+            let Some(name) = json["data_type"].as_str() else {
+                return Ok(None);
+            };
+            (name, false)
+        } else {
+            let Some(name) = json["dtype"].as_str() else {
+                return Ok(None);
+            };
+            (
+                name.trim_start_matches(['<', '>', '|']),
+                name.starts_with('>'),
+            )
+        };
+        let element = match name {
+            "bool" | "b1" => Element::Bool,
+            "int8" | "i1" => Element::I8,
+            "uint8" | "u1" => Element::U8,
+            "int16" | "i2" => Element::I16,
+            "uint16" | "u2" => Element::U16,
+            "int32" | "i4" => Element::I32,
+            "uint32" | "u4" => Element::U32,
+            "int64" | "i8" => Element::I64,
+            "uint64" | "u8" => Element::U64,
+            "float16" | "f2" => Element::F16,
+            "bfloat16" => Element::Bf16,
+            "float32" | "f4" => Element::F32,
+            "float64" | "f8" => Element::F64,
+            "complex64" | "complex128" | "c8" | "c16" => {
+                return Err(InputError::unsupported(
+                    place,
+                    "complex numbers",
+                    "save real features, for example numpy.concatenate([x.real, x.imag], axis=1)",
+                ));
+            }
+            _ => return Ok(None),
+        };
+        let mut codecs = if version_3 {
+            codecs_3(place, &json, &mut big_endian, shape.len())?
+        } else {
+            codecs_2(place, &json, shape.len())?
+        };
+        for codec in &mut codecs {
+            if let Codec::Shuffle(size @ 0) = codec {
+                *size = element.size();
+            }
+        }
+        let separator = if version_3 {
+            let encoding = &json["chunk_key_encoding"];
+            match encoding["configuration"]["separator"].as_str() {
+                Some(".") => '.',
+                Some(_) => '/',
+                None if encoding["name"] == "v2" => '.',
+                None => '/',
+            }
+        } else if json["dimension_separator"] == "/" {
+            '/'
+        } else {
+            '.'
+        };
+        let default = version_3 && json["chunk_key_encoding"]["name"] != "v2";
+        let info = ArrayInfo {
+            element,
+            big_endian,
+            shape,
+            fortran_order: false,
+        };
+        let array = Self {
+            folder: folder.to_path_buf(),
+            chunk_shape,
+            codecs,
+            fill: fill(&info, &json["fill_value"])
+                .ok_or_else(|| malformed("a fill value that does not go with the type"))?,
+            prefix: if default { "c" } else { "" },
+            separator,
+        };
+        Ok(Some((info, array)))
+    }
+
+    /// The file of a chunk, by its place in the grid.
+    fn chunk(&self, at: &[usize]) -> PathBuf {
+        let numbers: Vec<String> = at.iter().map(ToString::to_string).collect();
+        let separator = self.separator.to_string();
+        let numbers = numbers.join(&separator);
+        self.folder.join(match (self.prefix, numbers.is_empty()) {
+            ("", true) => "0".to_owned(),
+            ("", false) => numbers,
+            (prefix, true) => prefix.to_owned(),
+            (prefix, false) => format!("{prefix}{separator}{numbers}"),
+        })
+    }
+}
+
+/// Bytes of the value that stands for what was never written.
+fn fill(info: &ArrayInfo, value: &Value) -> Option<Vec<u8>> {
+    let real = match value {
+        Value::Null => 0.0,
+        Value::Bool(b) => f64::from(u8::from(*b)),
+        Value::Number(n) => n.as_f64()?,
+        Value::String(text) => match text.as_str() {
+            "NaN" => f64::NAN,
+            "Infinity" => f64::INFINITY,
+            "-Infinity" => f64::NEG_INFINITY,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let whole = || (real.fract() == 0.0).then_some(real as i128);
+    let mut bytes = match info.element {
+        Element::F16 => half::f16::from_f64(real).to_le_bytes().to_vec(),
+        Element::Bf16 => half::bf16::from_f64(real).to_le_bytes().to_vec(),
+        Element::F32 => (real as f32).to_le_bytes().to_vec(),
+        Element::F64 => real.to_le_bytes().to_vec(),
+        other => whole()?.to_le_bytes()[..other.size()].to_vec(),
+    };
+    if info.big_endian {
+        bytes.reverse();
+    }
+    Some(bytes)
+}
+
+fn unknown(place: &Place, what: &str) -> InputError {
+    InputError::unsupported(place, format!("packed by {what:?}"), PLAIN)
+}
+
+/// Version 2 names one compressor; filters before it change values, which only some do without loss.
+fn codecs_2(place: &Place, json: &Value, axes: usize) -> Result<Vec<Codec>, InputError> {
+    let mut codecs = Vec::new();
+    if json["order"] == "F" && axes > 1 {
+        codecs.push(Codec::Transpose((0..axes).rev().collect()));
+    }
+    for filter in json["filters"].as_array().into_iter().flatten() {
+        match filter["id"].as_str() {
+            Some("shuffle") => {
+                let size = filter["elementsize"].as_u64().unwrap_or(4);
+                codecs.push(Codec::Shuffle(size as usize));
+            }
+            other => return Err(unknown(place, other.unwrap_or("a filter without a name"))),
+        }
+    }
+    if json["compressor"].is_null() {
+        return Ok(codecs);
+    }
+    codecs.push(match json["compressor"]["id"].as_str() {
+        Some("zlib") => Codec::Zlib,
+        Some("gzip") => Codec::Gzip,
+        Some("zstd") => Codec::Zstd,
+        Some("blosc") => Codec::Blosc,
+        other => return Err(unknown(place, other.unwrap_or("a codec without a name"))),
+    });
+    Ok(codecs)
+}
+
+fn codecs_3(
+    place: &Place,
+    json: &Value,
+    big_endian: &mut bool,
+    axes: usize,
+) -> Result<Vec<Codec>, InputError> {
+    let mut codecs = Vec::new();
+    for codec in json["codecs"].as_array().into_iter().flatten() {
+        let settings = &codec["configuration"];
+        codecs.push(match codec["name"].as_str() {
+            Some("bytes") => {
+                *big_endian = settings["endian"] == "big";
+                continue;
+            }
+            Some("transpose") => {
+                let order: Option<Vec<usize>> = settings["order"].as_array().and_then(|order| {
+                    order
+                        .iter()
+                        .map(|n| usize::try_from(n.as_u64()?).ok())
+                        .collect()
+                });
+                let mut sorted = order.clone().unwrap_or_default();
+                sorted.sort_unstable();
+                match order {
+                    Some(order) if sorted == (0..axes).collect::<Vec<_>>() => {
+                        Codec::Transpose(order)
+                    }
+                    _ => {
+                        return Err(InputError::malformed(
+                            place,
+                            "a transposition that is none of the axes",
+                            REWRITE,
+                        ));
+                    }
+                }
+            }
+            Some("gzip") => Codec::Gzip,
+            Some("zstd") => Codec::Zstd,
+            Some("blosc") => Codec::Blosc,
+            Some("crc32c") => Codec::Crc32c,
+            Some("numcodecs.zlib") => Codec::Zlib,
+            Some("numcodecs.shuffle") => {
+                Codec::Shuffle(settings["elementsize"].as_u64().unwrap_or(0) as usize)
+            }
+            other => return Err(unknown(place, other.unwrap_or("a codec without a name"))),
+        });
+    }
+    Ok(codecs)
+}
+
+impl Decode for Array {
+    fn stored(&self) -> &'static str {
+        "chunks"
+    }
+
+    fn decode(
+        &self,
+        place: &Place,
+        info: &ArrayInfo,
+        options: ReadOptions<'_>,
+    ) -> Result<(Arc<Bytes>, usize), InputError> {
+        const BETTER: &str = "save it with numpy.save, which is mapped instead";
+        let overflow = || InputError::malformed(place, "a shape that cannot be addressed", REWRITE);
+        let size = info.element.size();
+        let len = info.data_len().ok_or_else(overflow)?;
+        within_limit(place, len as u64, options, BETTER)?;
+        let chunk_len = self
+            .chunk_shape
+            .iter()
+            .try_fold(size, |a, &b| a.checked_mul(b))
+            .ok_or_else(overflow)?;
+        within_limit(place, chunk_len as u64, options, BETTER)?;
+        let io = |e| InputError::io(place, e);
+        let mut canvas = Canvas::new(len as u64).map_err(io)?;
+        let grid: Vec<usize> = info
+            .shape
+            .iter()
+            .zip(&self.chunk_shape)
+            .map(|(&n, &c)| n.div_ceil(c))
+            .collect();
+        let chunks: usize = grid.iter().product();
+        if chunks > MAX_CHUNKS {
+            return Err(InputError::unsupported(
+                place,
+                format!("{chunks} chunks; up to {MAX_CHUNKS} are read"),
+                "save it again with larger chunks",
+            ));
+        }
+        canvas.fill(&self.fill, len).map_err(io)?;
+        let mut at = vec![0; grid.len()];
+        for _ in 0..chunks {
+            if (options.interrupted)() {
+                return Err(InputError::Interrupted {
+                    place: place.clone(),
+                });
+            }
+            let path = self.chunk(&at);
+            let values = match Bytes::map(&path) {
+                Ok(packed) => Some(self.unpack(place, info, &packed, chunk_len).map_err(
+                    |problem| {
+                        InputError::malformed(
+                            place,
+                            format!("the chunk {} is damaged: {problem}", path.display()),
+                            REWRITE,
+                        )
+                    },
+                )?),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+                Err(e) => return Err(InputError::io(&Place::file(&path), e)),
+            };
+            let origin: Vec<usize> = at
+                .iter()
+                .zip(&self.chunk_shape)
+                .map(|(i, c)| i * c)
+                .collect();
+            if let Some(values) = values {
+                put_chunk(
+                    &mut canvas,
+                    &info.shape,
+                    &self.chunk_shape,
+                    &origin,
+                    size,
+                    &values,
+                )
+                .map_err(io)?;
+            }
+            for (i, &n) in at.iter_mut().zip(&grid).rev() {
+                *i += 1;
+                if *i < n {
+                    break;
+                }
+                *i = 0;
+            }
+        }
+        let bytes = canvas.finish().map_err(io)?;
+        Ok((Arc::new(bytes), 0))
+    }
+}
+
+impl Array {
+    /// The values of a chunk, in C order. No more than `len` bytes (and a checksum) are unpacked at any step.
+    fn unpack(
+        &self,
+        place: &Place,
+        info: &ArrayInfo,
+        packed: &[u8],
+        len: usize,
+    ) -> Result<Vec<u8>, String> {
+        let mut values: Option<Vec<u8>> = None;
+        for codec in self.codecs.iter().rev() {
+            let now = values.as_deref().unwrap_or(packed);
+            values = Some(match codec {
+                Codec::Zlib => inflate(flate2::read::ZlibDecoder::new(now), len)?,
+                Codec::Gzip => inflate(flate2::read::MultiGzDecoder::new(now), len)?,
+                Codec::Zstd => zstd(now, len)?,
+                Codec::Blosc => blosc(now, len)?,
+                Codec::Shuffle(size) => unshuffle(now, *size),
+                Codec::Crc32c => {
+                    let cut = now
+                        .len()
+                        .checked_sub(4)
+                        .ok_or("too short for its checksum")?;
+                    now[..cut].to_vec()
+                }
+                Codec::Transpose(order) => {
+                    if now.len() != len {
+                        return Err(format!("{} bytes for {len}", now.len()));
+                    }
+                    self.untranspose(place, info, now, order)?
+                }
+            });
+        }
+        let values = values.unwrap_or_else(|| packed.to_vec());
+        if values.len() != len {
+            return Err(format!(
+                "{} bytes where its shape takes {len}",
+                values.len()
+            ));
+        }
+        Ok(values)
+    }
+
+    /// Axis `k` of the stored chunk is axis `order[k]` of the array.
+    fn untranspose(
+        &self,
+        place: &Place,
+        info: &ArrayInfo,
+        values: &[u8],
+        order: &[usize],
+    ) -> Result<Vec<u8>, String> {
+        let mut strides = vec![0; order.len()];
+        let mut next = info.element.size();
+        for &axis in order.iter().rev() {
+            strides[axis] = next;
+            next *= self.chunk_shape[axis];
+        }
+        let view = Strided {
+            bytes: Arc::new(Bytes::Owned(values.to_vec())),
+            start: 0,
+            strides,
+        };
+        let chunk = ArrayInfo {
+            shape: self.chunk_shape.clone(),
+            ..info.clone()
+        };
+        let options = ReadOptions {
+            inflate_limit: u64::MAX,
+            interrupted: &|| false,
+        };
+        let (bytes, start) = view
+            .decode(place, &chunk, options)
+            .map_err(|e| e.to_string())?;
+        Ok(bytes[start..].to_vec())
+    }
+}
+
+/// Everything that a decoder gives, if it is no more than `len` bytes and a checksum.
+fn inflate(decoder: impl Read, len: usize) -> Result<Vec<u8>, String> {
+    let mut values = Vec::new();
+    decoder
+        .take(len as u64 + 5)
+        .read_to_end(&mut values)
+        .map_err(|e| e.to_string())?;
+    if values.len() > len + 4 {
+        return Err(format!("it unpacks to more than {len} bytes"));
+    }
+    Ok(values)
+}
+
+fn zstd(packed: &[u8], len: usize) -> Result<Vec<u8>, String> {
+    let decoder = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|e| e.to_string())?;
+    inflate(decoder, len)
+}
+
+fn unshuffle(values: &[u8], size: usize) -> Vec<u8> {
+    if size < 2 {
+        return values.to_vec();
+    }
+    let count = values.len() / size;
+    let mut out = Vec::with_capacity(values.len());
+    for i in 0..count {
+        for byte in 0..size {
+            out.push(values[byte * count + i]);
+        }
+    }
+    // What is left over of a value stays where it is.
+    out.extend_from_slice(&values[count * size..]);
+    out
+}
+
+/// A buffer of Blosc 1: a head of 16 bytes, the starts of blocks, and in each block streams that are packed one by one.
+fn blosc(packed: &[u8], len: usize) -> Result<Vec<u8>, String> {
+    const HEAD: usize = 16;
+    const CUT: &str = "cut short";
+    let word = |at: usize| -> Result<usize, String> {
+        let field: Option<[u8; 4]> = packed.get(at..at + 4).and_then(|f| f.try_into().ok());
+        Ok(u32::from_le_bytes(field.ok_or(CUT)?) as usize)
+    };
+    let &[_, _, flags, type_size, ..] = packed else {
+        return Err(CUT.to_owned());
+    };
+    let type_size = usize::from(type_size).max(1);
+    let (total, block_size) = (word(4)?, word(8)?);
+    if total > len + 4 {
+        return Err(format!(
+            "it unpacks to {total} bytes, its shape takes {len}"
+        ));
+    }
+    if flags & 0x2 != 0 {
+        let values = packed.get(HEAD..HEAD + total).ok_or(CUT)?;
+        return Ok(values.to_vec());
+    }
+    if block_size == 0 {
+        return Err("blocks of no length".to_owned());
+    }
+    let mut out = Vec::new();
+    for block in 0..total.div_ceil(block_size) {
+        let size = block_size.min(total - block * block_size);
+        // The last block, if it is shorter, is never split; nor is any where the head says so.
+        let whole = size == block_size;
+        let split = flags & 0x10 == 0 && whole && type_size <= 16 && size / type_size >= 128;
+        let streams = if split { type_size } else { 1 };
+        let mut at = word(HEAD + 4 * block)?;
+        let mut values = Vec::new();
+        for _ in 0..streams {
+            let stream = size / streams;
+            let n = word(at)?;
+            at += 4;
+            let data = packed.get(at..at.saturating_add(n)).ok_or(CUT)?;
+            at += n;
+            if n == stream {
+                values.extend_from_slice(data);
+                continue;
+            }
+            match flags >> 5 {
+                1 if stream / MAX_LZ4_RATIO > n => {
+                    return Err(format!("{n} bytes are said to unpack to {stream}"));
+                }
+                1 => {
+                    let mut buffer = vec![0; stream];
+                    let found = lz4_flex::block::decompress_into(data, &mut buffer)
+                        .map_err(|e| e.to_string())?;
+                    values.extend_from_slice(&buffer[..found]);
+                }
+                3 => values.extend(inflate(flate2::read::ZlibDecoder::new(data), stream)?),
+                4 => values.extend(zstd(data, stream)?),
+                0 => {
+                    return Err(
+                        "packed by BloscLZ within Blosc; lz4, zlib and zstd are read".into(),
+                    );
+                }
+                2 => {
+                    return Err("packed by Snappy within Blosc; lz4, zlib and zstd are read".into());
+                }
+                other => return Err(format!("packed by an unknown codec ({other}) within Blosc")),
+            }
+        }
+        if values.len() != size {
+            return Err(format!("a block of {} bytes for {size}", values.len()));
+        }
+        if flags & 0x4 != 0 {
+            return Err("bits were shuffled (Blosc's bitshuffle); bytes are read".to_owned());
+        }
+        if flags & 0x1 != 0 {
+            values = unshuffle(&values, type_size);
+        }
+        out.extend(values);
+    }
+    Ok(out)
+}
