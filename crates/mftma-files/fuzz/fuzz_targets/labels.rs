@@ -8,7 +8,16 @@ fuzz_target!(|bytes: &[u8]| {
     let [format, n_points, rest @ ..] = bytes else {
         return;
     };
-    let names = ["y.npy", "y.npz", "y.safetensors", "y.csv", "y.tsv", "y.txt"];
+    let names = [
+        "y.npy",
+        "y.npz",
+        "y.safetensors",
+        "y.csv",
+        "y.tsv",
+        "y.txt",
+        "y.h5",
+        "y.parquet",
+    ];
     let name = names[usize::from(*format) % names.len()];
     let column = (format & 0x80 != 0).then_some("a");
     if let Ok(labels) = exercise::labels(name, column, rest, usize::from(*n_points)) {

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hdf5_reader::error::{ByteOrder, Error};
 use hdf5_reader::group::Group;
@@ -16,6 +17,7 @@ use hdf5_reader::messages::filter_pipeline::FilterDescription;
 use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::{Dataset, FilterRegistry, Hdf5File, OpenOptions};
 
+use super::packed::{blosc, zstd};
 use super::strided::put_chunk;
 use super::{Decode, Entry, PassedOver, ReadOptions, Storage, natural_order, within_limit};
 use crate::array::{ArrayInfo, Element};
@@ -28,15 +30,33 @@ const NUMBERS: &str = "h5py.File('acts.h5', 'w')['conv1'] = x with x of numbers,
 const MAX_DEPTH: usize = 32;
 /// What h5py compresses with where it is told 'lzf'.
 const LZF: u16 = 32_000;
+/// Codecs of the package hdf5plugin, by the HDF5 Group's register.
+const BLOSC: u16 = 32_001;
+const ZSTD: u16 = 32_015;
 
-fn file(place: &Place, bytes: &Arc<Bytes>) -> Result<Hdf5File, InputError> {
+/// Opens a file; the number is the largest length of a chunk that its data sets declare, to be set before chunks are read.
+fn file(place: &Place, bytes: &Arc<Bytes>) -> Result<(Hdf5File, Arc<AtomicUsize>), InputError> {
+    let largest = Arc::new(AtomicUsize::new(0));
+    let most = Arc::clone(&largest);
+    let most = move || most.load(Ordering::Relaxed);
     let mut filters = FilterRegistry::new();
+    let damaged_chunk = |problem: String| Error::DecompressionError(problem);
     filters.register(LZF, Box::new(|filter, data, _| unpack_lzf(filter, data)));
+    let limit = most.clone();
+    filters.register(
+        BLOSC,
+        Box::new(move |_, data, _| blosc(data, limit()).map_err(damaged_chunk)),
+    );
+    filters.register(
+        ZSTD,
+        Box::new(move |_, data, _| zstd(data, most()).map_err(damaged_chunk)),
+    );
     let options = OpenOptions::default()
         // Every chunk is wanted once.
         .with_chunk_cache_bytes(0)
         .with_filter_registry(filters);
-    Hdf5File::from_owner(Shared(Arc::clone(bytes)), options).map_err(|e| damaged(place, &e))
+    let file = Hdf5File::from_owner(Shared(Arc::clone(bytes)), options);
+    Ok((file.map_err(|e| damaged(place, &e))?, largest))
 }
 
 fn damaged(place: &Place, error: &Error) -> InputError {
@@ -54,7 +74,7 @@ fn damaged(place: &Place, error: &Error) -> InputError {
     }
 }
 
-/// Every dataset of a file, with its path, in natural order. One with two names is there twice.
+/// Every data set of a file, with its path, in natural order. One with two names is there twice.
 fn datasets(place: &Place, file: &Hdf5File) -> Result<Vec<(String, Dataset)>, InputError> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
@@ -84,9 +104,9 @@ fn datasets(place: &Place, file: &Hdf5File) -> Result<Vec<(String, Dataset)>, In
     Ok(found)
 }
 
-/// Lists the datasets of numbers, sorted by path. Text, references and records are passed over.
+/// Lists the data sets of numbers, sorted by path. Text, references and records are passed over.
 pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, InputError> {
-    let file = file(place, &bytes)?;
+    let (file, largest) = file(place, &bytes)?;
     let by_matlab = bytes.starts_with(b"MATLAB 7.3 MAT-file");
     let mut entries = Vec::new();
     let mut passed = PassedOver::default();
@@ -94,6 +114,7 @@ pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, Input
         let place = place.array(&name);
         match describe(&place, &dataset, by_matlab) {
             Ok(info) => {
+                largest.fetch_max(chunk_len(&dataset, &info), Ordering::Relaxed);
                 let (info, storage) = match storage(&place, &file, &bytes, dataset, &info) {
                     Ok(storage) => (Ok(info), storage),
                     Err(error) => (Err(error), nothing(&bytes)),
@@ -124,7 +145,7 @@ fn nothing(bytes: &Arc<Bytes>) -> Storage {
     }
 }
 
-/// Why a dataset is no array of numbers.
+/// Why a data set is no array of numbers.
 enum NoArray {
     /// It never was one.
     Other(&'static str),
@@ -299,18 +320,27 @@ fn storage(
     })))
 }
 
+/// Bytes of one chunk, unpacked; zero where there are none.
+fn chunk_len(dataset: &Dataset, info: &ArrayInfo) -> usize {
+    let chunk = dataset.chunks().unwrap_or_default();
+    let size = info.element.size();
+    let len = chunk
+        .iter()
+        .try_fold(size, |a, &b| a.checked_mul(b as usize));
+    // HDF5 counts the bytes of a chunk in 32 bits.
+    len.filter(|&len| u32::try_from(len).is_ok()).unwrap_or(0)
+}
+
 fn is_known(filter: u16) -> bool {
-    (1..=6).contains(&filter) || filter == LZF
+    (1..=6).contains(&filter) || [LZF, BLOSC, ZSTD].contains(&filter)
 }
 
 /// Filters that h5py's users meet, by the numbers of the HDF5 Group's register.
 fn filter_name(filter: &FilterDescription) -> String {
     match filter.id {
-        32_001 => "Blosc".to_owned(),
         32_004 => "LZ4".to_owned(),
         32_008 => "bitshuffle".to_owned(),
         32_013 => "ZFP".to_owned(),
-        32_015 => "Zstandard".to_owned(),
         32_026 => "Blosc2".to_owned(),
         id => match &filter.name {
             Some(name) => format!("filter {id} ({name})"),
@@ -319,7 +349,7 @@ fn filter_name(filter: &FilterDescription) -> String {
     }
 }
 
-/// A dataset whose values do not lie in one piece.
+/// A data set whose values do not lie in one piece.
 struct Chunked {
     dataset: Dataset,
     file_len: usize,
@@ -421,13 +451,13 @@ impl Decode for Chunked {
     }
 }
 
-/// The texts of a dataset of strings: the one named, or the only dataset of the file. `None` where there is no such.
+/// The texts of a data set of strings: the one named, or the only data set of the file. `None` where there is no such.
 pub(super) fn text(
     place: &Place,
     bytes: &Arc<Bytes>,
     name: Option<&str>,
 ) -> Result<Option<Vec<String>>, InputError> {
-    let file = file(place, bytes)?;
+    let (file, largest) = file(place, bytes)?;
     let mut all = datasets(place, &file)?;
     let at = match name {
         Some(name) => all.iter().position(|(path, _)| path == name),
@@ -446,6 +476,8 @@ pub(super) fn text(
     if !is_text || dataset.shape().len() != 1 || dataset.shape()[0] > bytes.len() as u64 {
         return Ok(None);
     }
+    // A text, or a reference to one, takes no more than the file.
+    largest.store(bytes.len(), Ordering::Relaxed);
     let texts = dataset.read_strings().map_err(|e| damaged(&place, &e))?;
     Ok(Some(texts))
 }

@@ -154,6 +154,8 @@ pub fn parse(
         }
         (None, "csv") => from_table(place, name, &bytes, b',', n_points)?,
         (None, "tsv") => from_table(place, name, &bytes, b'\t', n_points)?,
+        // Without an ending, as from a stream: what has columns with names is a table.
+        (None, _) if name.is_some() => from_table(place, name, &bytes, b',', n_points)?,
         (None, _) => from_lines(place, &bytes, n_points)?,
     };
     complete(place, labels, n_points)
@@ -248,7 +250,12 @@ fn from_archive(
     bytes: Arc<Bytes>,
     options: ReadOptions<'_>,
 ) -> Result<Vec<String>, InputError> {
-    // Formats that hold names as well.
+    // Formats that hold labels in other ways than as numbers.
+    if format == Format::Torch
+        && let Some(labels) = super::torch::list(place, &bytes, name)?
+    {
+        return Ok(labels);
+    }
     #[cfg(feature = "hdf5")]
     if format == Format::Hdf5
         && let Some(labels) = super::hdf5::text(place, &bytes, name)?

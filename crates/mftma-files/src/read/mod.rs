@@ -12,6 +12,8 @@ pub mod labels;
 mod mat;
 pub mod npy;
 pub mod npz;
+#[cfg(any(feature = "hdf5", feature = "zarr"))]
+mod packed;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub mod safetensors;
@@ -71,6 +73,8 @@ const FORMATS: &str = "NumPy (.npy, .npz), safetensors, PyTorch (.pt), HDF5 (.h5
                        columns of numbers as text (.csv, .tsv, .txt)";
 /// HDF5 begins here or behind a user block of 512 bytes, of 1024, and so on. MATLAB's takes 512.
 const HDF5_STARTS: [usize; 5] = [0, 512, 1024, 2048, 4096];
+/// What text is called.
+const TEXT_ENDINGS: [&str; 3] = ["csv", "tsv", "txt"];
 /// As much of a file as tells text from binary data.
 const TEXT_SAMPLE: usize = 1 << 16;
 
@@ -107,7 +111,10 @@ impl Format {
         if let Some(format) = Self::by_ending(&extension) {
             return Ok(format);
         }
-        if bytes.is_empty() || table::is_text(bytes.get(..TEXT_SAMPLE).unwrap_or(bytes)) {
+        // Headings in other alphabets may be no UTF-8.
+        let named_text = TEXT_ENDINGS.contains(&extension.as_str());
+        let sample = bytes.get(..TEXT_SAMPLE).unwrap_or(bytes);
+        if bytes.is_empty() || named_text || table::is_text(sample) {
             return Ok(Self::Table);
         }
         if extension == "mat" {
@@ -389,7 +396,7 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), InputError> {
             let extension = extension(&path);
             if Format::by_magic(&bytes).is_some() || Format::by_ending(&extension).is_some() {
                 files.push(path);
-            } else if ["csv", "tsv", "txt"].contains(&extension.as_str())
+            } else if TEXT_ENDINGS.contains(&extension.as_str())
                 && table::begins_with_numbers(&bytes)
             {
                 tables.push(path);
@@ -432,15 +439,30 @@ fn left_out(place: &Place, format: &str, feature: &str) -> InputError {
     )
 }
 
+/// Lists the arrays of several files. One that cannot be read does not keep the others from being so.
 fn open_files(files: Vec<PathBuf>) -> Result<Vec<Entry>, InputError> {
     let mut entries = Vec::new();
+    let alone = files.len() == 1;
     for file in files {
         let stem = stem(&file);
         let place = Place::file(&file);
-        let mut of_file = if file.is_dir() {
-            open_zarr(&place)?
+        let outcome = if file.is_dir() {
+            open_zarr(&place)
         } else {
-            open_file(&place)?
+            open_file(&place)
+        };
+        let mut of_file = match outcome {
+            Ok(of_file) => of_file,
+            Err(error) if alone => return Err(error),
+            Err(error) => vec![Entry {
+                name: stem.clone(),
+                place,
+                info: Err(error),
+                storage: Storage::Plain {
+                    bytes: Arc::new(Bytes::Owned(Vec::new())),
+                    start: 0,
+                },
+            }],
         };
         if of_file.len() > 1 {
             for entry in &mut of_file {

@@ -80,6 +80,9 @@ impl Decode for Strided {
         // Strides of zero repeat values, so that a view may be larger than what it looks at.
         let len = info.data_len().ok_or_else(damaged)? as u64;
         within_limit(place, len, options, "save a copy: x.contiguous()")?;
+        if len == 0 {
+            return Ok((Arc::new(Bytes::Owned(Vec::new())), 0));
+        }
         let mut spool = Spool::default();
         let mut buffer = Vec::new();
         let (inner, outer) = match (info.shape.split_last(), self.strides.split_last()) {

@@ -37,45 +37,66 @@ pub(super) fn is_archive(bytes: &[u8]) -> bool {
     })
 }
 
+/// A file's archive and what its pickle holds.
+struct Opened {
+    archive: ZipArchive<Cursor<Shared>>,
+    /// Of the members, within the archive.
+    folder: String,
+    contents: Contents,
+}
+
+impl Opened {
+    fn new(place: &Place, bytes: &Arc<Bytes>) -> Result<Self, InputError> {
+        let damaged = |problem: String| InputError::malformed(place, problem, REWRITE);
+        let mut archive = ZipArchive::new(Cursor::new(Shared(Arc::clone(bytes))))
+            .map_err(|e| damaged(format!("not a readable zip archive ({e})")))?;
+        let names: Vec<String> = archive
+            .file_names()
+            .filter_map(|name| Some(name.ok()?.into_owned()))
+            .collect();
+        let pickle = names
+            .iter()
+            .find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"))
+            .ok_or_else(|| damaged("the archive holds no data.pkl".to_owned()))?;
+        let folder = pickle.trim_end_matches("data.pkl").to_owned();
+        let mut program = Vec::new();
+        archive
+            .by_name(pickle)
+            .and_then(|file| Ok(file.take(bytes.len() as u64).read_to_end(&mut program)?))
+            .map_err(|e| damaged(format!("data.pkl is damaged ({e})")))?;
+        let contents = Machine::run(&program).map_err(|stop| match stop {
+            Stop::Damaged(problem) => damaged(format!("data.pkl is damaged: {problem}")),
+            Stop::Refused(what) => InputError::unsupported(
+                place,
+                format!(
+                    "the file asks for {what}, and a reader that ran it would run code from the file"
+                ),
+                TENSORS,
+            ),
+        })?;
+        Ok(Self {
+            archive,
+            folder,
+            contents,
+        })
+    }
+}
+
 /// Lists the tensors of a file, in its order. In dictionaries and lists they are named by their keys: `conv1.weight`, `acts.0`.
 pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, InputError> {
-    let damaged = |problem: String| InputError::malformed(place, problem, REWRITE);
-    let mut archive = ZipArchive::new(Cursor::new(Shared(Arc::clone(&bytes))))
-        .map_err(|e| damaged(format!("not a readable zip archive ({e})")))?;
-    let names: Vec<String> = archive
-        .file_names()
-        .filter_map(|name| Some(name.ok()?.into_owned()))
-        .collect();
-    let pickle = names
-        .iter()
-        .find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"))
-        .ok_or_else(|| damaged("the archive holds no data.pkl".to_owned()))?;
-    let folder = pickle.trim_end_matches("data.pkl").to_owned();
-
+    let Opened {
+        mut archive,
+        folder,
+        contents,
+    } = Opened::new(place, &bytes)?;
     let big_endian = match member(&mut archive, &bytes, &format!("{folder}byteorder")) {
         Ok((start, len)) => bytes.get(start..start + len) == Some(b"big"),
         Err(_) => false,
     };
-    let mut program = Vec::new();
-    archive
-        .by_name(pickle)
-        .and_then(|file| Ok(file.take(bytes.len() as u64).read_to_end(&mut program)?))
-        .map_err(|e| damaged(format!("data.pkl is damaged ({e})")))?;
-    let machine = Machine::run(&program).map_err(|stop| match stop {
-        Stop::Damaged(problem) => damaged(format!("data.pkl is damaged: {problem}")),
-        Stop::Refused(what) => InputError::unsupported(
-            place,
-            format!(
-                "the file asks for {what}, and a reader that ran it would run code from the file"
-            ),
-            TENSORS,
-        ),
-    })?;
-
     let mut found = Vec::new();
     let mut passed = PassedOver::default();
-    machine.tensors(
-        machine.top.clone(),
+    contents.tensors(
+        contents.top.clone(),
         "",
         0,
         &mut HashSet::new(),
@@ -115,6 +136,36 @@ pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, Input
         });
     }
     passed.check(place, entries, TENSORS)
+}
+
+/// A list of whole numbers or texts as labels: the one of that key, or the whole of the file. `None` where there is no such.
+pub(super) fn list(
+    place: &Place,
+    bytes: &Arc<Bytes>,
+    name: Option<&str>,
+) -> Result<Option<Vec<String>>, InputError> {
+    let Contents { objects, top } = Opened::new(place, bytes)?.contents;
+    let object = |value: &Value| match value {
+        Value::Object(at) => objects.get(*at),
+        _ => None,
+    };
+    let found = match (name, object(&top)) {
+        (Some(name), Some(Object::Dictionary(pairs))) => pairs
+            .iter()
+            .find(|(key, _)| key_name(key) == name)
+            .and_then(|(_, value)| object(value)),
+        (None, whole) => whole,
+        _ => None,
+    };
+    let Some(Object::List(values)) = found else {
+        return Ok(None);
+    };
+    let labels = values.iter().map(|value| match value {
+        Value::Integer(n) => Some(n.to_string()),
+        Value::Text(text) => Some(text.to_string()),
+        _ => None,
+    });
+    Ok(labels.collect())
 }
 
 /// Where a member lies that is not compressed: start and length.
@@ -326,13 +377,18 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     objects: Vec<Object>,
+}
+
+/// What a pickle built.
+struct Contents {
+    objects: Vec<Object>,
     top: Value,
 }
 
 impl<'a> Machine<'a> {
     /// Runs a pickle to its end. Every instruction makes at most one value, so that the memory is in proportion to the
     /// pickle's length.
-    fn run(program: &'a [u8]) -> Result<Machine<'a>, Stop> {
+    fn run(program: &'a [u8]) -> Result<Contents, Stop> {
         let mut machine = Machine {
             program,
             at: 0,
@@ -340,13 +396,15 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             memo: HashMap::new(),
             objects: Vec::new(),
-            top: Value::None,
         };
         loop {
             let code = machine.byte()?;
             if code == b'.' {
-                machine.top = machine.pop()?;
-                return Ok(machine);
+                let top = machine.pop()?;
+                return Ok(Contents {
+                    objects: machine.objects,
+                    top,
+                });
             }
             machine.step(code)?;
         }
@@ -658,7 +716,9 @@ impl<'a> Machine<'a> {
         })));
         Ok(())
     }
+}
 
+impl Contents {
     /// Finds the tensors in a value, each dictionary and list once.
     fn tensors(
         &self,

@@ -183,7 +183,9 @@ fn pytorch_files_are_used_where_they_lie() {
     }
     let entry = take(&mut entries, "more.1.0");
     check(entry, "6 x 8 float32", 8, |i, j| number(i, j) + 1.0);
-    same_labels(&["numbers_many.pt::labels"]);
+    for name in ["labels", "list", "names"] {
+        same_labels(&[&format!("numbers_many.pt::{name}")]);
+    }
 
     let mut entries = open("numbers_state.pth");
     check(take(&mut entries, "weight"), "6 x 8 float32", 8, number);
@@ -265,6 +267,14 @@ fn hdf5() {
         check(take(&mut entries, "lzf"), "6 x 128 int64", 128, |i, j| {
             number(i, j % 8)
         });
+        for codec in ["blosc", "zstd"] {
+            let entry = take(&mut entries, codec);
+            check(entry, "6 x 512 float32", 512, |i, j| number(i, j % 8));
+        }
+        refused(
+            take(&mut entries, "refused_lz4").load(OPTIONS),
+            &["LZ4", "gzip"],
+        );
         check(take(&mut entries, "part"), "6 x 8 float32", 8, |i, j| {
             if i < 3 { 7.0 } else { number(i, j) }
         });
