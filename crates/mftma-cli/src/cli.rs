@@ -69,13 +69,15 @@ pub struct OutputArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct AnalyzeArgs {
-    /// .npy, .npz or .safetensors files, or folders with one file or one folder per layer. Every array is a layer;
-    /// numbered files of one layer are joined where their points add up to the labels.
+    /// Files of NumPy (.npy, .npz), safetensors, PyTorch (.pt), HDF5, MATLAB (.mat), Parquet or columns of numbers as text
+    /// (.csv, .tsv, .txt), told by their first bytes; zarr folders; folders with one file or one folder per layer; - for
+    /// standard input. Every array is a layer; numbered files of one layer are joined where their points add up to the labels.
     #[arg(required = true, value_name = "ACTIVATIONS")]
     pub activations: Vec<PathBuf>,
 
-    /// The class of every point: .npy, .csv, .tsv or text with one label a line; FILE::NAME picks an array of an .npz or
-    /// .safetensors, or a column of a table. Not needed with a --layout that tells the classes.
+    /// The class of every point: an array of any of these formats, strings of HDF5, .csv, .tsv, or text with one label a line;
+    /// FILE::NAME picks one of several arrays, or a column of a table (which then is no feature). Not needed with a --layout
+    /// that tells the classes.
     #[arg(long, value_name = "FILE", required_unless_present_any = ["layout", "config"])]
     pub labels: Option<String>,
 
@@ -121,6 +123,10 @@ pub struct InputArgs {
     #[arg(long, value_enum, default_value_t = Layout::PointsByFeatures)]
     pub layout: Layout,
 
+    /// This axis of every array is time, counted from 0: a layer for each of its bins.
+    #[arg(long, value_name = "AXIS")]
+    pub time_axis: Option<usize>,
+
     /// Threads to compute on; 0 takes all cores. Changes the time, never the result.
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     pub threads: usize,
@@ -145,7 +151,7 @@ impl InputArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CompareArgs {
-    /// First file or folder. Its layers give the weights of PWCCA.
+    /// First file or folder, of any format that `mftma analyze` reads. Its layers give the weights of PWCCA.
     pub a: PathBuf,
 
     /// Second file or folder: the same points in the same order.
@@ -177,7 +183,7 @@ pub struct CapacityArgs {
     #[arg(long, required = true)]
     pub simulate: bool,
 
-    /// .npy, .npz or .safetensors files, or folders with one file per layer.
+    /// Files or folders of activations; see `mftma analyze --help`.
     #[arg(required = true, value_name = "ACTIVATIONS")]
     pub activations: Vec<PathBuf>,
 
@@ -223,7 +229,7 @@ pub struct CapacityArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct InfoArgs {
-    /// A file or folder.
+    /// A file or folder, of any format that `mftma analyze` reads; - for standard input.
     pub file: PathBuf,
 
     /// Also read labels and count the classes.

@@ -102,6 +102,11 @@ pub struct Settings {
     #[arg(long, value_enum, default_value_t = Layout::PointsByFeatures)]
     pub layout: Layout,
 
+    /// This axis of every array is time, counted from 0: a layer for each of its bins, named `LAYER [bin 0]` and so on. The
+    /// axes that are left are as --layout says.
+    #[arg(long, value_name = "AXIS")]
+    pub time_axis: Option<usize>,
+
     /// Arrays to read, in this order; without it, all with two or more axes.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub layers: Vec<String>,

@@ -111,6 +111,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         labels: args.labels.as_deref(),
         leave_out: &settings.leave_out,
         layout: settings.layout,
+        time_axis: settings.time_axis,
         options,
     })?;
     let selection = Selection::new(&labels, &settings.wanted())?;

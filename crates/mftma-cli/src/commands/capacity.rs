@@ -38,6 +38,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         labels: args.labels.as_deref(),
         leave_out: &args.leave_out,
         layout: args.input.layout,
+        time_axis: args.input.time_axis,
         options,
     })?;
     let selection = Selection::new(
@@ -108,6 +109,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         "settings": {
             "labels": args.labels,
             "layout": args.input.layout,
+            "time-axis": args.input.time_axis,
             "dichotomies": args.dichotomies,
             "points": args.points,
             "classes": args.classes,

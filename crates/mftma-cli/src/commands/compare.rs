@@ -57,8 +57,16 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         .into());
     }
     args.output.check()?;
-    let first = layers(std::slice::from_ref(&args.a), &[])?;
-    let second = layers(std::slice::from_ref(&args.b), &[])?;
+    let options = read_options(args.input.inflate_bytes());
+    let listed = |path| {
+        layers(
+            std::slice::from_ref(path),
+            &[],
+            args.input.time_axis,
+            options,
+        )
+    };
+    let (first, second) = (listed(&args.a)?, listed(&args.b)?);
     let (n, n_second) = (
         common_points(&first, args.input.layout)?,
         common_points(&second, args.input.layout)?,
@@ -76,7 +84,6 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let total = first.len() * second.len();
     interrupt::expect(total);
 
-    let options = read_options(args.input.inflate_bytes());
     let pool = pool(args.input.threads)?;
     let source =
         |matrix: &Matrix| LayerSource::new(matrix.clone(), &points, &group, &interrupt::requested);
@@ -169,6 +176,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             "a": args.a.display().to_string(),
             "b": args.b.display().to_string(),
             "layout": args.input.layout,
+            "time-axis": args.input.time_axis,
             "variance": args.variance,
             "points": points.len(),
             "points-in-file": n,

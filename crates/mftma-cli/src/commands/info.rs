@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use super::{Input, Request, input, read_options};
+use super::{Input, Request, input, open, read_options, without_labels};
 use crate::cli::InfoArgs;
 use crate::report::{Cell, Table};
 use mftma_files::array::Layout;
@@ -11,7 +11,14 @@ use mftma_files::read::{self, Entry, labels};
 
 /// Runs the command.
 pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
-    let entries = read::open(&args.file)?;
+    let options = read_options(args.input.inflate_bytes());
+    let mut entries = open(&args.file, options)?;
+    if let Some(axis) = args.input.time_axis {
+        entries = read::bins(entries, axis)?;
+    }
+    if let Some(reference) = &args.labels {
+        entries = without_labels(entries, reference, false);
+    }
     let mut table = Table::default();
     for entry in &entries {
         table.push(row(entry, args.input.layout));
@@ -35,7 +42,8 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
             labels: Some(reference),
             leave_out: &[],
             layout: args.input.layout,
-            options: read_options(args.input.inflate_bytes()),
+            time_axis: args.input.time_axis,
+            options,
         })?;
         describe_classes(&mut text, &labels)?;
         describe_cost(&mut text, &entries, &labels, labels.classes.len())?;
@@ -64,12 +72,7 @@ fn row(entry: &Entry, layout: Layout) -> Vec<(String, Cell)> {
                 (2.., Some(points)) => Some((points, total.checked_div(points).unwrap_or(0))),
                 _ => None,
             };
-            let storage = if entry.is_compressed() {
-                "compressed"
-            } else {
-                "mapped"
-            };
-            (info.describe(), info.data_len(), sides, storage)
+            (info.describe(), info.data_len(), sides, entry.stored())
         }
         Err(_) => ("cannot be used (see below)".to_owned(), None, None, ""),
     };

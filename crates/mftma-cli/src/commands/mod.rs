@@ -7,6 +7,7 @@ pub mod info;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 
@@ -15,6 +16,7 @@ use crate::interrupt;
 use crate::report::{self, Format, Table};
 use crate::settings::SettingsError;
 use mftma_files::array::{Layout, Matrix};
+use mftma_files::bytes::Bytes;
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::labels::{self, Labels};
 use mftma_files::read::{self, Entry, ReadOptions};
@@ -45,11 +47,66 @@ fn read_options(inflate_bytes: u64) -> ReadOptions<'static> {
     }
 }
 
-/// Lists the layers of several files: those named, in that order, or all arrays with two or more axes.
-fn layers(paths: &[PathBuf], wanted: &[String]) -> Result<Vec<Entry>, InputError> {
+/// What stands for standard input among files.
+const STDIN: &str = "-";
+
+/// Standard input. It is read once, so that one file may hold activations and labels.
+fn stdin(options: ReadOptions<'_>) -> Result<Arc<Bytes>, InputError> {
+    static READ: Mutex<Option<Arc<Bytes>>> = Mutex::new(None);
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = &*read {
+        return Ok(Arc::clone(bytes));
+    }
+    let bytes = read::slurp(&Place::file(STDIN), &mut io::stdin().lock(), options)?;
+    Ok(Arc::clone(read.insert(bytes)))
+}
+
+/// The arrays of a file, a folder, or standard input (`-`).
+fn open(path: &Path, options: ReadOptions<'_>) -> Result<Vec<Entry>, InputError> {
+    if path != Path::new(STDIN) {
+        return read::open(path);
+    }
+    let mut entries = read::open_any(&Place::file(path), stdin(options)?)?;
+    for entry in &mut entries {
+        if entry.place.array.is_none() {
+            entry.name = "stdin".to_owned();
+        }
+    }
+    Ok(entries)
+}
+
+/// The labels that a reference names, from a file or standard input.
+fn read_labels(reference: &str, n: usize, options: ReadOptions<'_>) -> Result<Labels, InputError> {
+    let (file, name) = labels::split_reference(reference);
+    if file == Path::new(STDIN) {
+        return labels::parse(&Place::file(file), name, stdin(options)?, n, options);
+    }
+    labels::read(reference, n, options)
+}
+
+/// Lists the layers of several files: those named, in that order, or all arrays with two or more axes; one for each bin where
+/// an axis is time.
+fn layers(
+    paths: &[PathBuf],
+    wanted: &[String],
+    time_axis: Option<usize>,
+    options: ReadOptions<'_>,
+) -> Result<Vec<Entry>, InputError> {
+    let entries = whole_layers(paths, wanted, options)?;
+    match time_axis {
+        Some(axis) => read::bins(entries, axis),
+        None => Ok(entries),
+    }
+}
+
+fn whole_layers(
+    paths: &[PathBuf],
+    wanted: &[String],
+    options: ReadOptions<'_>,
+) -> Result<Vec<Entry>, InputError> {
     let mut entries = Vec::new();
     for path in paths {
-        let mut of_path = read::open(path)?;
+        let mut of_path = open(path, options)?;
         // Several files may hold arrays of the same name.
         if paths.len() > 1 && of_path.len() > 1 {
             let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
@@ -153,6 +210,8 @@ struct Request<'a> {
     /// Classes that will be left out.
     leave_out: &'a [String],
     layout: Layout,
+    /// The axis of arrays that is time.
+    time_axis: Option<usize>,
     options: ReadOptions<'a>,
 }
 
@@ -204,11 +263,12 @@ fn input(request: &Request<'_>) -> anyhow::Result<Input> {
 
 /// Layers beside a file of labels.
 fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry>, Labels)> {
-    let mut entries = layers(request.paths, request.layers)?;
-    if request.layers.is_empty() {
-        entries = without_labels(entries, reference);
+    let mut entries = whole_layers(request.paths, request.layers, request.options)?;
+    entries = without_labels(entries, reference, request.layers.is_empty());
+    if let Some(axis) = request.time_axis {
+        entries = read::bins(entries, axis)?;
     }
-    let read = |n| labels::read(reference, n, request.options);
+    let read = |n| read_labels(reference, n, request.options);
     let first = common_points(&entries, request.layout).and_then(|n| Ok((n, read(n)?)));
     let error = match first {
         Ok((_, labels)) => return Ok((entries, labels)),
@@ -235,21 +295,32 @@ fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry
     Err(error.into())
 }
 
-/// An array that is given as labels is no layer.
-fn without_labels(entries: Vec<Entry>, reference: &str) -> Vec<Entry> {
+/// An array that is given as labels is no layer, unless it was named as one; a column that is, no feature.
+fn without_labels(entries: Vec<Entry>, reference: &str, also_arrays: bool) -> Vec<Entry> {
     let (file, array) = labels::split_reference(reference);
-    let Ok(file) = file.canonicalize() else {
-        return entries;
+    let same_file = |path: &Path| {
+        path == file
+            || match (path.canonicalize(), file.canonicalize()) {
+                (Ok(a), Ok(b)) => a == b,
+                _ => false,
+            }
     };
-    let is_labels = |entry: &Entry| {
+    let (mut others, mut labels) = (Vec::new(), Vec::new());
+    for mut entry in entries {
         let same_array = match (&entry.place.array, array) {
             (Some(own), Some(array)) => own == array,
             (None, _) => true,
             (Some(_), None) => false,
         };
-        same_array && entry.place.file.canonicalize().is_ok_and(|f| f == file)
-    };
-    let (others, labels): (Vec<_>, Vec<_>) = entries.into_iter().partition(|e| !is_labels(e));
+        let dropped = same_array
+            && same_file(&entry.place.file)
+            && !array.is_some_and(|column| entry.drop_column(column));
+        if dropped && also_arrays {
+            labels.push(entry);
+        } else {
+            others.push(entry);
+        }
+    }
     // Nothing else was given: let the user be told what is wrong with it.
     if others.is_empty() { labels } else { others }
 }
@@ -257,7 +328,12 @@ fn without_labels(entries: Vec<Entry>, reference: &str) -> Vec<Entry> {
 /// Layers whose layout says the class of every point.
 fn classes_by_layout(request: &Request<'_>) -> anyhow::Result<(Vec<Entry>, Labels)> {
     if request.layout == Layout::ClassesByPointsByFeatures {
-        let entries = layers(request.paths, request.layers)?;
+        let entries = layers(
+            request.paths,
+            request.layers,
+            request.time_axis,
+            request.options,
+        )?;
         common_points(&entries, request.layout)?;
         let mut found: Option<Labels> = None;
         for entry in &entries {
@@ -283,10 +359,19 @@ fn classes_by_layout(request: &Request<'_>) -> anyhow::Result<(Vec<Entry>, Label
         })?;
         return Ok((entries, labels));
     }
+    if let Some(axis) = request.time_axis {
+        return Err(SettingsError::Flags {
+            problem: format!("--time-axis {axis} with --layout one-array-per-class"),
+            remedy: "save the bins as files of their own, or classes x points x time x features with --layout \
+                     classes-by-points-by-features --time-axis 2"
+                .into(),
+        }
+        .into());
+    }
     let mut entries = Vec::new();
     let mut found: Option<Labels> = None;
     for path in request.paths {
-        let (entry, labels) = read::one_array_per_class(path, read::open(path)?)?;
+        let (entry, labels) = read::one_array_per_class(path, open(path, request.options)?)?;
         same_classes(found.get_or_insert_with(|| labels.clone()), &labels)?;
         entries.push(entry);
     }
