@@ -489,6 +489,7 @@ fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
     // In full, so that a new setting cannot be left out.
     let Settings {
         layout,
+        time_axis,
         layers,
         n_t,
         target_error,
@@ -518,6 +519,7 @@ fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
     let maybe = |n: &Option<usize>| n.map_or(Cell::Integer(None), Cell::count);
     vec![
         ("layout", Cell::Text(word(layout))),
+        ("time_axis", maybe(time_axis)),
         ("layers", names(layers)),
         ("n_t", Cell::count(*n_t)),
         ("target_error", Cell::Real(*target_error)),
