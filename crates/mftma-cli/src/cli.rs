@@ -166,6 +166,12 @@ pub struct CompareArgs {
     #[arg(long, default_value_t = 2000, value_name = "COUNT")]
     pub points: usize,
 
+    /// Also match neurons (Wang et al. 2018): the largest sets of features of both layers of which each lies within this distance,
+    /// relative to its length, of the span of the other set. 0 is an exact match, 0.5 a loose one. Wants more points than features;
+    /// time grows as points x features x features.
+    #[arg(long, value_name = "EPSILON")]
+    pub matching: Option<f64>,
+
     /// Result format and place.
     #[command(flatten)]
     pub output: OutputArgs,

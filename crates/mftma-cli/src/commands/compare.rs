@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use mftma::Error;
+use mftma::similarity::matching::{Neurons, maximum_match};
 use mftma::similarity::{Representation, debiased_cka, linear_cka, pwcca, svcca};
 use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
@@ -36,6 +37,8 @@ struct Side {
     name: String,
     matrix: Matrix,
     representation: Representation,
+    /// Where they are matched.
+    neurons: Option<Neurons>,
 }
 
 /// Runs the command.
@@ -53,6 +56,16 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             name: "points",
             value: args.points.to_string(),
             requirement: "at least 2",
+        }
+        .into());
+    }
+    if let Some(epsilon) = args.matching
+        && !(0.0..1.0).contains(&epsilon)
+    {
+        return Err(SettingsError::Range {
+            name: "matching",
+            value: epsilon.to_string(),
+            requirement: "at least 0 and below 1",
         }
         .into());
     }
@@ -90,14 +103,19 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let side = |entry: mftma_files::read::Entry| -> anyhow::Result<Side> {
         let name = entry.name.clone();
         let matrix = matrix(entry, args.input.layout, options)?;
-        let representation = pool
-            .install(|| Representation::new(&source(&matrix)))
+        let (representation, neurons) = pool
+            .install(|| {
+                let representation = Representation::new(&source(&matrix))?;
+                let neurons = args.matching.map(|_| Neurons::new(&source(&matrix)));
+                Ok((representation, neurons.transpose()?))
+            })
             .map_err(explain)
             .with_context(|| matrix.place().to_string())?;
         Ok(Side {
             name,
             matrix,
             representation,
+            neurons,
         })
     };
     let layers = first.len() + second.len();
@@ -114,6 +132,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     };
     let second: Vec<Side> = second.into_iter().filter_map(&mut usable).collect();
     let mut few_points = false;
+    let mut spanned = false;
     let mut table = Table::default();
     for entry in first {
         let Some(a) = usable(entry) else { continue };
@@ -123,31 +142,45 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             }
             let features = a.representation.features().max(b.representation.features());
             few_points |= a.representation.points() <= features;
-            let (cka, debiased, correlations, weighted) = pool
+            let (cka, debiased, correlations, weighted, matched) = pool
                 .install(|| {
                     let cka = linear_cka(&a.representation, &b.representation)?;
                     let debiased = debiased_cka(&a.representation, &b.representation)?;
                     let correlations = svcca(&a.representation, &b.representation, args.variance)?;
                     let weighted = pwcca(&correlations, &source(&a.matrix))?;
-                    Ok((cka, debiased, correlations, weighted))
+                    let matched = match (&a.neurons, &b.neurons, args.matching) {
+                        (Some(a), Some(b), Some(epsilon)) => Some(maximum_match(a, b, epsilon)?),
+                        _ => None,
+                    };
+                    Ok((cka, debiased, correlations, weighted, matched))
                 })
                 .map_err(explain)
                 .with_context(|| format!("{} against {}", a.name, b.name))?;
-            table.push(
-                [
-                    ("layer_a", Cell::Text(a.name.clone())),
-                    ("layer_b", Cell::Text(b.name.clone())),
-                    ("cka", Cell::real(cka)),
-                    ("cka_debiased", Cell::Real(debiased)),
-                    ("svcca", Cell::real(correlations.mean())),
-                    ("pwcca", Cell::real(weighted)),
-                    ("directions_a", Cell::count(correlations.kept.0)),
-                    ("directions_b", Cell::count(correlations.kept.1)),
-                    ("forced", Cell::count(correlations.forced)),
-                ]
-                .map(|(name, cell)| (name.to_owned(), cell))
-                .into(),
-            );
+            let mut row: Vec<(String, Cell)> = [
+                ("layer_a", Cell::Text(a.name.clone())),
+                ("layer_b", Cell::Text(b.name.clone())),
+                ("cka", Cell::real(cka)),
+                ("cka_debiased", Cell::Real(debiased)),
+                ("svcca", Cell::real(correlations.mean())),
+                ("pwcca", Cell::real(weighted)),
+                ("directions_a", Cell::count(correlations.kept.0)),
+                ("directions_b", Cell::count(correlations.kept.1)),
+                ("forced", Cell::count(correlations.forced)),
+            ]
+            .map(|(name, cell)| (name.to_owned(), cell))
+            .into();
+            if let Some(matched) = &matched {
+                spanned |= matched.ranks.0.max(matched.ranks.1) == points.len();
+                row.extend(
+                    [
+                        ("maximum_match", Cell::real(matched.similarity())),
+                        ("matched_a", Cell::count(matched.first.len())),
+                        ("matched_b", Cell::count(matched.second.len())),
+                    ]
+                    .map(|(name, cell)| (name.to_owned(), cell)),
+                );
+            }
+            table.push(row);
             interrupt::finished(&format!("{} against {}", a.name, b.name));
         }
     }
@@ -168,6 +201,13 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
                 .to_owned(),
         );
     }
+    if spanned {
+        notes.push(format!(
+            "as many independent features as points ({}): every feature of the other layer lies in their span and matches; maximum_match says something \
+             with more points than features",
+            points.len()
+        ));
+    }
     let rows: Vec<_> = table.rows.iter().map(|row| table.object(row)).collect();
     let document = json!({
         "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
@@ -178,6 +218,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             "layout": args.input.layout,
             "time-axis": args.input.time_axis,
             "variance": args.variance,
+            "matching": args.matching,
             "points": points.len(),
             "points-in-file": n,
             "seed": args.input.seed,

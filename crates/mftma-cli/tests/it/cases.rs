@@ -732,6 +732,43 @@ fn joint_measures_come_in_every_format() {
     }
 }
 
+/// Neurons that were planted match, strangers do not; a layer that spans everything is told of.
+#[test]
+fn planted_neurons_are_matched() {
+    let case = Case::new();
+    let (points, features) = (POINTS, 5);
+    let first = values(1)[..points * features].to_vec();
+    let strangers = values(2);
+    // Two of the second layer's features are sums of the first's, the others are their own.
+    let second: Vec<f32> = (0..points)
+        .flat_map(|i| {
+            let x = &first[i * features..][..features];
+            let own = &strangers[i * 4..][..4];
+            [x[0] + x[1], x[0] - 2.0 * x[1], own[0], own[1]]
+        })
+        .collect();
+    case.npy("a.npy", &[points, features], &first);
+    case.npy("b.npy", &[points, 4], &second);
+    let (out, _) = case.succeeds("compare a.npy b.npy --matching 0.00001 --format json");
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let row = &value["comparisons"][0];
+    assert_eq!(
+        (&row["matched_a"], &row["matched_b"]),
+        (&2.into(), &2.into())
+    );
+    assert!((row["maximum_match"].as_f64().unwrap() - 4.0 / 9.0).abs() < 1e-12);
+    let (out, _) = case.succeeds("compare a.npy a.npy --matching 0 --points 5 --format json");
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(notes(&value).contains("as many independent features as points (5)"));
+    let (plain, _) = case.succeeds("compare a.npy b.npy --format csv");
+    assert!(!plain.contains("maximum_match"));
+    case.fails(
+        "compare a.npy b.npy --matching 1",
+        2,
+        &["--matching", "below 1"],
+    );
+}
+
 /// A dead layer does not keep the others from being compared.
 #[test]
 fn dead_layers_are_named_and_the_others_compared() {
