@@ -581,3 +581,86 @@ fn errors_name_what_is_wrong() {
     broken[[7, 3]] = f64::NAN;
     assert!(fails(&broken, with()).contains("manifold 1, point 3, feature 3 is NaN"));
 }
+
+/// Two manifolds of 200 points on spheres of `dimension` directions and radius `radius` around centres of length 1 at the cosine
+/// `alignment`, in 1,000 features.
+fn spheres(dimension: usize, radius: f64, alignment: f64, seed: u64) -> Array2<f64> {
+    const POINTS: usize = 200;
+    // Orthonormal: a direction that both centres share, one of each centre, the axes of each.
+    let mut basis = normal(3 + 2 * dimension, 1000, seed);
+    for i in 0..basis.nrows() {
+        let (done, mut rest) = basis.view_mut().split_at(ndarray::Axis(0), i);
+        let mut row = rest.row_mut(0);
+        for other in done.rows() {
+            let along = row.dot(&other);
+            row.scaled_add(-along, &other);
+        }
+        let length = row.dot(&row).sqrt();
+        row /= length;
+    }
+    let mut places = normal(2 * POINTS, dimension, seed + 1);
+    for mut place in places.rows_mut() {
+        let length = place.dot(&place).sqrt();
+        place *= radius / length;
+    }
+    let (shared, own) = (alignment.sqrt(), (1.0 - alignment).sqrt());
+    let mut points = Array2::zeros((2 * POINTS, 1000));
+    for (i, mut point) in points.rows_mut().into_iter().enumerate() {
+        let manifold = i / POINTS;
+        point.scaled_add(shared, &basis.row(0));
+        point.scaled_add(own, &basis.row(1 + manifold));
+        for (axis, &along) in places.row(i).iter().enumerate() {
+            point.scaled_add(along, &basis.row(3 + manifold * dimension + axis));
+        }
+    }
+    points
+}
+
+/// The published recovery of planted geometry by GLUE's measures (two manifolds of 200 points in 1,000 features): what comes back of planted
+/// dimensions, radii and alignments of centres. The published draws are not known: dimensions and radii must agree within 6 %, alignments within
+/// .05, for theirs are means of absolute cosines, which independent centres do not bring to 0.
+#[test]
+fn planted_geometry_is_recovered_as_published() {
+    let settings = JointSettings::default().vectors(600);
+    let found = |dimension, radius, alignment| {
+        let points = spheres(dimension, radius, alignment, 40);
+        measure(points.view(), &[200, 200], &settings)
+    };
+    let near = |what: &str, found: f64, published: f64| {
+        let error = (found / published - 1.0).abs();
+        assert!(error < 0.06, "{what}: {found}, published {published}");
+    };
+    for (planted, published) in [(2, 2.25), (4, 4.07), (6, 5.61), (8, 6.98), (10, 8.17)] {
+        let dimension = found(planted, 1.0, 0.0).dimension.value;
+        near(&format!("D {planted}"), dimension, published);
+    }
+    for (planted, published) in [
+        (0.8, 0.87),
+        (1.0, 1.03),
+        (1.4, 1.34),
+        (1.7, 1.56),
+        (2.0, 1.77),
+    ] {
+        let radius = found(4, planted, 0.0).radius.value;
+        near(&format!("R {planted}"), radius, published);
+    }
+    let mut before = 0.0;
+    for (planted, published) in [
+        (0.0, 0.04),
+        (0.2, 0.22),
+        (0.4, 0.41),
+        (0.6, 0.61),
+        (0.8, 0.81),
+    ] {
+        let geometry = found(4, 1.0, planted);
+        let cosine = geometry.alignments.centres.cosine;
+        let gap = (cosine - published).abs();
+        assert!(
+            gap < 0.05,
+            "alignment {planted}: {cosine}, published {published}"
+        );
+        // Aligned centres are shorter beside the same spread.
+        assert!(geometry.radius.value > before, "alignment {planted}");
+        before = geometry.radius.value;
+    }
+}
