@@ -89,6 +89,11 @@ pub struct AnalyzeArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
+    /// Take over the layers that an earlier run finished, out of its JSON result (also an interrupted one's .partial), and measure the
+    /// others. Settings, labels and classes must be the same; a layer is known again by its name, file, type and shape.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub resume: Option<PathBuf>,
+
     /// Rows of table, CSV and Parquet: one per layer, or one per layer and class.
     #[arg(long, value_enum, default_value_t = Rows::Layers, help_heading = "Output")]
     pub rows: Rows,
@@ -200,6 +205,10 @@ pub struct CapacityArgs {
     /// Random labellings of the classes per number of features. More make the answer steadier and the time longer.
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
     pub dichotomies: usize,
+
+    /// Arrays to read, in this order; without it, all with two or more axes.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub layers: Vec<String>,
 
     /// Use at most this many points of each class, drawn at random.
     #[arg(long, value_name = "COUNT")]

@@ -13,6 +13,7 @@ use mftma::{
 };
 use serde_json::json;
 
+use super::resume::Earlier;
 use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
@@ -116,6 +117,10 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     })?;
     let selection = Selection::new(&labels, &settings.wanted())?;
 
+    let mut earlier = match &args.resume {
+        Some(path) => Earlier::read(path, &settings, args.labels.as_deref(), &selection)?,
+        None => Earlier::default(),
+    };
     let total = entries.len();
     interrupt::expect(total);
     let bar = Bar::new(args.quiet, total);
@@ -126,6 +131,18 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     for entry in entries {
         let name = entry.name.clone();
         bar.layer(&name);
+        if let Some(finished) = earlier.take(&entry) {
+            done.push(Layer {
+                name,
+                array: describe(&entry),
+                place: entry.place,
+                classes: selection.classes.clone(),
+                geometry: finished.geometry,
+                joint: finished.joint,
+            });
+            bar.next();
+            continue;
+        }
         let outcome = pool.install(|| analyze_layer(entry, &settings, &selection, &plan, &bar));
         match outcome {
             Ok(layer) => {
@@ -162,6 +179,12 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     super::fail(failures, total)
 }
 
+/// Type and shape of an array.
+fn describe(entry: &Entry) -> String {
+    let info = entry.info.as_ref();
+    info.map(|info| info.describe()).unwrap_or_default()
+}
+
 fn analyze_layer(
     entry: Entry,
     settings: &Settings,
@@ -171,11 +194,7 @@ fn analyze_layer(
 ) -> anyhow::Result<Layer> {
     let name = entry.name.clone();
     let place = entry.place.clone();
-    let array = entry
-        .info
-        .as_ref()
-        .map(|i| i.describe())
-        .unwrap_or_default();
+    let array = describe(&entry);
     let options = read_options(settings.inflate_bytes());
     let matrix = matrix(entry, settings.layout, options)?;
     let source = LayerSource::new(

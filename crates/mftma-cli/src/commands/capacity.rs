@@ -34,7 +34,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         notes,
     } = input(&Request {
         paths: &args.activations,
-        layers: &[],
+        layers: &args.layers,
         labels: args.labels.as_deref(),
         leave_out: &args.leave_out,
         layout: args.input.layout,

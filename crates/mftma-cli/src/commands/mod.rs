@@ -4,6 +4,7 @@ pub mod analyze;
 pub mod capacity;
 pub mod compare;
 pub mod info;
+mod resume;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

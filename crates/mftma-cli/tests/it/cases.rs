@@ -732,6 +732,46 @@ fn joint_measures_come_in_every_format() {
     }
 }
 
+/// Layers of an earlier result are taken over and give the same result; one that was made otherwise is refused, and says how.
+#[test]
+fn finished_layers_are_not_measured_again() {
+    let case = Case::new();
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &values(1));
+    case.write("labels.txt", lines());
+    let analyze = "analyze layers --labels labels.txt --n-t 20 --measures both --format json";
+    case.succeeds(&format!("{analyze} -o first.json"));
+    case.npy("layers/b.npy", &[POINTS, FEATURES], &values(2));
+    let (whole, _) = case.succeeds(analyze);
+    let (resumed, _) = case.succeeds(&format!("{analyze} --threads 1 --resume first.json"));
+    let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let (whole, resumed) = (parse(&whole), parse(&resumed));
+    assert_eq!(whole["layers"], resumed["layers"]);
+    // It is taken from there: a number that was changed comes back.
+    let text = std::fs::read_to_string(case.path("first.json")).unwrap();
+    let mut changed = parse(&text);
+    changed["layers"][0]["geometry"]["capacity"]["value"] = 0.125.into();
+    case.write("changed.json", changed.to_string());
+    let (resumed, _) = case.succeeds(&format!("{analyze} --resume changed.json"));
+    let resumed = parse(&resumed);
+    assert_eq!(resumed["layers"][0]["geometry"]["capacity"]["value"], 0.125);
+    assert_eq!(resumed["layers"][1], whole["layers"][1]);
+    case.fails(
+        &format!("{analyze} --seed 1 --resume first.json"),
+        3,
+        &["first.json", "--seed 0, not 1", "try"],
+    );
+    case.fails(
+        &format!("{analyze} --resume labels.txt"),
+        3,
+        &["labels.txt", "JSON"],
+    );
+    case.fails(
+        &format!("{analyze} --resume nowhere.json"),
+        3,
+        &["nowhere.json"],
+    );
+}
+
 /// Neurons that were planted match, strangers do not; a layer that spans everything is told of.
 #[test]
 fn planted_neurons_are_matched() {
