@@ -13,7 +13,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let result = match cli::Cli::parse().command {
-        cli::Command::Reproduce(args) => reproduce::run(args),
+        cli::Command::Reproduce(args) => reproduce::run(*args),
         cli::Command::Check(args) => {
             mftma_study::check::run(&args.folder, &args.figures, &mut io::stdout())
         }

@@ -11,13 +11,14 @@
 //! | file | holds |
 //! |---|---|
 //! | `.lock` | held by the process that works on the entry; the system releases it when the process dies |
+//! | `.claim-0001` | who works on the entry, for other machines ([`claim`]) |
 //! | `output.json` | the output |
 //! | `stage.json` | key, label, settings and the checksum of each file; written last, so where it is, the stage is finished |
 //! | anything else | what the stage keeps to go on after an interruption, for instance checkpoints |
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -27,11 +28,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::claim::{self, Attempt, Claim, Holder, Judge};
 use crate::progress::Progress;
 
 const RECORD: &str = "stage.json";
 const OUTPUT: &str = "output.json";
 const LOCK: &str = ".lock";
+
+/// Longest pause before somebody else's claim is looked at again: a scheduler is asked each time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// An expensive piece of work with one output, as its author writes it.
 ///
@@ -77,9 +82,33 @@ pub trait TypedStage {
         None
     }
 
+    /// What it needs of memory and disk.
+    fn space(&self) -> Space {
+        Space::default()
+    }
+
     /// How far an interrupted attempt came, for the dry run.
     fn interrupted_at(&self, _folder: &Path) -> Option<String> {
         None
+    }
+}
+
+/// Bytes that a stage needs, estimated; for estimates only.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Space {
+    /// At its peak, beside the program itself.
+    pub memory: f64,
+    /// What it leaves on the disk.
+    pub disk: f64,
+}
+
+impl Default for Space {
+    /// A table of some measures.
+    fn default() -> Self {
+        Self {
+            memory: 0.0,
+            disk: 1e6,
+        }
     }
 }
 
@@ -89,6 +118,11 @@ pub trait TypedStage {
 pub struct StageInputs(BTreeMap<String, String>);
 
 impl StageInputs {
+    /// The keys and checksums.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(String::as_str)
+    }
+
     /// Nothing but settings.
     pub fn none() -> Self {
         Self::default()
@@ -124,6 +158,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What the stage builds on.
+    pub fn inputs(&self) -> &StageInputs {
+        &self.inputs
+    }
+
     fn key(&self) -> String {
         // Strings, numbers and what was JSON before: nothing that JSON cannot hold.
         let description = serde_json::to_value(self).expect("an identity is plain data");
@@ -152,6 +191,9 @@ pub trait Stage {
 
     /// [`TypedStage::seconds_per_unit`].
     fn seconds_per_unit(&self) -> Option<f64>;
+
+    /// [`TypedStage::space`].
+    fn space(&self) -> Space;
 
     /// [`TypedStage::interrupted_at`].
     fn interrupted_at(&self, folder: &Path) -> Option<String>;
@@ -187,6 +229,10 @@ impl<T: TypedStage> Stage for T {
 
     fn seconds_per_unit(&self) -> Option<f64> {
         TypedStage::seconds_per_unit(self)
+    }
+
+    fn space(&self) -> Space {
+        TypedStage::space(self)
     }
 
     fn interrupted_at(&self, folder: &Path) -> Option<String> {
@@ -346,32 +392,39 @@ impl Cache {
                 folder.display()
             )
         })?;
-        let _lock = self.lock(&folder, stage)?;
-        mftma_atomic::remove_leftovers(&folder)?;
+        let finished = || !force && self.examine(stage) == Status::Finished;
+        let Some(right) = self.right(&folder, stage, &finished)? else {
+            return Ok(());
+        };
+        right.use_for(|| self.make(&folder, stage))
+    }
+
+    /// Makes a stage's output, whatever its entry holds. For who has the right to it.
+    fn make(&self, folder: &Path, stage: &dyn Stage) -> Result<()> {
+        mftma_atomic::remove_leftovers(folder)?;
         match self.examine(stage) {
-            Status::Finished if !force => return Ok(()),
-            Status::Finished => clear(&folder)?,
+            Status::Finished => clear(folder)?,
             Status::Damaged(how) => {
                 self.progress.note(&format!(
                     "{} {}: the stored result is damaged ({how}) and is made again",
                     stage.kind(),
                     stage.label()
                 ));
-                clear(&folder)?;
+                clear(folder)?;
             }
             _ => {}
         }
         let start = Instant::now();
         let output = stage
             .compute_json(&Work {
-                folder: &folder,
+                folder,
                 cache: self,
                 progress: self.progress.clone(),
             })
             .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
         mftma_atomic::write(&folder.join(OUTPUT), &output)?;
         let mut files = BTreeMap::new();
-        for name in work_files(&folder)? {
+        for name in work_files(folder)? {
             let hash = hash_file(&folder.join(&name))?;
             files.insert(name, hash);
         }
@@ -398,16 +451,27 @@ impl Cache {
         add: impl FnOnce(&Work<'_>) -> Result<T>,
     ) -> Result<T> {
         let folder = self.folder(stage);
-        let _lock = self.lock(&folder, stage)?;
-        let mut record = read_record(&folder)?
+        let right = self.right(&folder, stage, &|| false)?;
+        let right = right.context("nobody gave the right to it")?;
+        right.use_for(|| self.add(&folder, stage, add))
+    }
+
+    /// What [`Self::extend`] does, for who has the right to the entry.
+    fn add<T>(
+        &self,
+        folder: &Path,
+        stage: &dyn Stage,
+        add: impl FnOnce(&Work<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut record = read_record(folder)?
             .with_context(|| format!("{} {} is not finished", stage.kind(), stage.label()))?;
         let added = add(&Work {
-            folder: &folder,
+            folder,
             cache: self,
             progress: self.progress.clone(),
         })
         .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
-        for name in work_files(&folder)? {
+        for name in work_files(folder)? {
             let path = folder.join(&name);
             if let Entry::Vacant(entry) = record.files.entry(name) {
                 entry.insert(hash_file(&path)?);
@@ -485,7 +549,54 @@ impl Cache {
             .collect()
     }
 
-    fn lock(&self, folder: &Path, stage: &dyn Stage) -> Result<File> {
+    /// Waits for the right to work on an entry; none where meanwhile it is `finished`.
+    fn right(
+        &self,
+        folder: &Path,
+        stage: &dyn Stage,
+        finished: &dyn Fn() -> bool,
+    ) -> Result<Option<Right>> {
+        let me = Holder::this();
+        let mut pause = Duration::from_millis(250);
+        let mut told = false;
+        loop {
+            let (lock, locked) = self.lock(folder, stage, &me)?;
+            if finished() {
+                return Ok(None);
+            }
+            let judge = Judge {
+                me: &me,
+                locked,
+                ask: &claim::slurm_word,
+            };
+            let (holder, path) = match claim::attempt(folder, &judge)? {
+                Attempt::Claimed(claim) => return Ok(Some(Right { claim, _lock: lock })),
+                Attempt::Held(holder, path) => (holder, path),
+            };
+            drop(lock);
+            let remedy = format!("if it has ended, remove {}", path.display());
+            let what = format!("{} {}", stage.kind(), stage.label());
+            if me.job.is_some() && holder.job.is_none() && holder.host != me.host {
+                bail!("{holder}, which no scheduler knows, works on {what}; {remedy}");
+            }
+            if !told {
+                let note = format!("{holder} works on {what}; waiting for it ({remedy})");
+                self.progress.note(&note);
+                told = true;
+            }
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The lock of an entry, and whether it is held; none where the file system has no locks. A job does not wait for it: between
+    /// machines, claims decide.
+    fn lock(
+        &self,
+        folder: &Path,
+        stage: &dyn Stage,
+        me: &Holder,
+    ) -> Result<(Option<File>, Option<bool>)> {
         let path = folder.join(LOCK);
         let file = File::options()
             .create(true)
@@ -493,16 +604,21 @@ impl Cache {
             .write(true)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        if file.try_lock().is_err() {
-            self.progress.note(&format!(
-                "another process works on {} {}; waiting for it",
-                stage.kind(),
-                stage.label()
-            ));
-            file.lock()
-                .with_context(|| format!("cannot lock {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok((Some(file), Some(true))),
+            Err(TryLockError::Error(_)) => Ok((None, None)),
+            Err(TryLockError::WouldBlock) if me.job.is_some() => Ok((None, Some(false))),
+            Err(TryLockError::WouldBlock) => {
+                self.progress.note(&format!(
+                    "another process works on {} {}; waiting for it",
+                    stage.kind(),
+                    stage.label()
+                ));
+                file.lock()
+                    .with_context(|| format!("cannot lock {}", path.display()))?;
+                Ok((Some(file), Some(true)))
+            }
         }
-        Ok(file)
     }
 
     /// A finished entry of the same kind and label.
@@ -522,6 +638,24 @@ impl Cache {
             .filter_map(|folder| read_record(folder).ok().flatten())
             .find(|record| record.label == stage.label())
             .map(|record| record.identity)
+    }
+}
+
+/// The right to work on an entry.
+struct Right {
+    claim: Claim,
+    _lock: Option<File>,
+}
+
+impl Right {
+    /// Does the work. Where it fails, somebody else may try.
+    fn use_for<T>(self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let done = work();
+        match done {
+            Ok(_) => self.claim.fulfil(),
+            Err(_) => self.claim.give_back(),
+        }
+        done
     }
 }
 
@@ -610,7 +744,8 @@ fn clear(folder: &Path) -> Result<()> {
     {
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
-    for name in names.iter().filter(|name| *name != LOCK) {
+    let others = |name: &&String| *name != LOCK && !name.starts_with(claim::PREFIX);
+    for name in names.iter().filter(others) {
         let path = folder.join(name);
         let removed = if path.is_dir() {
             fs::remove_dir_all(&path)
@@ -837,7 +972,7 @@ mod tests {
         let folder = cache.folder(&stage);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("scratch"), b"").unwrap();
-        let lock = cache.lock(&folder, &stage).unwrap();
+        let lock = cache.lock(&folder, &stage, &Holder::this()).unwrap();
         assert_eq!(cache.status(&stage), Status::InProgress);
         drop(lock);
         assert!(matches!(cache.status(&stage), Status::Interrupted(_)));

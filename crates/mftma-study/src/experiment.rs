@@ -103,6 +103,32 @@ impl Experiment {
             .sum()
     }
 
+    /// Bytes of the trained numbers; for estimates. 0 where the network cannot be built.
+    pub fn network_bytes(&self) -> f64 {
+        4.0 * self.parameters().unwrap_or(0) as f64
+    }
+
+    /// Bytes of the images; for estimates.
+    pub fn data_bytes(&self) -> f64 {
+        let dataset = self.data.dataset();
+        (dataset.train().pixels().len() + dataset.test().pixels().len()) as f64
+    }
+
+    /// Bytes at the peak of a training; for estimates: images, values with gradients, momentum and a copy on its way to the disk, and of
+    /// every layer what it was given, what it gave and its gradient.
+    pub fn training_memory(&self) -> f64 {
+        let outputs: f64 = self.features().iter().sum();
+        let batch = self.settings.training.batch_size as f64;
+        self.data_bytes() + 5.0 * self.network_bytes() + 4.0 * 4.0 * batch * outputs
+    }
+
+    /// Bytes at the peak of an analysis of `points` points of this run's widest layer; for estimates: beside the network at work, their
+    /// features and some square arrays of their inner products.
+    pub fn analysis_memory(&self, points: f64) -> f64 {
+        let widest = self.features().into_iter().fold(0.0, f64::max);
+        self.training_memory() + 8.0 * points * widest + 4.0 * 8.0 * points * points
+    }
+
     /// Features of each layer's output; for estimates. None where the network cannot be built.
     pub fn features(&self) -> Vec<f64> {
         let named = self.named_features().into_iter();

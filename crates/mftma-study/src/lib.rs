@@ -21,7 +21,9 @@ macro_rules! say {
 
 pub mod cache;
 pub mod check;
+pub mod claim;
 pub mod claims;
+pub mod cluster;
 pub mod compare;
 pub mod estimate;
 pub mod experiment;

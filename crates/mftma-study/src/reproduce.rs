@@ -5,10 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::cache::{Cache, Status, key};
 use crate::claims;
+use crate::cluster;
+use crate::cluster::command::Commands;
+use crate::cluster::jobs::Alive;
+use crate::cluster::plan::Plan;
+use crate::cluster::slurm::Slurm;
+use crate::cluster::store::{self, Expected};
+use crate::cluster::submit::{Submission, Wishes, alone};
 use crate::compare;
 use crate::estimate::{Rates, Total};
 use crate::experiment::Experiments;
@@ -18,7 +25,7 @@ use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::provenance::provenance;
 use crate::record::{self, Origin, PROVENANCE, Provenance, TIMINGS, Timing, Timings};
-use crate::report::{self, Report, Shown};
+use crate::report::{self, Report, Shown as OnPage};
 use crate::results::{CLAIMS, Claims, REPORT};
 use crate::status;
 use crate::table::{Row, from_csv, to_csv};
@@ -39,6 +46,10 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Folder for tables and figures; `results/PROFILE` where left out.
     pub out: Option<PathBuf>,
+    /// Folder of finished work; `cache` in the results folder where left out.
+    pub store: Option<PathBuf>,
+    /// What a job was told about store and program when it was submitted.
+    pub expected: Expected,
     /// Name of a built-in profile, or a TOML file.
     pub profile: String,
     /// What to do with the study.
@@ -52,7 +63,7 @@ pub struct Options {
 }
 
 /// What to do with the study.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub enum Action {
     /// Compute what is missing, draw and judge.
     #[default]
@@ -61,8 +72,27 @@ pub enum Action {
     Compare,
     /// List what would run.
     List,
-    /// Say what is finished, in progress and missing.
+    /// Say what is finished, in progress and missing, and how jobs fare.
     Status,
+    /// Do one stage, by its name in the plan or its key.
+    Stage(String),
+    /// Show the graph of stages.
+    Plan(Shown),
+    /// Write the graph as a Snakefile.
+    Snakefile(PathBuf),
+    /// Submit what is missing to Slurm.
+    Submit(Wishes),
+    /// Take back what was submitted.
+    Cancel,
+}
+
+/// How a plan is shown.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// For people, with the time that it takes on these numbers of machines.
+    Text(Vec<usize>),
+    /// For programs.
+    Json,
 }
 
 /// Does what the options ask for, on the threads of the current pool. Lines for people go to `to`.
@@ -70,7 +100,7 @@ pub fn run(options: &Options, progress: &Progress, to: &mut dyn Write) -> Result
     mftma::simd::Level::from_environment().context(mftma::simd::VARIABLE)?;
     let (profile_name, profile) = Profile::load_with(&options.profile, &changes(options)?)?;
     let of_record = Path::new("results").join(&profile_name);
-    let compares = options.action == Action::Compare;
+    let compares = matches!(options.action, Action::Compare);
     let figures = select(&options.figures, options.panel.as_deref())?;
     let temporary;
     let out = match &options.out {
@@ -85,15 +115,25 @@ pub fn run(options: &Options, progress: &Progress, to: &mut dyn Write) -> Result
     if compares {
         compare::refuse_same_folder(&out, &of_record)?;
     }
-    let cache = Cache::new(out.join("cache"), progress.clone());
+    let store = options.store.clone().unwrap_or_else(|| out.join("cache"));
+    options.expected.check(&store)?;
+    let cache = Cache::new(store, progress.clone());
     let experiments = Experiments::new(options.data_dir.clone());
     let study = Study::new(&profile_name, &profile, experiments, &cache)?;
     for figure in &figures {
         figure.figure.check(&study)?;
     }
-    match options.action {
-        Action::Status => return status::print(&study, &figures, &out, to),
+    match &options.action {
+        Action::Status => {
+            status::print(&study, &figures, &out, to)?;
+            let plan = || Plan::of(&study, &figures);
+            return cluster::jobs::print(plan, study.cache.root(), &Slurm::default(), to);
+        }
         Action::List => return list(&study, &figures, options.force, to),
+        Action::Stage(name) => return cluster::stage::run(&study, &figures, name, to),
+        Action::Plan(_) | Action::Snakefile(_) | Action::Submit(_) | Action::Cancel => {
+            return hand_over(&study, &figures, options, &out, to);
+        }
         Action::Make | Action::Compare => {}
     }
     prepare_folder(&out)?;
@@ -113,6 +153,127 @@ pub fn run(options: &Options, progress: &Progress, to: &mut dyn Write) -> Result
         return compare::run(&out, &of_record, &stems, options.figures.is_empty(), to);
     }
     Ok(())
+}
+
+/// Hands the graph of stages to somebody else, or takes it back.
+fn hand_over(
+    study: &Study<'_>,
+    figures: &[Selection],
+    options: &Options,
+    out: &Path,
+    to: &mut dyn Write,
+) -> Result<()> {
+    let root = absolute(study.cache.root())?;
+    let slurm = Slurm::default();
+    if matches!(options.action, Action::Cancel) {
+        return cluster::jobs::cancel(&root, &slurm, to);
+    }
+    let program = std::env::current_exe().context("cannot find this program's file")?;
+    let mut commands = Commands {
+        program,
+        flags: flags(options, &root)?,
+        checks: Vec::new(),
+        figures: options.figures.clone(),
+        out: absolute(out)?,
+    };
+    match &options.action {
+        Action::Plan(Shown::Text(machines)) => {
+            let plan = Plan::of(study, figures)?;
+            cluster::show::print(&plan, study.profile_name, machines, to);
+            Ok(())
+        }
+        Action::Plan(Shown::Json) => {
+            let plan = Plan::of(study, figures)?;
+            let graph = serde_json::json!({
+                "profile": study.profile_name,
+                "store": root,
+                "out": commands.out,
+                "nodes": plan.to_json(|node| commands.stage(node)),
+                "draw": { "command": commands.draw() },
+            });
+            say!(to, "{}", serde_json::to_string_pretty(&graph)?);
+            Ok(())
+        }
+        Action::Snakefile(path) => {
+            let other = std::fs::read(path);
+            if other.is_ok_and(|bytes| !bytes.starts_with(cluster::snakemake::MARK.as_bytes())) {
+                bail!(
+                    "{} is there and was not written by this command; name another file with --to",
+                    path.display()
+                );
+            }
+            let plan = Plan::of(study, figures)?;
+            let id = store::identify(&root)?;
+            let hash = store::hash(&commands.program)?;
+            commands.checks = checks(&id, &hash);
+            let text = cluster::snakemake::snakefile(&plan, &commands, &root);
+            mftma_atomic::write(path, text.as_bytes())?;
+            say!(to, "wrote {}", path.display());
+            Ok(())
+        }
+        Action::Submit(wishes) => {
+            prepare_folder(out)?;
+            let id = store::identify(&root)?;
+            // Before anything else: whether there is a Slurm at all.
+            Alive::ask(&slurm, &id)?;
+            let (program, hash) = store::keep_program(&root)?;
+            commands.program = program;
+            commands.checks = checks(&id, &hash);
+            let drawn = |figure: &Selection| out.join(format!("{}.svg", figure.stem())).exists();
+            alone(&root, || {
+                let alive = Alive::ask(&slurm, &id)?;
+                let plan = Plan::of(study, figures)?;
+                Submission {
+                    plan: &plan,
+                    store: &root,
+                    id: &id,
+                    program: &hash,
+                    commands: &commands,
+                    wishes,
+                    slurm: &slurm,
+                    alive: &alive,
+                    drawn: figures.iter().all(drawn),
+                }
+                .run(to)
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a job checks where it runs.
+fn checks(store: &str, program: &str) -> Vec<String> {
+    ["--expect-store", store, "--expect-program", program]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// The flags that make the same study anywhere: paths are absolute.
+fn flags(options: &Options, store: &Path) -> Result<Vec<String>> {
+    let text = |path: PathBuf| path.display().to_string();
+    let profile = Path::new(&options.profile);
+    let profile = match profile.extension() {
+        Some(_) => text(absolute(profile)?),
+        None => options.profile.clone(),
+    };
+    let mut flags = vec!["--profile".to_owned(), profile];
+    flags.extend(["--store".to_owned(), text(store.to_owned())]);
+    let data = mftma_data::data_dir(options.data_dir.as_deref());
+    flags.extend(["--data-dir".to_owned(), text(absolute(&data)?)]);
+    if let Some(dataset) = &options.dataset {
+        flags.extend(["--dataset".to_owned(), dataset.clone()]);
+    }
+    if let Some(seeds) = options.seeds {
+        flags.extend(["--seeds".to_owned(), seeds.to_string()]);
+    }
+    if let Some(panel) = &options.panel {
+        flags.extend(["--panel".to_owned(), panel.clone()]);
+    }
+    Ok(flags)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))
 }
 
 /// What the flags change of the profile.
@@ -244,8 +405,8 @@ fn write(
 }
 
 /// A figure as the report shows it.
-fn shown_as(study: &Study<'_>, selection: &Selection, table: &[Row], svg: String) -> Shown {
-    Shown {
+fn shown_as(study: &Study<'_>, selection: &Selection, table: &[Row], svg: String) -> OnPage {
+    OnPage {
         name: selection.stem(),
         title: selection.figure.title().to_owned(),
         caption: selection.figure.caption(study),
@@ -261,7 +422,7 @@ fn keep_earlier(
     out: &Path,
     settings: &str,
     provenance: &mut Provenance,
-    made: &mut BTreeMap<String, Shown>,
+    made: &mut BTreeMap<String, OnPage>,
 ) -> Result<BTreeSet<String>> {
     let mut kept = BTreeSet::new();
     let Some(earlier) = record::read::<Provenance>(out, PROVENANCE) else {

@@ -1,5 +1,6 @@
 //! The study of a profile: its experiments, and the stages made of them, which figures draw and claims judge.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
@@ -27,6 +28,8 @@ pub struct Study<'a> {
     experiments: Experiments,
     /// [`Self::profile`], as the experiments hold it.
     shared: Rc<Profile>,
+    /// Whether trainings are taken for what would make the most work of them.
+    widest: Cell<bool>,
 }
 
 impl<'a> Study<'a> {
@@ -44,6 +47,7 @@ impl<'a> Study<'a> {
             cache,
             experiments,
             shared: Rc::new(profile.clone()),
+            widest: Cell::new(false),
         };
         study.runs = (0..profile.runs)
             .map(|run| study.experiment(profile.experiment.clone(), run))
@@ -79,8 +83,23 @@ impl<'a> Study<'a> {
         Ok(())
     }
 
+    /// What `list` gives where every training, finished or not, is taken for one that ran to its last epoch and was best at an epoch that
+    /// is not measured otherwise: no list of stages is longer.
+    pub fn widest<T>(&self, list: impl FnOnce() -> T) -> T {
+        let before = self.widest.replace(true);
+        let listed = list();
+        self.widest.set(before);
+        listed
+    }
+
     /// What a run's training left, once it is finished.
     pub fn record(&self, run: &Rc<Experiment>) -> Result<Option<TrainingRecord>> {
+        if self.widest.get() {
+            let last = run.settings.training.stop.max_epochs;
+            let measured = &run.settings.geometry.epochs;
+            let best = (0..=last).rev().find(|epoch| !measured.contains(epoch));
+            return Ok(Some(TrainingRecord::imagined(best.unwrap_or(last), last)));
+        }
         let train = TrainStage::new(Rc::clone(run));
         if self.cache.status(&train) != Status::Finished {
             return Ok(None);

@@ -128,6 +128,12 @@ struct Folder {
     _lock: File,
 }
 
+/// Whether a file system refuses locks as such (`ENOSYS`, `EOPNOTSUPP`; `ENOLCK` of Linux and macOS has no name).
+fn without_locks(error: &std::io::Error) -> bool {
+    let unnamed = if cfg!(target_os = "macos") { 77 } else { 37 };
+    error.kind() == std::io::ErrorKind::Unsupported || error.raw_os_error() == Some(unnamed)
+}
+
 impl<'a> Trainer<'a> {
     /// A run in memory, at its initialization.
     ///
@@ -225,6 +231,8 @@ impl<'a> Trainer<'a> {
                     folder: folder.to_owned(),
                 });
             }
+            // A file system without locks (some that are shared by many machines): the caller keeps others away.
+            Err(TryLockError::Error(e)) if without_locks(&e) => {}
             Err(TryLockError::Error(e)) => return Err(TrainError::io("lock", &lock_path)(e)),
         }
         let resume = folder.join(RESUME_FILE);

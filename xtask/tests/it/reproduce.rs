@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 /// The smoke profile at sizes at which figure 3 takes a second or two.
-fn tiny() -> toml::Table {
+pub(crate) fn tiny() -> toml::Table {
     let mut profile: toml::Table = include_str!("../../../crates/mftma-study/profiles/smoke.toml")
         .parse()
         .unwrap();
@@ -62,12 +62,12 @@ fn tiny_with(table: &str, key: &str, value: impl Into<toml::Value>) -> String {
 const RESULTS: [&str; 3] = ["s7.csv", "s7.svg", "s7.png"];
 
 /// A fresh folder with a profile in it.
-struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_profile(&tiny().to_string())
     }
 
@@ -77,12 +77,12 @@ impl Place {
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The program with the place's profile and the results folder `out`.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_of(Command::new(env!("CARGO_BIN_EXE_xtask")), arguments)
     }
 
@@ -101,11 +101,11 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    fn succeed(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
@@ -119,7 +119,7 @@ impl Place {
     }
 
     /// Folders of the cache whose names begin with `kind`, sorted.
-    fn entries(&self, kind: &str) -> Vec<PathBuf> {
+    pub(crate) fn entries(&self, kind: &str) -> Vec<PathBuf> {
         let Ok(folder) = fs::read_dir(self.path("out/cache")) else {
             return Vec::new();
         };
@@ -137,7 +137,7 @@ impl Place {
     }
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

@@ -9,7 +9,7 @@ use mftma_train::Place;
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
-use crate::cache::{StageInputs, TypedStage, Work};
+use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 
 /// Resamples of the classes behind the intervals \[D\].
@@ -166,6 +166,15 @@ impl TypedStage for GeometryStage {
         };
         let wanted = layers.into_iter().filter(|(name, _)| wanted(name));
         wanted.map(|(_, features)| of_layer(features)).sum()
+    }
+
+    fn space(&self) -> Space {
+        let geometry = &self.experiment.settings.geometry;
+        let points = (geometry.manifolds * geometry.points) as f64;
+        Space {
+            memory: self.experiment.analysis_memory(points),
+            ..Space::default()
+        }
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {

@@ -19,7 +19,7 @@ use ndarray::{Array4, ArrayView4};
 use serde::Serialize;
 
 use super::TrainStage;
-use crate::cache::{StageInputs, TypedStage, Work};
+use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::interim;
 use crate::profile::GradientSettings;
@@ -187,6 +187,16 @@ impl TypedStage for GradientStage {
         3.0 * images * passes * run.multiply_adds()
     }
 
+    fn space(&self) -> Space {
+        let run = &self.experiment;
+        // All training images as numbers, twice, and gradients of every group.
+        let images = 4.0 * 2.0 * run.data_bytes();
+        Space {
+            memory: run.training_memory() + images + 8.0 * run.network_bytes(),
+            disk: 1e6 + 6.0 * run.network_bytes(),
+        }
+    }
+
     fn seconds_per_unit(&self) -> Option<f64> {
         // By the runs of record of `quick` and `laptop`.
         Some(2.0e-11)
@@ -315,6 +325,18 @@ impl TypedStage for ExpansionStage {
         let pixels: usize = dataset.image_shape().iter().product();
         let weights = units * (pixels + units + dataset.classes());
         (dataset.train().len() * self.gradients().weight_scales.len()) as f64 * weights as f64
+    }
+
+    fn space(&self) -> Space {
+        let run = &self.experiment;
+        let units = 8.0 * self.gradients().perceptron_width as f64;
+        let images = 4.0 * 3.0 * run.data_bytes();
+        Space {
+            memory: images
+                + 64.0 * units * units
+                + 8.0 * units * run.data.dataset().train().len() as f64,
+            ..Space::default()
+        }
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {

@@ -10,7 +10,7 @@ use mftma_train::Place;
 use serde::{Deserialize, Serialize};
 
 use super::{SimulateStage, TrainStage};
-use crate::cache::{StageInputs, TypedStage, Work};
+use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 
 /// Gaussian vectors \[D\]: the standard error is then about 2 %.
@@ -117,6 +117,15 @@ impl TypedStage for JointStage {
             .filter(|(name, _)| wanted.contains(name))
             .map(|(_, features)| of_layer(features))
             .sum()
+    }
+
+    fn space(&self) -> Space {
+        let manifolds = self.simulated.manifold_settings();
+        let points = (manifolds.manifolds * manifolds.examples) as f64;
+        Space {
+            memory: self.experiment.analysis_memory(points),
+            ..Space::default()
+        }
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {

@@ -11,7 +11,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
-use crate::cache::{StageInputs, TypedStage, Work};
+use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::profile::{RewindingSettings, RewindingStatistics};
 
@@ -218,6 +218,13 @@ impl TypedStage for RewindStage {
         };
         let images = rewindings * (statistics + REWOUND_GROUPS.len() * settings.examples);
         images as f64 * self.experiment.multiply_adds()
+    }
+
+    fn space(&self) -> Space {
+        Space {
+            memory: 2.0 * self.experiment.training_memory(),
+            ..Space::default()
+        }
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {

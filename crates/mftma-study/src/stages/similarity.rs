@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
-use crate::cache::{StageInputs, TypedStage, Work};
+use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::profile::SimilaritySettings;
 
@@ -189,6 +189,18 @@ impl TypedStage for SimilarityStage {
         let layers = self.experiment.features().len() as f64;
         // Every pair of layers at the last epoch, and each layer with itself at the others.
         layers * (layers + self.epochs.len() as f64) * points.powi(3)
+    }
+
+    fn space(&self) -> Space {
+        let points = self.experiment.profile.supplement.similarity.points as f64;
+        let features: f64 = self.experiment.features().iter().sum();
+        let layers = self.experiment.features().len() as f64;
+        // Features and representations of every layer at two epochs.
+        let held = 2.0 * points * (4.0 * features + 8.0 * layers * points);
+        Space {
+            memory: self.experiment.training_memory() + held,
+            ..Space::default()
+        }
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {

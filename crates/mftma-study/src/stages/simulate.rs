@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
 use super::geometry::{COVERAGE, analysis_settings};
-use crate::cache::{StageInputs, TypedStage, Work};
+use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 
 /// The groups whose capacities are compared.
@@ -129,6 +129,15 @@ impl TypedStage for SimulateStage {
             * settings.repetitions as f64
             * points
             * (manifolds.manifolds as f64).powi(2)
+    }
+
+    fn space(&self) -> Space {
+        let manifolds = self.manifold_settings();
+        let points = (manifolds.manifolds * manifolds.examples) as f64;
+        Space {
+            memory: self.experiment.analysis_memory(points),
+            ..Space::default()
+        }
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {

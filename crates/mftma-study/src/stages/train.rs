@@ -11,12 +11,12 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
 use mftma_train::{
-    Checkpoint, CheckpointPolicy, EpochMetrics, Network, Progress, Run, StopReason, TrainError,
-    TrainSettings, Trainer, kept_file,
+    Checkpoint, CheckpointPolicy, EpochMetrics, GroupScore, GroupScores, Network, Progress, Run,
+    StopReason, TrainError, TrainSettings, Trainer, kept_file,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{StageInputs, TypedStage, Work};
+use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 
 /// The trainer's folder in the stage's entry: it locks and sweeps it by its own rules.
@@ -37,6 +37,32 @@ pub struct TrainingRecord {
 }
 
 impl TrainingRecord {
+    /// A training of `last` epochs of which `best` is the best, for plans: nothing else of it is known.
+    pub fn imagined(best: usize, last: usize) -> Self {
+        let after = |epoch: usize| EpochMetrics {
+            epoch,
+            steps: 0,
+            learning_rate: 0.0,
+            batch_loss: None,
+            training_accuracy: 0.0,
+            groups: GroupScores::default(),
+        };
+        let mut history = vec![after(best)];
+        let score = GroupScore {
+            examples: 1,
+            correct: 1,
+            loss: 0.0,
+        };
+        history[0].groups.insert(ExampleGroup::Test, score);
+        if best != last {
+            history.push(after(last));
+        }
+        Self {
+            history,
+            stopped: None,
+        }
+    }
+
     /// Epochs of training in all.
     pub fn last_epoch(&self) -> usize {
         self.history.last().map_or(0, |metrics| metrics.epoch)
@@ -233,6 +259,18 @@ impl TypedStage for TrainStage {
 
     fn seconds_per_unit(&self) -> Option<f64> {
         Some(1.0)
+    }
+
+    fn space(&self) -> Space {
+        let experiment = &self.experiment;
+        let settings = &experiment.settings;
+        // A checkpoint holds values and momentum.
+        let checkpoint = 2.0 * experiment.network_bytes();
+        let kept = settings.geometry.epochs.len() + 3;
+        Space {
+            memory: experiment.training_memory(),
+            disk: kept as f64 * checkpoint + 500.0 * settings.training.stop.max_epochs as f64,
+        }
     }
 
     fn interrupted_at(&self, folder: &Path) -> Option<String> {

@@ -12,7 +12,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
-use crate::cache::{StageInputs, TypedStage, Work};
+use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::profile::UmapSettings;
 use crate::umap;
@@ -137,6 +137,15 @@ impl TypedStage for UmapStage {
         let umap = &self.experiment.profile.umap;
         let points = (PICTURED_GROUPS.len() * umap.classes * umap.points) as f64;
         points * points
+    }
+
+    fn space(&self) -> Space {
+        let umap = &self.experiment.profile.umap;
+        let points = (PICTURED_GROUPS.len() * umap.classes * umap.points) as f64;
+        Space {
+            memory: self.experiment.analysis_memory(points),
+            ..Space::default()
+        }
     }
 
     fn seconds_per_unit(&self) -> Option<f64> {
