@@ -570,6 +570,11 @@ impl Cache {
                 ask: &claim::slurm_word,
             };
             let (holder, path) = match claim::attempt(folder, &judge)? {
+                // Whoever had it may have finished since it was looked at.
+                Attempt::Claimed(claim) if finished() => {
+                    claim.fulfil();
+                    return Ok(None);
+                }
                 Attempt::Claimed(claim) => return Ok(Some(Right { claim, _lock: lock })),
                 Attempt::Held(holder, path) => (holder, path),
             };

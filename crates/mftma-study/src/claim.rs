@@ -47,10 +47,25 @@ impl Holder {
             host: host(),
             process: std::process::id(),
             nonce: nonce(),
-            job: std::env::var("SLURM_JOB_ID")
-                .ok()
-                .filter(|job| !job.is_empty()),
+            job: job(),
         }
+    }
+}
+
+/// Slurm's name of the job that this process is of. A task of an array has the array's number and its own: one task of each array has a job
+/// number that stands for the whole array.
+fn job() -> Option<String> {
+    let variable = |name| {
+        std::env::var(name)
+            .ok()
+            .filter(|value: &String| !value.is_empty())
+    };
+    match (
+        variable("SLURM_ARRAY_JOB_ID"),
+        variable("SLURM_ARRAY_TASK_ID"),
+    ) {
+        (Some(array), Some(task)) => Some(format!("{array}_{task}")),
+        _ => variable("SLURM_JOB_ID"),
     }
 }
 
@@ -147,8 +162,12 @@ impl Judge<'_> {
     /// Whether a holder has ended.
     fn has_ended(&self, holder: &Holder) -> bool {
         match &holder.job {
-            // One job runs once at a time: this is an earlier start of it.
-            Some(job) if self.me.job.as_ref() == Some(job) => true,
+            // An earlier start of the same job; or another process of it, which works beside this one.
+            Some(job) if self.me.job.as_ref() == Some(job) => {
+                holder.host != self.me.host
+                    || self.locked == Some(true)
+                    || !process_runs(holder.process)
+            }
             Some(job) => (self.ask)(job) == Word::Gone,
             None => {
                 let here = holder.host == self.me.host;
@@ -186,7 +205,8 @@ pub enum Attempt {
 
 /// Tries to claim the entry in `folder`.
 pub fn attempt(folder: &Path, judge: &Judge<'_>) -> Result<Attempt> {
-    let mut number = 1;
+    // The claim of the highest number counts: those below are of holders that had ended when the next was made.
+    let mut number = highest(folder)?.unwrap_or(1);
     loop {
         let path = path(folder, number);
         let text = serde_json::to_vec(judge.me)?;
@@ -211,7 +231,6 @@ pub fn attempt(folder: &Path, judge: &Judge<'_>) -> Result<Attempt> {
                     number,
                 }));
             }
-            // The claims before the last are dead: their holders had ended when the next was made.
             Some(_) if self::path(folder, number + 1).exists() => number += 1,
             Some(holder) if judge.has_ended(&holder) => number += 1,
             Some(holder) => return Ok(Attempt::Held(holder, path)),
@@ -221,14 +240,28 @@ pub fn attempt(folder: &Path, judge: &Judge<'_>) -> Result<Attempt> {
 
 /// Who holds the last claim of an entry, if any.
 pub fn last(folder: &Path) -> Option<Holder> {
-    let mut last = None;
-    for number in 1.. {
-        match read(&path(folder, number)) {
-            Ok(Some(holder)) => last = Some(holder),
-            _ => break,
+    let number = highest(folder).ok()??;
+    read(&path(folder, number)).ok()?
+}
+
+/// The numbers of the claims in a folder; none where there is no folder.
+fn numbers(folder: &Path) -> Result<Vec<u32>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", folder.display()));
         }
-    }
-    last
+    };
+    let number = |entry: std::io::Result<fs::DirEntry>| {
+        let name = entry.ok()?.file_name();
+        name.to_str()?.strip_prefix(PREFIX)?.parse().ok()
+    };
+    Ok(entries.filter_map(number).collect())
+}
+
+fn highest(folder: &Path) -> Result<Option<u32>> {
+    Ok(numbers(folder)?.into_iter().max())
 }
 
 impl Claim {
@@ -248,12 +281,9 @@ impl Claim {
 
 /// Removes the claims of an entry that nobody works on.
 pub fn remove_all(folder: &Path) -> Result<()> {
-    let mut numbers = 1..;
-    let claims: Vec<PathBuf> = std::iter::from_fn(|| Some(path(folder, numbers.next()?)))
-        .take_while(|path| path.exists())
-        .collect();
-    for path in claims.iter().rev() {
-        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    for number in numbers(folder)? {
+        let path = path(folder, number);
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     Ok(())
 }
@@ -327,6 +357,37 @@ mod tests {
         assert_eq!(next.number, 3);
         next.fulfil();
         assert!(last(at).is_none());
+    }
+
+    /// A claim below the last that was given back leaves no room for a second owner.
+    #[test]
+    fn the_claim_of_the_highest_number_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let first = taken(try_as(at, &holder("a", Some("7")), None, Word::Unknown)).unwrap();
+        let second = holder("b", Some("8"));
+        taken(try_as(at, &second, None, Word::Gone)).unwrap();
+        first.give_back();
+        let third = holder("c", Some("9"));
+        assert!(taken(try_as(at, &third, None, Word::Runs)).is_none());
+        assert_eq!(last(at).unwrap(), second);
+        remove_all(at).unwrap();
+        assert!(last(at).is_none());
+    }
+
+    /// Two processes of one job work beside each other: the second waits while the first runs.
+    #[test]
+    fn a_job_does_not_take_from_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let mut first = holder("a", Some("7"));
+        first.process = std::process::id();
+        taken(try_as(at, &first, Some(true), Word::Runs)).unwrap();
+        let second = holder("a", Some("7"));
+        for locked in [Some(false), None] {
+            assert!(taken(try_as(at, &second, locked, Word::Runs)).is_none());
+        }
+        assert!(taken(try_as(at, &second, Some(true), Word::Runs)).is_some());
     }
 
     #[test]

@@ -219,7 +219,16 @@ fn hand_over(
             let (program, hash) = store::keep_program(&root)?;
             commands.program = program;
             commands.checks = checks(&id, &hash);
-            let drawn = |figure: &Selection| out.join(format!("{}.svg", figure.stem())).exists();
+            // With these settings: the folder may hold figures of others.
+            let settings = record::settings_hash(study.profile)?;
+            let earlier = record::read::<Provenance>(out, PROVENANCE);
+            let drawn = |figure: &Selection| {
+                let origin = earlier.as_ref().and_then(|p| p.figures.get(&figure.stem()));
+                origin.is_some_and(|origin| {
+                    origin.settings_blake3 == settings
+                        && origin.file(out, &figure.stem(), "svg").is_some()
+                })
+            };
             alone(&root, || {
                 let alive = Alive::ask(&slurm, &id)?;
                 let plan = Plan::of(study, figures)?;

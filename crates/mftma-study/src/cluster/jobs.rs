@@ -300,13 +300,16 @@ pub fn cancel(store: &Path, slurm: &Slurm, to: &mut dyn Write) -> Result<()> {
             store.display()
         );
     };
-    let mut ledger = Ledger::read(store)?;
-    let jobs = Alive::ask(slurm, &id)?.to_cancel();
-    slurm.cancel(&jobs)?;
-    for job in &mut ledger.jobs {
-        job.cancelled = true;
-    }
-    ledger.write(store)?;
+    let jobs = super::submit::alone(store, || {
+        let mut ledger = Ledger::read(store)?;
+        let jobs = Alive::ask(slurm, &id)?.to_cancel();
+        slurm.cancel(&jobs)?;
+        for job in &mut ledger.jobs {
+            job.cancelled = true;
+        }
+        ledger.write(store)?;
+        Ok(jobs)
+    })?;
     say!(
         to,
         "cancelled {} jobs; finished work stays, and so does that of interrupted trainings up to their last epoch",

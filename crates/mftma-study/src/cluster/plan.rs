@@ -63,6 +63,8 @@ impl State {
 pub struct Node {
     /// Its name: 64 hexadecimal digits.
     pub id: String,
+    /// The key of its stage in the widest plan: of its settings too, and the same before and after its training is finished.
+    pub planned: String,
     /// Every name that it has: one for each figure that needs it.
     pub ids: Vec<String>,
     /// [`Stage::kind`].
@@ -303,6 +305,7 @@ impl Making<'_> {
         let at = *self.places.entry(key.to_owned()).or_insert_with(|| {
             self.nodes.push(Node {
                 id: id.clone(),
+                planned: key.to_owned(),
                 ids: Vec::new(),
                 kind: stage.kind(),
                 label: stage.label(),

@@ -24,7 +24,7 @@ pub fn snakefile(plan: &Plan, commands: &Commands, store: &Path) -> String {
         .collect();
     let mut all = blake3::Hasher::new();
     for node in &nodes {
-        all.update(node.id.as_bytes());
+        all.update(node.planned.as_bytes());
     }
     all.update(commands.draw().join("\0").as_bytes());
     let drawn = target(&format!("draw-{}", all.finalize().to_hex()));
@@ -41,7 +41,7 @@ pub fn snakefile(plan: &Plan, commands: &Commands, store: &Path) -> String {
         let inputs: Vec<String> = node
             .inputs
             .iter()
-            .map(|&input| format!("ancient({})", target(&plan.nodes[input].id)))
+            .map(|&input| format!("ancient({})", target(&plan.nodes[input].planned)))
             .collect();
         let _ = write!(
             text,
@@ -55,7 +55,7 @@ pub fn snakefile(plan: &Plan, commands: &Commands, store: &Path) -> String {
         }
         job(
             &mut text,
-            &target(&node.id),
+            &target(&node.planned),
             node.limit_seconds(),
             node.limit_bytes(),
             &commands.stage(node),
@@ -63,7 +63,7 @@ pub fn snakefile(plan: &Plan, commands: &Commands, store: &Path) -> String {
     }
     let inputs: Vec<String> = nodes
         .iter()
-        .map(|node| format!("        ancient({}),\n", target(&node.id)))
+        .map(|node| format!("        ancient({}),\n", target(&node.planned)))
         .collect();
     let _ = write!(text, "\n# Figures, claims and report\nrule draw:\n");
     if !inputs.is_empty() {

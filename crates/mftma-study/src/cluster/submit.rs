@@ -129,6 +129,7 @@ pub struct Submission<'a> {
 impl Submission<'_> {
     /// Submits, and says what.
     pub fn run(&self, to: &mut dyn Write) -> Result<()> {
+        check_arguments(&self.wishes.arguments)?;
         let alive = self.alive;
         let mut ledger = Ledger::read(self.store)?;
         self.refuse_other_program(&ledger, alive)?;
@@ -470,7 +471,7 @@ impl Submission<'_> {
         body: &str,
         mut arguments: Vec<String>,
     ) -> Result<String> {
-        let script = script(what, body);
+        let script = script(kind, what, body);
         let digits = blake3::hash(script.as_bytes()).to_hex();
         let path: PathBuf =
             store::jobs_folder(self.store).join(format!("{kind}-{}.sh", &digits[..12]));
@@ -492,13 +493,48 @@ fn in_a_row<'a>(kind: &'a str, nodes: &[usize], dependency: Option<String>) -> V
         .collect()
 }
 
+/// Refuses arguments of `sbatch` by which jobs are found again.
+fn check_arguments(arguments: &[String]) -> Result<()> {
+    const LONG: [&str; 5] = [
+        "--job-name",
+        "--array",
+        "--clusters",
+        "--output",
+        "--dependency",
+    ];
+    const SHORT: [&str; 5] = ["-J", "-a", "-M", "-o", "-d"];
+    let own = |argument: &&String| {
+        let name = argument.split('=').next().unwrap_or_default();
+        LONG.contains(&name) || SHORT.iter().any(|short| argument.starts_with(short))
+    };
+    match arguments.iter().find(own) {
+        Some(argument) => bail!(
+            "--sbatch-arg={argument}: jobs are found again by their names, arrays and logs, which are set here; leave it out"
+        ),
+        None => Ok(()),
+    }
+}
+
+/// How often a job of a kind is given another turn. What goes on where it stopped may take many; what begins anew each time would not end with
+/// more of the same.
+fn turns(kind: &str) -> usize {
+    match kind {
+        "train" | "gradients" => 200,
+        _ => 3,
+    }
+}
+
 /// A job script: `body` sets the command, the rest runs it, hands on Slurm's warning, and asks for another turn where the command does.
-fn script(what: &str, body: &str) -> String {
+fn script(kind: &str, what: &str, body: &str) -> String {
+    let turns = turns(kind);
     format!(
         r#"#!/bin/bash
 # {what}. Written by `cargo xtask reproduce --executor slurm`.
 set -u
-{body}echo "job ${{SLURM_JOB_ID:-none}} on $(uname -n), start ${{SLURM_RESTART_COUNT:-0}}: $*"
+{body}me=${{SLURM_JOB_ID:-none}}
+# The job number of one task of an array stands for the whole array.
+[ -n "${{SLURM_ARRAY_JOB_ID-}}" ] && me="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+echo "job $me on $(uname -n), start ${{SLURM_RESTART_COUNT:-0}}: $*"
 "$@" --jobs "${{SLURM_CPUS_PER_TASK:-{CORES}}}" &
 child=$!
 trap 'kill -TERM "$child" 2>/dev/null' TERM
@@ -506,10 +542,12 @@ wait "$child"; code=$?
 while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
 if [ "$code" -eq {TRY_AGAIN} ]; then
   # A job that was cancelled, or that Slurm puts back itself, does not run any more and asks for nothing.
-  if [ "$(squeue --noheader --jobs "$SLURM_JOB_ID" --format=%T)" = RUNNING ]; then
+  if [ "${{SLURM_RESTART_COUNT:-0}}" -ge {turns} ]; then
+    echo "told to end after {turns} further turns: submit again with a longer --time" >&2
+  elif [ "$(squeue --noheader --jobs "$me" --format=%T)" = RUNNING ]; then
     echo "told to end: asks Slurm for another turn"
     # It ends this script.
-    scontrol requeue "$SLURM_JOB_ID" && sleep 120
+    scontrol requeue "$me" && sleep 120
   fi
 fi
 exit "$code"
@@ -540,6 +578,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn arguments_by_which_jobs_are_found_are_refused() {
+        let check = |argument: &str| check_arguments(&[argument.to_owned()]);
+        for refused in [
+            "--job-name=x",
+            "-Jx",
+            "--array=1",
+            "-M",
+            "--dependency=afterok:1",
+        ] {
+            let error = check(refused).unwrap_err().to_string();
+            assert!(error.contains(refused), "{error}");
+        }
+        for taken in [
+            "--qos=long",
+            "--exclude=node17",
+            "--mem-bind=local",
+            "-C gpu",
+        ] {
+            check(taken).unwrap();
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_job_script_ends_with_the_code_of_its_command() {
@@ -547,7 +608,7 @@ mod tests {
             let body = format!("set -- sh -c 'exit {code}'\n");
             // Nobody gives another turn here: the code says that one was wanted.
             let output = std::process::Command::new("bash")
-                .args(["-c", &script("a test", &body)])
+                .args(["-c", &script("train", "a test", &body)])
                 .env("SLURM_JOB_ID", "none")
                 .env("PATH", "/usr/bin:/bin")
                 .env("SLURM_CONF", "/nonexistent")
