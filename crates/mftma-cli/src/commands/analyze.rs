@@ -13,7 +13,7 @@ use mftma::{
 };
 use serde_json::json;
 
-use super::resume::Earlier;
+use super::resume::{self, Earlier, Stamp};
 use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
@@ -29,6 +29,7 @@ struct Layer {
     name: String,
     place: Place,
     array: String,
+    stamp: Option<Stamp>,
     classes: Vec<String>,
     geometry: Option<Geometry>,
     joint: Option<JointGeometry>,
@@ -135,6 +136,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             done.push(Layer {
                 name,
                 array: describe(&entry),
+                stamp: Stamp::of(&entry.place.file),
                 place: entry.place,
                 classes: selection.classes.clone(),
                 geometry: finished.geometry,
@@ -195,6 +197,8 @@ fn analyze_layer(
     let name = entry.name.clone();
     let place = entry.place.clone();
     let array = describe(&entry);
+    // Before it is read: what is written meanwhile is another file.
+    let stamp = Stamp::of(&place.file);
     let options = read_options(settings.inflate_bytes());
     let matrix = matrix(entry, settings.layout, options)?;
     let source = LayerSource::new(
@@ -224,6 +228,7 @@ fn analyze_layer(
         name,
         place,
         array,
+        stamp,
         classes: selection.classes.clone(),
         geometry,
         joint,
@@ -336,6 +341,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
                 "layer": layer.name,
                 "file": layer.place.file.display().to_string(),
                 "array": layer.array,
+                "stamp": layer.stamp,
                 "geometry": layer.geometry,
                 "joint": layer.joint,
             })
@@ -351,6 +357,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         "complete": !interrupted && failures.is_empty(),
         "settings": settings,
         "labels": args.labels,
+        "points_digest": resume::digest(selection),
         "notes": notes(of_input, done),
         "classes": classes,
         "layers": layers,

@@ -342,6 +342,7 @@ fn classes_by_layout(request: &Request<'_>) -> anyhow::Result<(Vec<Entry>, Label
             else {
                 continue;
             };
+            entry.check()?;
             let labels = Labels {
                 place: entry.place.clone(),
                 names: (0..classes).map(|c| c.to_string()).collect(),

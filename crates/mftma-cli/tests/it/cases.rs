@@ -746,6 +746,19 @@ fn finished_layers_are_not_measured_again() {
     let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let (whole, resumed) = (parse(&whole), parse(&resumed));
     assert_eq!(whole["layers"], resumed["layers"]);
+    // Of other labels of the same classes and counts nothing is taken over.
+    let swapped: String = lines()
+        .lines()
+        .rev()
+        .map(|line| format!("{line}\n"))
+        .collect();
+    case.write("labels.txt", swapped);
+    case.fails(
+        &format!("{analyze} --resume first.json"),
+        3,
+        &["other labels"],
+    );
+    case.write("labels.txt", lines());
     // It is taken from there: a number that was changed comes back.
     let text = std::fs::read_to_string(case.path("first.json")).unwrap();
     let mut changed = parse(&text);

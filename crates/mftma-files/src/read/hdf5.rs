@@ -54,6 +54,8 @@ fn file(place: &Place, bytes: &Arc<Bytes>) -> Result<(Hdf5File, Arc<AtomicUsize>
     let options = OpenOptions::default()
         // Every chunk is wanted once.
         .with_chunk_cache_bytes(0)
+        // They are held against the limit before they are unpacked.
+        .with_max_chunk_bytes(usize::MAX)
         .with_filter_registry(filters);
     let file = Hdf5File::from_owner(Shared(Arc::clone(bytes)), options);
     Ok((file.map_err(|e| damaged(place, &e))?, largest))
@@ -313,6 +315,14 @@ fn storage(
             bytes: Arc::clone(bytes),
             start,
         });
+    }
+    const NEVER_WRITTEN: u64 = u64::MAX;
+    if contiguous.is_some_and(|address| address != NEVER_WRITTEN) && info.data_len() != Some(0) {
+        return Err(InputError::malformed(
+            place,
+            format!("{} lies past the end of the file", info.describe()),
+            "the file was cut short: copy it again",
+        ));
     }
     Ok(Storage::Decoded(Box::new(Chunked {
         dataset,

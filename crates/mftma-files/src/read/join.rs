@@ -153,6 +153,7 @@ pub fn one_array_per_class(path: &Path, parts: Vec<Entry>) -> Result<(Entry, Lab
                  is features x points)",
             ));
         }
+        part.check()?;
         names.push(part.name.clone());
         classes.resize(classes.len() + info.shape[0], class);
         infos.push(info);

@@ -312,6 +312,30 @@ impl Entry {
         true
     }
 
+    /// Whether the file can hold what it announces, before anything is made of that size (labels, one for each point).
+    ///
+    /// # Errors
+    /// [`InputError::Malformed`] where it announces more than is there.
+    pub fn check(&self) -> Result<(), InputError> {
+        let Ok(info) = &self.info else { return Ok(()) };
+        let fits = match &self.storage {
+            Storage::Plain { bytes, start } => {
+                let room = bytes.len().saturating_sub(*start);
+                !info.shape.contains(&0) && info.data_len().is_some_and(|len| len <= room)
+            }
+            Storage::Decoded(_) => !info.shape.contains(&0) && info.data_len().is_some(),
+            Storage::Joined(parts) => return parts.iter().try_for_each(Self::check),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(InputError::malformed(
+            &self.place,
+            format!("announces {}, which is not in the file", info.describe()),
+            "write the file again",
+        ))
+    }
+
     /// The array, its values mapped or unpacked.
     pub fn load(self, options: ReadOptions<'_>) -> Result<Array, InputError> {
         let info = self.info?;

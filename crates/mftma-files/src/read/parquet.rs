@@ -66,13 +66,21 @@ impl Kind {
         }
         let logical = column.logical_type_ref();
         let is_unsigned = match logical {
-            None => matches!(
-                column.converted_type(),
+            // What writers of former years say instead.
+            None => match column.converted_type() {
                 ConvertedType::UINT_8
-                    | ConvertedType::UINT_16
-                    | ConvertedType::UINT_32
-                    | ConvertedType::UINT_64
-            ),
+                | ConvertedType::UINT_16
+                | ConvertedType::UINT_32
+                | ConvertedType::UINT_64 => true,
+                ConvertedType::NONE
+                | ConvertedType::INT_8
+                | ConvertedType::INT_16
+                | ConvertedType::INT_32
+                | ConvertedType::INT_64
+                | ConvertedType::UTF8
+                | ConvertedType::ENUM => false,
+                _ => return Self::Other("dates, times or decimals"),
+            },
             Some(LogicalType::Integer(kind)) => !kind.is_signed,
             Some(LogicalType::String | LogicalType::Enum) => false,
             Some(_) => return Self::Other("dates, times or decimals"),

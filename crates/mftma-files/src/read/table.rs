@@ -188,13 +188,22 @@ pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, Input
             .enumerate()
             .all(|(i, field)| field == i.to_string().as_bytes())
     };
-    let unnamed = first.len() > 1 && first.get(0).is_some_and(<[u8]>::is_empty);
+    // A line of values of which some are missing is no heading.
+    let missing = |field: &[u8]| {
+        field.is_empty()
+            || [&b"na"[..], b"n/a", b"nan", b"null", b"none", b"?", b"-"]
+                .iter()
+                .any(|word| field.eq_ignore_ascii_case(word))
+    };
+    let fraction = |field: &[u8]| is_number(field) && field.iter().any(|b| b".,eE".contains(b));
+    let values = first.iter().any(fraction);
+    let unnamed = first.len() > 1 && first.get(0).is_some_and(<[u8]>::is_empty) && !values;
     let heading = if unnamed {
         second.is_some()
     } else {
         let text_over_number = |second: &ByteRecord| {
             let mut pairs = first.iter().zip(second.iter());
-            pairs.any(|(a, b)| !is_number(a) && is_number(b))
+            !values && pairs.any(|(a, b)| !is_number(a) && !missing(a) && is_number(b))
         };
         first.iter().all(|field| !is_number(field))
             || second.as_ref().is_some_and(text_over_number)

@@ -38,7 +38,7 @@ pub fn bins(entries: Vec<Entry>, axis: usize) -> Result<Vec<Entry>, InputError> 
                 "--time-axis with an axis of the array, counted from 0, or --layers with arrays that have one",
             ));
         };
-        if n > MOST_BINS {
+        if n == 0 || n > MOST_BINS {
             return Err(InputError::content(
                 &entry.place,
                 format!(
@@ -49,7 +49,13 @@ pub fn bins(entries: Vec<Entry>, axis: usize) -> Result<Vec<Entry>, InputError> 
                 "--time-axis with the axis of time, counted from 0",
             ));
         }
-        let strides = strides_of(&info);
+        let Some(strides) = strides_of(&info) else {
+            return Err(InputError::malformed(
+                &entry.place,
+                format!("{} cannot be addressed", info.describe()),
+                "write the file again",
+            ));
+        };
         let mut of_bin = ArrayInfo {
             fortran_order: false,
             ..info
@@ -64,7 +70,7 @@ pub fn bins(entries: Vec<Entry>, axis: usize) -> Result<Vec<Entry>, InputError> 
                 info: Ok(of_bin.clone()),
                 storage: Storage::Decoded(Box::new(Bin {
                     whole: Arc::clone(&whole),
-                    strides: strides.clone().unwrap_or_default(),
+                    strides: strides.clone(),
                     axis,
                     at,
                 })),

@@ -162,7 +162,8 @@ pub(super) fn list(
     };
     let labels = values.iter().map(|value| match value {
         Value::Integer(n) => Some(n.to_string()),
-        Value::Text(text) => Some(text.to_string()),
+        // The same text may stand in the list many times.
+        Value::Text(text) if text.len() <= MAX_KEY => Some(text.to_string()),
         _ => None,
     });
     Ok(labels.collect())
@@ -205,7 +206,7 @@ fn member(
 struct Tensor {
     element: Element,
     /// Which member of the archive holds the values.
-    key: String,
+    key: Arc<str>,
     /// Of the first value in it, in values.
     offset: usize,
     shape: Vec<usize>,
@@ -673,6 +674,7 @@ impl<'a> Machine<'a> {
                 self.stack.push(tensor.clone());
             }
             (Global::RebuildTensor, [Value::Storage(element, key), offset, shape, strides, ..]) => {
+                self.check_plain(arguments.get(6))?;
                 self.tensor(*element, key, offset, shape, strides)?
             }
             (
@@ -687,10 +689,31 @@ impl<'a> Machine<'a> {
                     Value::Global(Global::Type(element)),
                     ..,
                 ],
-            ) => self.tensor(*element, key, offset, shape, strides)?,
+            ) => {
+                self.check_plain(arguments.get(7))?;
+                self.tensor(*element, key, offset, shape, strides)?;
+            }
             _ => return Err(KIND),
         }
         Ok(())
+    }
+
+    /// What torch says of a tensor beside its values: whether they stand there negated or conjugated.
+    fn check_plain(&self, metadata: Option<&Value>) -> Result<(), Stop> {
+        let plain = match metadata {
+            None | Some(Value::None) => true,
+            Some(Value::Object(at)) => {
+                matches!(self.objects.get(*at), Some(Object::Dictionary(said)) if said.is_empty())
+            }
+            _ => false,
+        };
+        if plain {
+            return Ok(());
+        }
+        Err(Stop::Refused(
+            "a tensor that is negated or conjugated when it is used (save x.resolve_conj().resolve_neg())"
+                .to_owned(),
+        ))
     }
 
     fn tensor(
@@ -709,7 +732,7 @@ impl<'a> Machine<'a> {
         }
         self.stack.push(Value::Tensor(Arc::new(Tensor {
             element,
-            key: key.to_string(),
+            key: Arc::clone(key),
             offset: length(offset)?,
             shape,
             strides,
@@ -736,43 +759,40 @@ impl Contents {
                 format!("{name}.{key}")
             }
         };
-        let items: Vec<(String, Value)> = match value {
+        // Names are made for what holds tensors only, one at a time: a list may be long, and its own name too.
+        let mut list = |items: &[Value]| {
+            for (i, item) in items.iter().enumerate() {
+                if matches!(item, Value::Tensor(_) | Value::Object(_) | Value::Tuple(..)) {
+                    let name = within(i.to_string());
+                    self.tensors(item.clone(), &name, depth + 1, seen, found, passed);
+                }
+            }
+        };
+        match value {
             Value::Tensor(tensor) => {
                 if found.len() == MAX_TENSORS {
                     return passed.push(name, "one of too many tensors");
                 }
                 found.push((name.to_owned(), Tensor::clone(&tensor)));
-                return;
             }
             Value::Object(at) if depth < MAX_DEPTH && seen.insert(at) => match &self.objects[at] {
-                Object::List(list) => {
-                    let items = list.iter().enumerate();
-                    items
-                        .map(|(i, v)| (within(i.to_string()), v.clone()))
-                        .collect()
-                }
+                Object::List(items) => list(items),
                 Object::Dictionary(pairs) => {
-                    let items = pairs.iter();
-                    items
-                        .map(|(k, v)| (within(key_name(k)), v.clone()))
-                        .collect()
+                    for (key, value) in pairs {
+                        let name = within(key_name(key));
+                        self.tensors(value.clone(), &name, depth + 1, seen, found, passed);
+                    }
                 }
             },
             // One tuple may stand in many places: the depth alone does not bound their number.
             Value::Tuple(values, _)
                 if depth < MAX_DEPTH && seen.insert(values.as_ptr() as usize) =>
             {
-                let items = values.iter().enumerate();
-                items
-                    .map(|(i, v)| (within(i.to_string()), v.clone()))
-                    .collect()
+                list(&values);
             }
-            Value::Text(_) => return passed.push(name, "text"),
-            Value::Integer(_) | Value::Opaque => return passed.push(name, "a number or bytes"),
-            _ => return,
-        };
-        for (name, value) in items {
-            self.tensors(value, &name, depth + 1, seen, found, passed);
+            Value::Text(_) => passed.push(name, "text"),
+            Value::Integer(_) | Value::Opaque => passed.push(name, "a number or bytes"),
+            _ => {}
         }
     }
 }

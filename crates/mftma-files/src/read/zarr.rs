@@ -291,7 +291,14 @@ fn fill(info: &ArrayInfo, value: &Value) -> Option<Vec<u8>> {
         },
         _ => return None,
     };
-    let whole = || (real.fract() == 0.0).then_some(real as i128);
+    // Not by way of a double, which does not hold 64 bits.
+    let whole = || match value {
+        Value::Number(n) if !n.is_f64() => {
+            let signed = n.as_i64().map(i128::from);
+            signed.or_else(|| n.as_u64().map(i128::from))
+        }
+        _ => (real.fract() == 0.0).then_some(real as i128),
+    };
     let mut bytes = match info.element {
         Element::F16 => half::f16::from_f64(real).to_le_bytes().to_vec(),
         Element::Bf16 => half::bf16::from_f64(real).to_le_bytes().to_vec(),
@@ -427,6 +434,7 @@ impl Decode for Array {
         }
         canvas.fill(&self.fill, len).map_err(io)?;
         let mut at = vec![0; grid.len()];
+        let mut present = 0usize;
         for _ in 0..chunks {
             if (options.interrupted)() {
                 return Err(InputError::Interrupted {
@@ -453,6 +461,7 @@ impl Decode for Array {
                 .map(|(i, c)| i * c)
                 .collect();
             if let Some(values) = values {
+                present += 1;
                 put_chunk(
                     &mut canvas,
                     &info.shape,
@@ -470,6 +479,13 @@ impl Decode for Array {
                 }
                 *i = 0;
             }
+        }
+        if chunks > 0 && present == 0 {
+            return Err(InputError::malformed(
+                place,
+                "none of its chunks is there",
+                "copy the store whole, with the files of its chunks",
+            ));
         }
         let bytes = canvas.finish().map_err(io)?;
         Ok((Arc::new(bytes), 0))
