@@ -78,7 +78,12 @@ pub struct AnalyzeArgs {
     /// The class of every point: an array of any of these formats, strings of HDF5, .csv, .tsv, or text with one label a line;
     /// FILE::NAME picks one of several arrays, or a column of a table (which then is no feature). Not needed with a --layout
     /// that tells the classes.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["layout", "config"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["layout", "config"],
+        allow_hyphen_values = true
+    )]
     pub labels: Option<String>,
 
     /// Take settings from a TOML file; flags win over it.
@@ -200,7 +205,12 @@ pub struct CapacityArgs {
     pub activations: Vec<PathBuf>,
 
     /// The class of every point; see `mftma analyze --help`.
-    #[arg(long, value_name = "FILE", required_unless_present = "layout")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "layout",
+        allow_hyphen_values = true
+    )]
     pub labels: Option<String>,
 
     /// Random labellings of the classes per number of features. More make the answer steadier and the time longer.
@@ -249,7 +259,7 @@ pub struct InfoArgs {
     pub file: PathBuf,
 
     /// Also read labels and count the classes.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub labels: Option<String>,
 
     /// Reading.

@@ -759,40 +759,41 @@ impl Contents {
                 format!("{name}.{key}")
             }
         };
-        // Names are made for what holds tensors only, one at a time: a list may be long, and its own name too.
-        let mut list = |items: &[Value]| {
-            for (i, item) in items.iter().enumerate() {
-                if matches!(item, Value::Tensor(_) | Value::Object(_) | Value::Tuple(..)) {
-                    let name = within(i.to_string());
-                    self.tensors(item.clone(), &name, depth + 1, seen, found, passed);
-                }
-            }
-        };
-        match value {
+        let items: &[Value] = match &value {
             Value::Tensor(tensor) => {
                 if found.len() == MAX_TENSORS {
                     return passed.push(name, "one of too many tensors");
                 }
-                found.push((name.to_owned(), Tensor::clone(&tensor)));
+                return found.push((name.to_owned(), Tensor::clone(tensor)));
             }
-            Value::Object(at) if depth < MAX_DEPTH && seen.insert(at) => match &self.objects[at] {
-                Object::List(items) => list(items),
-                Object::Dictionary(pairs) => {
-                    for (key, value) in pairs {
-                        let name = within(key_name(key));
-                        self.tensors(value.clone(), &name, depth + 1, seen, found, passed);
+            Value::Object(at) if depth < MAX_DEPTH && seen.insert(*at) => {
+                match &self.objects[*at] {
+                    Object::List(items) => items,
+                    Object::Dictionary(pairs) => {
+                        for (key, value) in pairs {
+                            let name = within(key_name(key));
+                            self.tensors(value.clone(), &name, depth + 1, seen, found, passed);
+                        }
+                        return;
                     }
                 }
-            },
+            }
             // One tuple may stand in many places: the depth alone does not bound their number.
             Value::Tuple(values, _)
                 if depth < MAX_DEPTH && seen.insert(values.as_ptr() as usize) =>
             {
-                list(&values);
+                values
             }
-            Value::Text(_) => passed.push(name, "text"),
-            Value::Integer(_) | Value::Opaque => passed.push(name, "a number or bytes"),
-            _ => {}
+            Value::Text(_) => return passed.push(name, "text"),
+            Value::Integer(_) | Value::Opaque => return passed.push(name, "a number or bytes"),
+            _ => return,
+        };
+        // Names are made for what holds tensors only, one at a time: a list may be long, and its own name too.
+        for (i, item) in items.iter().enumerate() {
+            if matches!(item, Value::Tensor(_) | Value::Object(_) | Value::Tuple(..)) {
+                let name = within(i.to_string());
+                self.tensors(item.clone(), &name, depth + 1, seen, found, passed);
+            }
         }
     }
 }
