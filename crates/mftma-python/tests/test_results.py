@@ -98,9 +98,9 @@ def test_defaults_are_the_programs():
             continue
         default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
         assert defaults[name.replace("_", "-")] == default, name
-    # The joint measures are a call of their own.
+    # The joint measures are a call of their own; bins of a time axis are slices.
     joint = {"measures", "dichotomies", "centring", "inactive", "joint-kappa"}
-    assert set(defaults) - {"inflate-limit"} - joint <= {
+    assert set(defaults) - {"inflate-limit", "time-axis"} - joint <= {
         name.replace("_", "-") for name in inspect.signature(mftma.analyze).parameters
     }
 
