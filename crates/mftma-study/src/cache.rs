@@ -571,7 +571,7 @@ impl Cache {
             };
             let (holder, path) = match claim::attempt(folder, &judge)? {
                 // Whoever had it may have finished since it was looked at.
-                Attempt::Claimed(claim) if finished() => {
+                Attempt::Claimed(claim) if folder.join(RECORD).exists() && finished() => {
                     claim.fulfil();
                     return Ok(None);
                 }

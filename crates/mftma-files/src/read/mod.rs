@@ -312,6 +312,28 @@ impl Entry {
         true
     }
 
+    /// What `opened` gave, or the error in its place: the other arrays of the file are read all the same.
+    fn opened(
+        name: String,
+        place: Place,
+        bytes: &Arc<Bytes>,
+        opened: Result<(ArrayInfo, Storage), InputError>,
+    ) -> Self {
+        let (info, storage) = match opened {
+            Ok((info, storage)) => (Ok(info), storage),
+            Err(error) => {
+                let bytes = Arc::clone(bytes);
+                (Err(error), Storage::Plain { bytes, start: 0 })
+            }
+        };
+        Self {
+            name,
+            place,
+            info,
+            storage,
+        }
+    }
+
     /// Whether the file can hold what it announces, before anything is made of that size (labels, one for each point).
     ///
     /// # Errors

@@ -67,22 +67,8 @@ pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, Input
             }
         };
         let place = place.array(&name);
-        let (info, storage) = match member.open(&place, &bytes, &mut archive, index) {
-            Ok((info, storage)) => (Ok(info), storage),
-            Err(e) => (
-                Err(e),
-                Storage::Plain {
-                    bytes: Arc::clone(&bytes),
-                    start: 0,
-                },
-            ),
-        };
-        entries.push(Entry {
-            name,
-            place,
-            info,
-            storage,
-        });
+        let opened = member.open(&place, &bytes, &mut archive, index);
+        entries.push(Entry::opened(name, place, &bytes, opened));
     }
     Ok(entries)
 }

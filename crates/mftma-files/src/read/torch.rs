@@ -118,22 +118,7 @@ pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, Input
         )
         .map_err(|problem| InputError::malformed(&place, problem, REWRITE))
         .and_then(|range| tensor.open(&place, &bytes, range, big_endian));
-        let (info, storage) = match opened {
-            Ok((info, storage)) => (Ok(info), storage),
-            Err(error) => (
-                Err(error),
-                Storage::Plain {
-                    bytes: Arc::clone(&bytes),
-                    start: 0,
-                },
-            ),
-        };
-        entries.push(Entry {
-            name,
-            place,
-            info,
-            storage,
-        });
+        entries.push(Entry::opened(name, place, &bytes, opened));
     }
     passed.check(place, entries, TENSORS)
 }

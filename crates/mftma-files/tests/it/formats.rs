@@ -1,24 +1,9 @@
 //! Files that other programs wrote (h5py, scipy, torch, pyarrow, zarr; see `fixtures/make.py`), value by value.
 
-use std::path::{Path, PathBuf};
-
 use mftma_files::array::{Layout, Matrix};
-use mftma_files::read::{self, Entry, ReadOptions, labels};
+use mftma_files::read::{self, Entry, labels};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
-
-const OPTIONS: ReadOptions<'static> = ReadOptions {
-    inflate_limit: 1 << 20,
-    interrupted: &|| false,
-};
-
-fn number(i: usize, j: usize) -> f64 {
-    ((7 * i + 3 * j) % 11) as f64
-}
+use crate::common::{OPTIONS, fixture, number};
 
 fn open(file: &str) -> Vec<Entry> {
     read::open(&fixture(file)).unwrap()

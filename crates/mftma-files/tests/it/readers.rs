@@ -1,25 +1,10 @@
 //! Files written by NumPy and by safetensors' Python package (see `fixtures/make.py`), value by value.
 
-use std::path::{Path, PathBuf};
-
 use mftma_files::array::{Layout, Matrix};
 use mftma_files::error::InputError;
-use mftma_files::read::{self, Entry, ReadOptions, labels, natural_order};
+use mftma_files::read::{self, Entry, labels, natural_order};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
-
-const OPTIONS: ReadOptions<'static> = ReadOptions {
-    inflate_limit: 1 << 20,
-    interrupted: &|| false,
-};
-
-fn number(i: usize, j: usize) -> f64 {
-    ((7 * i + 3 * j) % 11) as f64
-}
+use crate::common::{OPTIONS, fixture, number};
 
 fn entry(file: &str, name: &str) -> Entry {
     let mut entries = read::open(&fixture(file)).unwrap();

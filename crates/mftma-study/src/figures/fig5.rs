@@ -471,6 +471,12 @@ impl Line {
             dashed: true,
         }
     }
+
+    /// Both ends of every point's error.
+    fn ends(&self) -> impl Iterator<Item = f64> {
+        let points = self.points.iter();
+        points.flat_map(|&(_, y, e)| [y - e, y + e])
+    }
 }
 
 /// The page, and where its next row begins.
@@ -538,11 +544,8 @@ impl Page {
 
     /// A panel with a logarithmic vertical axis over `lines` and `also`.
     fn log_panel(&mut self, column: usize, x: (f64, f64), lines: &[Line], also: &[f64]) -> Panel {
-        let ends = |line: &Line| -> Vec<f64> {
-            let points = line.points.iter();
-            points.flat_map(|&(_, y, e)| [y - e, y + e]).collect()
-        };
-        let values = lines.iter().flat_map(ends).chain(also.iter().copied());
+        let values = lines.iter().flat_map(Line::ends);
+        let values = values.chain(also.iter().copied());
         let (low, high) = values
             .filter(|value| value.is_finite())
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -552,6 +555,24 @@ impl Page {
         let limits = (ticks[0].0, ticks[ticks.len() - 1].0);
         let panel = Panel::new(self.area(column), x, limits);
         panel.y_marks(&mut self.canvas, &ticks);
+        panel
+    }
+
+    /// A panel of ratios, with a line at 1.
+    fn ratios(
+        &mut self,
+        column: usize,
+        heading: &str,
+        x: (f64, f64),
+        lines: &[Line],
+        also: &[f64],
+    ) -> Panel {
+        self.heading(column, heading);
+        let panel = self.log_panel(column, x, lines, also);
+        let one = [(x.0, 0.0, 0.0), (x.1, 0.0, 0.0)];
+        panel.line(&mut self.canvas, &one, INK, false);
+        self.lines(&panel, lines);
+        panel.frame(&mut self.canvas);
         panel
     }
 
@@ -846,8 +867,7 @@ fn ablations(page: &mut Page, data: &Data<'_>) {
     let also: Vec<f64> = each
         .iter()
         .flatten()
-        .flat_map(|line| &line.points)
-        .flat_map(|&(_, y, e)| [y - e, y + e])
+        .flat_map(Line::ends)
         .chain([0.0])
         .collect();
     for (column, (ablation, lines)) in InputAblation::ALL.into_iter().zip(&each).enumerate() {
@@ -864,12 +884,7 @@ fn ablations(page: &mut Page, data: &Data<'_>) {
             InputAblation::Raw => "raw inputs",
             other => other.name(),
         };
-        page.heading(column, &format!("{inputs}: {verdict}"));
-        let panel = page.log_panel(column, ends, lines, &also);
-        let one = [(ends.0, 0.0, 0.0), (ends.1, 0.0, 0.0)];
-        panel.line(&mut page.canvas, &one, INK, false);
-        page.lines(&panel, lines);
-        panel.frame(&mut page.canvas);
+        let panel = page.ratios(column, &format!("{inputs}: {verdict}"), ends, lines, &also);
         panel.x_names(&mut page.canvas, &names, true);
     }
 }
@@ -929,20 +944,11 @@ fn parts(page: &mut Page, data: &Data<'_>) {
         })
         .collect();
     // One scale for all, which holds 1.
-    let ends_of = |line: &Line| -> Vec<f64> {
-        let points = line.points.iter();
-        points.flat_map(|&(_, y, e)| [y - e, y + e]).collect()
-    };
     let shown = columns.iter().flat_map(|(_, lines)| lines);
-    let mut also: Vec<f64> = shown.chain(&over_steps).flat_map(ends_of).collect();
+    let mut also: Vec<f64> = shown.chain(&over_steps).flat_map(Line::ends).collect();
     also.push(0.0);
     for (column, (heading, lines)) in columns.iter().enumerate() {
-        page.heading(column, heading);
-        let panel = page.log_panel(column, ends, lines, &also);
-        let one = [(ends.0, 0.0, 0.0), (ends.1, 0.0, 0.0)];
-        panel.line(&mut page.canvas, &one, INK, false);
-        page.lines(&panel, lines);
-        panel.frame(&mut page.canvas);
+        let panel = page.ratios(column, heading, ends, lines, &also);
         panel.x_names(&mut page.canvas, &names, true);
     }
     let last = steps.last().copied().unwrap_or(1);
@@ -952,16 +958,8 @@ fn parts(page: &mut Page, data: &Data<'_>) {
         .map(|&step| (place(step), step.to_string()))
         .collect();
     let column = COLUMNS - 1;
-    page.heading(column, "over optimiser steps, mean over layers");
-    let panel = page.log_panel(column, x, &over_steps, &also);
-    panel.line(
-        &mut page.canvas,
-        &[(x.0, 0.0, 0.0), (x.1, 0.0, 0.0)],
-        INK,
-        false,
-    );
-    page.lines(&panel, &over_steps);
-    panel.frame(&mut page.canvas);
+    let heading = "over optimiser steps, mean over layers";
+    let panel = page.ratios(column, heading, x, &over_steps, &also);
     panel.x_marks(&mut page.canvas, &ticks);
 }
 
