@@ -929,6 +929,7 @@ fn split(
             .push(face);
     }
     let mut order: Vec<&Vec<usize>> = members.values().collect();
+    // The only draw of this maker: its seed is the name of its stream.
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT_SEED));
     let mut test = BTreeSet::new();
     for family in order {

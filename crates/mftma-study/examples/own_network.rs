@@ -215,7 +215,7 @@ pub fn study(folder: &Path) -> Result<Found> {
 
     let names: Vec<String> = end.layers().iter().map(|l| l.name.clone()).collect();
     let figure = figure(&names, &capacities);
-    std::fs::write(folder.join("capacity.svg"), &figure)?;
+    mftma_atomic::write(&folder.join("capacity.svg"), figure.as_bytes())?;
     Ok(Found {
         memorized,
         capacities,

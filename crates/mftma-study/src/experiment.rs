@@ -59,7 +59,7 @@ impl Experiment {
             .checksum("permutation", &identity.permutation_checksum)
             .checksum(
                 "normalization",
-                &serde_json::to_string(&identity.normalization).unwrap_or_default(),
+                &serde_json::to_string(&identity.normalization).expect("numbers can be written"),
             )
     }
 

@@ -30,6 +30,7 @@ pub mod experiment;
 pub mod figures;
 pub mod files;
 pub mod interim;
+pub mod linear_network;
 pub mod profile;
 pub mod progress;
 pub mod provenance;

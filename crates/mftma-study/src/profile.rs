@@ -17,7 +17,8 @@ use toml::{Table, Value};
 
 pub use gradients::GradientSettings;
 pub use supplement::{
-    SensitivitySettings, SimilaritySettings, SupplementSettings, TinyImageNetSettings,
+    LinearSettings, SensitivitySettings, SimilaritySettings, SupplementSettings,
+    TinyImageNetSettings,
 };
 
 /// The profiles that come with the project: name and text.

@@ -47,7 +47,7 @@ fn named(seed: u64, name: [u8; 24], index: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Number `index` of the streams of `seed` without a name.
+/// Number `index` of the streams of `seed` whose purpose is told by their number, as in the table above.
 fn numbered(seed: u64, index: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(index);

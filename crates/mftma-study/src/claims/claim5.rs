@@ -204,10 +204,25 @@ fn gains(classes: &[ClassValue], run: &RewoundRun) -> Result<Found, String> {
         networks
             .iter()
             .find(|n| n.group == group && n.what == what && epoch.is_none_or(|e| e == n.epoch))
-            .ok_or_else(|| format!("there is no {group} accuracy with {what} of run {seed}"))
+            .ok_or_else(|| {
+                let to = epoch.map_or(String::new(), |epoch| format!(" to epoch {epoch}"));
+                format!("there is no {group} accuracy with {what}{to} of run {seed}")
+            })
     };
     let memorized = found(ExampleGroup::Permuted, Rewound::None, None)?.accuracy;
     let choice = choose(classes, *seed, places)?;
+    // Whatever the geometry may choose must be there, before what was chosen or why nothing was.
+    let measured: BTreeSet<usize> = classes
+        .iter()
+        .filter(|value| value.seed == *seed)
+        .map(|value| value.epoch)
+        .collect();
+    for &epoch in measured.iter().rev().skip(1) {
+        let singly = (0..places.len()).map(Rewound::Layer);
+        for what in singly.chain((1..=places.len()).map(Rewound::Last)) {
+            found(ExampleGroup::Test, what, Some(epoch))?;
+        }
+    }
     if memorized < MEMORIZED {
         return Ok(Found::Nothing(format!(
             "run {seed} ended with {:.0} % accuracy on permuted labels: nothing was memorized that rewinding could undo",
@@ -375,6 +390,19 @@ mod tests {
         let everywhere = |epoch, layer| if epoch == 60 && layer > 0 { 2.0 } else { 1.0 };
         let error = open(&geometry(everywhere), &runs);
         assert!(error.contains("every layer"), "{error}");
+    }
+
+    /// A network that is not there is missing, also where nothing would have been chosen.
+    #[test]
+    fn a_rewound_network_that_is_missing_is_told_first() {
+        for what in [Rewound::Layer(1), Rewound::Last(8)] {
+            let mut runs = table(1, 0.15, 0.0, 0.0, 0.01);
+            runs[0].networks[0].accuracy = 0.1;
+            runs[0].networks.retain(|n| n.what != what || n.epoch != 0);
+            let gap = parts(&geometry(|_, _| 1.0), &runs).unwrap_err();
+            assert!(matches!(gap, Gap::Missing(_)), "{gap}");
+            assert!(gap.to_string().contains("to epoch 0"), "{gap}");
+        }
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl Claim for TheoryMatchesSimulation {
 
 /// The parts of the claim.
 fn parts(capacities: &[Capacities]) -> Result<Vec<Part>, Gap> {
+    for group in SIMULATED_GROUPS {
+        if !capacities.iter().any(|layer| layer.group == group) {
+            return Err(format!("no layer of {group} manifolds was simulated").into());
+        }
+    }
     if let Some(open) = capacities.iter().find(|layer| layer.simulated.is_none()) {
         return Err(Gap::Premise(format!(
             "simulation does not bound the capacity of {} manifolds in {}: the profile's simulation.repetitions are too few",
@@ -84,9 +89,6 @@ fn part(
             (of(layer), layer.simulated.unwrap_or((f64::NAN, f64::NAN)));
         let error = error.hypot(of_simulation);
         departures.extend([(value - simulated, error), (simulated - value, error)]);
-    }
-    if departures.is_empty() {
-        return Err(format!("no layer of {group} manifolds was simulated"));
     }
     let layers = departures.len() / 2;
     let over = "dichotomies, projections and Gaussian vectors";

@@ -466,7 +466,7 @@ mod tests {
                     assert!(!parts.is_empty(), "claim {} has no parts", claim.number());
                     judged += 1;
                 }
-                // So small a network may memorize nothing; its parts were there all the same.
+                // So small a network may memorize nothing: claims say so only when all that their parts may need was there.
                 Err(Gap::Premise(_)) => {}
                 Err(Gap::Missing(why)) => panic!("claim {}: {why}", claim.number()),
             }

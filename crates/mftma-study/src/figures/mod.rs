@@ -9,6 +9,7 @@ mod fig4;
 mod fig5;
 mod geometry;
 mod s1;
+mod s10;
 mod s2;
 mod s3;
 mod s4;
@@ -186,6 +187,7 @@ pub fn all() -> Vec<Box<dyn Figure>> {
         Box::new(s5::FigureS5),
         Box::new(s6::FigureS6),
         Box::new(s7::FIGURE),
+        Box::new(s10::FigureS10),
     ]
 }
 

@@ -1,10 +1,10 @@
 //! Figure S6: the comparative measures that the paper contrasts manifold geometry with. Linear CKA, SVCCA and PWCCA between layers of the
-//! trained network, and between each layer's epochs and its last.
+//! trained network, and between each layer's epochs and its last; of the latter also the largest match of their neurons.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mftma_data::ExampleGroup;
 
 use super::geometry::{Key, layer_names};
@@ -23,14 +23,16 @@ const MEASURES: [(Measure, &str); 3] = [
     (Measure::Svcca, "SVCCA"),
     (Measure::Pwcca, "PWCCA"),
 ];
-/// The names of the panels: between layers, and between epochs.
-const PANELS: [&str; 2] = ["a", "b"];
+/// The names of the panels: between layers, between epochs, and matches between epochs.
+const PANELS: [&str; 3] = ["a", "b", "c"];
+/// Tolerances that panel c has room for.
+const TOLERANCES: usize = 3;
 /// Width in points: two columns of a journal.
 const WIDTH: f64 = 510.0;
 /// Left, top, right and bottom margin.
 const MARGINS: [f64; 4] = [46.0, 22.0, 42.0, 20.0];
-/// Between columns; between the two rows, where layer names stand; and below the second.
-const GAPS: (f64, f64, f64) = (12.0, 52.0, 32.0);
+/// Between columns; below the maps, where layer names stand; and below the other rows.
+const GAPS: (f64, f64, f64) = (12.0, 52.0, 46.0);
 /// Height of the panels over epochs.
 const PANEL_HEIGHT: f64 = 100.0;
 /// Text size in points.
@@ -60,17 +62,31 @@ impl Figure for FigureS6 {
         "Comparative measures: similarity between layers and between epochs"
     }
 
+    fn check(&self, study: &Study<'_>) -> Result<()> {
+        let tolerances = &study.profile.supplement.similarity.tolerances;
+        let fit = |tolerance: &f64| (0.0..1.0).contains(tolerance);
+        ensure!(
+            tolerances.len() <= TOLERANCES && tolerances.iter().all(fit),
+            "supplement.similarity.tolerances of the profile is {tolerances:?}; give at most {TOLERANCES} values from 0 to below 1"
+        );
+        Ok(())
+    }
+
     fn caption(&self, study: &Study<'_>) -> String {
         let settings = &study.profile.supplement.similarity;
         format!(
             "{}: linear CKA, SVCCA and PWCCA, which use no labels, on the features of {} test images at most. a: every layer with every \
              other after the last epoch (PWCCA weighted by the features of the layer at the left). b: each layer with itself after the last \
              epoch; colours are epochs. SVCCA and PWCCA keep {:.0} % of the variance; where two layers keep more directions together than \
-             there are images, some canonical correlations are 1 whatever the data, so that their values are upper bounds. Bands: one \
-             standard error over runs.",
+             there are images, some canonical correlations are 1 whatever the data, so that their values are upper bounds. c: the share \
+             of a layer's neurons, at the epoch and at the last, that are in their largest ε-approximate match (Wang et al. 2018, arXiv \
+             1810.11750): each of them lies within ε of its own length from the span of the others' partners. Neurons are channels, \
+             their vectors up to {} values at places of these images; where they span all of them, the match says nothing and no point \
+             is drawn. Bands: one standard error over runs.",
             self.title(),
             settings.points,
-            100.0 * settings.variance
+            100.0 * settings.variance,
+            settings.neuron_values.max(settings.points),
         )
     }
 
@@ -110,7 +126,8 @@ impl Figure for FigureS6 {
         let points = table.iter().map(|row| row.count).max().unwrap_or(0);
         let note = format!(
             "{}. {points} test images. Above: pairs of layers after the last epoch; PWCCA is weighted by the features of the layer at the left. Below: \
-             each layer at an epoch with itself after the last. SVCCA and PWCCA keep {:.0} % of the variance.",
+             each layer at an epoch with itself after the last. SVCCA and PWCCA keep {:.0} % of the variance. Matches: share of channels \
+             in the largest match of tolerance ε.",
             study.setting(),
             100.0 * settings.variance
         );
@@ -126,27 +143,45 @@ fn tidy(comparison: &Comparison, last: usize, like: &Row) -> Vec<Row> {
         Condition::Epochs(comparison.epoch, last)
     };
     let values = [comparison.cka, comparison.svcca, comparison.pwcca];
-    MEASURES
+    let plain = Row {
+        layer_index: Some(comparison.layer_index),
+        layer: Some(comparison.layer.clone()),
+        epoch: comparison.epoch,
+        condition: Some(condition),
+        group: ExampleGroup::Test.into(),
+        count: comparison.points,
+        ..like.clone()
+    };
+    let similarities = MEASURES
         .iter()
         .zip(values)
         .map(|((measure, _), value)| Row {
-            layer_index: Some(comparison.layer_index),
-            layer: Some(comparison.layer.clone()),
-            epoch: comparison.epoch,
-            condition: Some(condition.clone()),
-            group: ExampleGroup::Test.into(),
             measure: *measure,
             value,
-            count: comparison.points,
-            ..like.clone()
-        })
-        .collect()
+            ..plain.clone()
+        });
+    // Where one side spans everything, all of the other matches whatever it represents.
+    let telling = comparison.matches.iter().filter(|found| !found.trivial);
+    let matches = telling.map(|found| Row {
+        measure: Measure::MaximumMatch,
+        condition: Some(Condition::Matched {
+            epochs: (comparison.epoch, last),
+            tolerance: found.tolerance,
+        }),
+        value: found.similarity,
+        count: found.values,
+        ..plain.clone()
+    });
+    similarities.chain(matches).collect()
 }
 
 /// The panel that a row belongs to.
 fn panel_of(row: &Row) -> &'static str {
-    let epochs = matches!(row.condition, Some(Condition::Epochs(..)));
-    PANELS[usize::from(epochs)]
+    match row.condition {
+        Some(Condition::Matched { .. }) => PANELS[2],
+        Some(Condition::Epochs(..)) => PANELS[1],
+        _ => PANELS[0],
+    }
 }
 
 /// Mean over runs of the rows that `wanted` chooses.
@@ -162,7 +197,7 @@ fn mean(table: &[&Row], wanted: impl Fn(&Row) -> bool) -> Option<(f64, f64)> {
 fn draw(title: &str, panels: &[&str], table: &[Row], note: &str) -> String {
     let [left, top, right, bottom] = MARGINS;
     let side = (WIDTH - left - right - GAPS.0 * 2.0) / 3.0;
-    let heights = [side + GAPS.1, PANEL_HEIGHT + GAPS.2];
+    let heights = [side + GAPS.1, PANEL_HEIGHT + GAPS.2, PANEL_HEIGHT + GAPS.2];
     let chosen = PANELS.iter().zip(heights);
     let rows: f64 = chosen
         .filter(|(panel, _)| panels.contains(panel))
@@ -171,6 +206,7 @@ fn draw(title: &str, panels: &[&str], table: &[Row], note: &str) -> String {
     let height = top + rows + bottom;
     let mut canvas = Canvas::new(WIDTH, height, title);
     let names = layer_names(table.iter());
+    let tolerances = by_tolerance(panels, table);
     for (column, (measure, heading)) in MEASURES.into_iter().enumerate() {
         let x = left + (side + GAPS.0) * column as f64;
         let style = TextStyle::new(TEXT, INK, Anchor::Start).weight(Weight::Bold);
@@ -190,6 +226,13 @@ fn draw(title: &str, panels: &[&str], table: &[Row], note: &str) -> String {
         if panels.contains(&PANELS[1]) {
             let area = [x, y, side, PANEL_HEIGHT];
             over_epochs(&mut canvas, area, &of_measure, &names, column == 0);
+            y += heights[1];
+        }
+        if let Some((heading, matches)) = tolerances.get(column) {
+            let style = TextStyle::new(TEXT, INK, Anchor::Start).weight(Weight::Bold);
+            canvas.text((x, y - 6.0), heading, style);
+            let area = [x, y, side, PANEL_HEIGHT];
+            over_epochs(&mut canvas, area, matches, &names, column == 0);
         }
     }
     let x = WIDTH - right + 12.0;
@@ -206,23 +249,45 @@ fn draw(title: &str, panels: &[&str], table: &[Row], note: &str) -> String {
         colour_bar(&mut canvas, [x, y, 8.0, side], "Similarity", &steps);
         y += heights[0];
     }
-    if panels.contains(&PANELS[1]) {
+    let below = [(1, "With the last epoch"), (2, "Neurons matched")];
+    let below = below.map(|(panel, axis)| (panels.contains(&PANELS[panel]), heights[panel], axis));
+    for (_, height, axis) in below.into_iter().filter(|(shown, ..)| *shown) {
         let style = TextStyle::new(TEXT, INK, Anchor::Middle).rotated(90.0);
         let middle = y + PANEL_HEIGHT / 2.0;
-        canvas.text((11.0, middle), "With the last epoch", style);
+        canvas.text((11.0, middle), axis, style);
         let key = epoch_key(table.iter());
         let bar_height = (11.0 * key.entries.len() as f64).min(PANEL_HEIGHT);
         let area = [x, y, 8.0, bar_height];
         colour_bar(&mut canvas, area, &key.title, &key.entries);
+        y += height;
     }
     footnote(&mut canvas, note, (WIDTH, height));
     canvas.finish()
 }
 
+/// The matches of each tolerance, with a heading, where they are to be drawn.
+fn by_tolerance<'a>(panels: &[&str], table: &'a [Row]) -> Vec<(String, Vec<&'a Row>)> {
+    if !panels.contains(&PANELS[2]) {
+        return Vec::new();
+    }
+    let mut found: Vec<(String, Vec<&Row>)> = Vec::new();
+    for row in table {
+        let Some(Condition::Matched { tolerance, .. }) = row.condition else {
+            continue;
+        };
+        let heading = format!("maximum match, ε = {tolerance}");
+        match found.iter_mut().find(|(known, _)| *known == heading) {
+            Some((_, rows)) => rows.push(row),
+            None => found.push((heading, vec![row])),
+        }
+    }
+    found
+}
+
 /// The colours of the epochs that are compared with the last.
 fn epoch_key<'a>(rows: impl Iterator<Item = &'a Row>) -> Key {
     let epochs: BTreeSet<usize> = rows
-        .filter(|row| panel_of(row) == PANELS[1])
+        .filter(|row| panel_of(row) != PANELS[0])
         .map(|row| row.epoch)
         .collect();
     let labels: Vec<String> = epochs.iter().map(usize::to_string).collect();
@@ -260,7 +325,7 @@ fn over_epochs(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row], names: &[Stri
             .enumerate()
             .filter_map(|(place, name)| {
                 let (value, error) = mean(rows, |row| {
-                    panel_of(row) == PANELS[1]
+                    panel_of(row) != PANELS[0]
                         && row.epoch.to_string() == epoch
                         && row.layer.as_ref() == Some(name)
                 })?;
@@ -278,6 +343,7 @@ fn over_epochs(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row], names: &[Stri
 mod tests {
     use super::super::geometry::tests::table as geometry_table;
     use super::*;
+    use crate::stages::Match;
     use mftma_draw::clipped_texts;
 
     /// Five layers after epoch 1000, and two earlier epochs of each.
@@ -295,12 +361,25 @@ mod tests {
                 cka: 0.25,
                 svcca: 0.5,
                 pwcca: 0.75,
+                matches: Vec::new(),
+            };
+            let matched = |epoch, layer: &str| Comparison {
+                // The input's values span everything.
+                matches: [0.1, 0.3, 0.5]
+                    .map(|tolerance| Match {
+                        tolerance,
+                        similarity: 0.5,
+                        values: 2000,
+                        trivial: layer == "input",
+                    })
+                    .to_vec(),
+                ..comparison(epoch, layer)
             };
             for other in names {
                 rows.extend(tidy(&comparison(1000, other), 1000, &like));
             }
             for epoch in [0, 100] {
-                rows.extend(tidy(&comparison(epoch, layer), 1000, &like));
+                rows.extend(tidy(&matched(epoch, layer), 1000, &like));
             }
         }
         rows
@@ -310,7 +389,7 @@ mod tests {
     fn every_pair_has_a_cell_and_every_epoch_a_line() {
         let svg = draw("A title", &PANELS, &table(), &"A long note. ".repeat(20));
         assert_eq!(clipped_texts(&svg), Vec::<String>::new());
-        assert_eq!(svg.matches("<polyline").count(), 3 * 2);
+        assert_eq!(svg.matches("<polyline").count(), 3 * 2 + 3 * 2);
         let colour = similarity_colour(0.25).to_string();
         assert_eq!(svg.matches(&colour).count(), 25);
     }
@@ -325,5 +404,10 @@ mod tests {
         assert_eq!(svg.matches("<polyline").count(), 3 * 2);
         assert!(!svg.contains("Similarity"));
         assert!(!draw("A title", &["a"], &only("a"), "note").contains("<polyline"));
+        let matches = only("c");
+        assert!(matches.iter().all(|row| row.layer_index != Some(0)));
+        let svg = draw("A title", &["c"], &matches, "note");
+        assert_eq!(svg.matches("<polyline").count(), 3 * 2);
+        assert_eq!(svg.matches("maximum match").count(), 3);
     }
 }

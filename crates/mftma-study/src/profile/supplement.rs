@@ -21,6 +21,9 @@ pub struct SupplementSettings {
     pub sensitivity: SensitivitySettings,
     /// S6.
     pub similarity: SimilaritySettings,
+    /// S10.
+    #[serde(default)]
+    pub linear: LinearSettings,
 }
 
 /// S3.
@@ -54,4 +57,60 @@ pub struct SimilaritySettings {
     pub points: usize,
     /// Share of the variance that SVCCA and PWCCA keep of either side.
     pub variance: f64,
+    /// Tolerances ε of the matching of neurons; at most three.
+    #[serde(default = "SimilaritySettings::tolerances")]
+    pub tolerances: Vec<f64>,
+    /// Numbers that stand for a neuron in the matching, at most: several places of an image, where a layer has them.
+    #[serde(default = "SimilaritySettings::neuron_values")]
+    pub neuron_values: usize,
+}
+
+impl SimilaritySettings {
+    /// From near equality to half of a neuron's length \[D\]; the source shows 0 to 0.5.
+    fn tolerances() -> Vec<f64> {
+        vec![0.1, 0.3, 0.5]
+    }
+
+    /// Some times the channels of the widest layers here \[D\].
+    fn neuron_values() -> usize {
+        2000
+    }
+}
+
+/// S10: a deep linear network on the run's images, and its exact theory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinearSettings {
+    /// Training images at most, and test images at most.
+    pub examples: usize,
+    /// Leading principal axes of the images in which they are made white.
+    pub components: usize,
+    /// D, layers of weights; at least 2: with one all modes are learned in the same time.
+    pub depth: usize,
+    /// Strength with which every mode starts, as a share of the strongest singular value.
+    pub initial: f64,
+    /// Step of the gradient descent, as a share of the time constant of the strongest mode, 1/s.
+    pub rate: f64,
+    /// How long learning is followed, in units of the time in which the strongest mode is half learned.
+    pub horizon: f64,
+}
+
+impl Default for LinearSettings {
+    fn default() -> Self {
+        Self {
+            examples: 4000,
+            components: 100,
+            depth: 2,
+            initial: 0.01,
+            rate: 0.1,
+            horizon: 30.0,
+        }
+    }
+}
+
+impl LinearSettings {
+    /// Steps of the gradient descent, about; for estimates.
+    pub fn steps(&self) -> f64 {
+        self.horizon * 0.5 * (1.0 / self.initial).ln() / self.rate
+    }
 }

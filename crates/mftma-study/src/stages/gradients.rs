@@ -290,6 +290,8 @@ impl ExpansionStage {
 #[derive(Debug, Serialize)]
 pub struct ExpansionIdentity {
     network: NetworkSpec,
+    /// Scaled by each of `scales`.
+    initialization: Initialization,
     scales: Vec<f32>,
     seed: u64,
     measure: MeasureSettings,
@@ -309,6 +311,7 @@ impl TypedStage for ExpansionStage {
     fn settings(&self) -> ExpansionIdentity {
         ExpansionIdentity {
             network: self.network(),
+            initialization: Initialization::default(),
             scales: self.gradients().weight_scales.clone(),
             seed: self.experiment.seed,
             measure: measure_settings(&self.experiment),
@@ -352,7 +355,7 @@ impl TypedStage for ExpansionStage {
         for &scale in &self.gradients().weight_scales {
             let initialization = Initialization {
                 scale,
-                ..Initialization::default()
+                ..self.settings().initialization
             };
             let network = self
                 .network()

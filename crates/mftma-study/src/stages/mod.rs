@@ -3,6 +3,7 @@
 mod geometry;
 mod gradients;
 mod joint;
+mod linear;
 mod rewind;
 mod similarity;
 mod simulate;
@@ -12,8 +13,9 @@ mod umap;
 pub use geometry::{GeometryStage, LayerGeometry};
 pub use gradients::{ExpansionStage, GradientStage};
 pub use joint::{JointStage, LayerJoint};
+pub use linear::{HALVES, LearningCurve, LinearLearning, LinearStage, Spectrum};
 pub use rewind::{REWOUND_GROUPS, RewindStage, Rewindings, Rewound, RewoundScore};
-pub use similarity::{Comparison, SimilarityStage};
+pub use similarity::{Comparison, Match, SimilarityStage};
 pub use simulate::{LayerCapacities, SIMULATED_GROUPS, SimulateStage};
 pub use train::{TrainStage, TrainingRecord};
 pub use umap::{PICTURED_GROUPS, PicturePoint, UmapStage};

@@ -1,13 +1,16 @@
-//! Compares the layers of a trained network with one another, and every layer with itself at earlier epochs.
+//! Compares the layers of a trained network with one another, and every layer with itself at earlier epochs, there also by matching of
+//! neurons (Wang et al. 2018, arXiv 1810.11750).
 
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use mftma::ArrayActivations;
+use mftma::similarity::matching::{Neurons, maximum_match};
 use mftma::similarity::{Representation, linear_cka, pwcca, svcca};
 use mftma_data::{ExampleGroup, stream};
 use mftma_train::{Network, Place};
-use ndarray::{Array2, ArrayView4, s};
+use ndarray::{Array2, ArrayView2, ArrayView4, s};
+use rand::Rng;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -46,6 +49,22 @@ pub struct Comparison {
     pub svcca: f64,
     /// PWCCA, weighted by the first layer's features.
     pub pwcca: f64,
+    /// Of a layer and itself at another epoch.
+    pub matches: Vec<Match>,
+}
+
+/// The largest match of a layer's neurons with those of the same layer at another epoch. A neuron of a convolution is a channel, its vector
+/// the channel's values at places drawn over all images.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Match {
+    /// ε.
+    pub tolerance: f64,
+    /// Share of the neurons of both that are in the match.
+    pub similarity: f64,
+    /// Numbers that stand for a neuron.
+    pub values: usize,
+    /// Whether one side spans everything, so that all of the other matches whatever it represents.
+    pub trivial: bool,
 }
 
 /// One layer at one epoch.
@@ -55,6 +74,7 @@ struct Layer {
     epoch: usize,
     features: Array2<f32>,
     representation: Representation,
+    neurons: Neurons,
 }
 
 impl SimilarityStage {
@@ -81,6 +101,7 @@ impl SimilarityStage {
         let train = TrainStage::new(Rc::clone(&self.experiment));
         let network = train.network(work, epoch)?;
         let features = self.features(&*network, images)?;
+        let values = self.experiment.profile.supplement.similarity.neuron_values;
         let named = network.layers().iter().zip(features).enumerate();
         named
             .filter_map(|(index, (layer, features))| {
@@ -92,17 +113,22 @@ impl SimilarityStage {
                         Err(error) => Err(error.into()),
                     })
                     .with_context(|| format!("layer {} at epoch {epoch}", layer.name));
-                match representation {
-                    Ok(Some(representation)) => Some(Ok(Layer {
-                        index,
-                        name: layer.name.clone(),
-                        epoch,
-                        features,
-                        representation,
-                    })),
-                    Ok(None) => None,
-                    Err(error) => Some(Err(error)),
-                }
+                let representation = match representation {
+                    Ok(Some(representation)) => representation,
+                    Ok(None) => return None,
+                    Err(error) => return Some(Err(error)),
+                };
+                let purpose = format!("places for matching, {}", layer.name);
+                let mut places = stream(self.experiment.seed, &purpose);
+                let neurons = neurons(features.view(), &layer.shape, values, &mut places);
+                Some(neurons.map(|neurons| Layer {
+                    index,
+                    name: layer.name.clone(),
+                    epoch,
+                    features,
+                    representation,
+                    neurons,
+                }))
             })
             .collect()
     }
@@ -133,6 +159,45 @@ impl SimilarityStage {
     }
 }
 
+/// The neurons of a layer whose outputs have this shape for one image: its channels, each at up to `values` places of the images, the same
+/// number in each image; all of them where there are no more.
+fn neurons(
+    features: ArrayView2<'_, f32>,
+    shape: &[usize],
+    values: usize,
+    random: &mut impl Rng,
+) -> Result<Neurons> {
+    let (images, channels) = (features.nrows(), shape[0]);
+    let positions: usize = shape[1..].iter().product();
+    let of_image = values.div_ceil(images).min(positions);
+    let mut chosen = Array2::zeros((images * of_image, channels));
+    for (image, row) in features.rows().into_iter().enumerate() {
+        let places = rand::seq::index::sample(random, positions, of_image);
+        for (place, position) in places.into_iter().enumerate() {
+            for channel in 0..channels {
+                chosen[(image * of_image + place, channel)] = row[channel * positions + position];
+            }
+        }
+    }
+    let source = ArrayActivations::new(chosen.view(), &[chosen.nrows()])?;
+    Ok(Neurons::new(&source)?)
+}
+
+/// Matches of a layer with itself at another epoch.
+fn matches(first: &Layer, other: &Layer, tolerances: &[f64]) -> Result<Vec<Match>> {
+    let of = |&tolerance: &f64| {
+        let found = maximum_match(&first.neurons, &other.neurons, tolerance)?;
+        let values = first.neurons.points();
+        Ok(Match {
+            tolerance,
+            similarity: found.similarity(),
+            values,
+            trivial: found.ranks.0.max(found.ranks.1) == values,
+        })
+    };
+    tolerances.iter().map(of).collect()
+}
+
 fn compare(first: &Layer, other: &Layer, variance: f64) -> Result<Comparison> {
     let points = first.features.nrows();
     let correlations = svcca(&first.representation, &other.representation, variance)?;
@@ -146,6 +211,7 @@ fn compare(first: &Layer, other: &Layer, variance: f64) -> Result<Comparison> {
         cka: linear_cka(&first.representation, &other.representation)?,
         svcca: correlations.mean(),
         pwcca: pwcca(&correlations, &source)?,
+        matches: Vec::new(),
     })
 }
 
@@ -160,7 +226,7 @@ pub struct SimilarityIdentity {
 
 impl TypedStage for SimilarityStage {
     const KIND: &'static str = "similarity";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = true;
     type Settings = SimilarityIdentity;
     type Output = Vec<Comparison>;
@@ -210,7 +276,8 @@ impl TypedStage for SimilarityStage {
 
     fn compute(&self, work: &Work<'_>) -> Result<Vec<Comparison>> {
         let images = self.images();
-        let variance = self.experiment.profile.supplement.similarity.variance;
+        let settings = &self.experiment.profile.supplement.similarity;
+        let variance = settings.variance;
         let (last, earlier) = self.epochs.split_last().context("no epoch to compare")?;
         let bar = work.progress.bar(
             &format!("similarity {}", self.label()),
@@ -232,12 +299,57 @@ impl TypedStage for SimilarityStage {
                 .par_iter()
                 .filter_map(|layer| {
                     let same = end.iter().find(|other| other.index == layer.index)?;
-                    Some(compare(layer, same, variance))
+                    Some(compare(layer, same, variance).and_then(|comparison| {
+                        Ok(Comparison {
+                            matches: matches(layer, same, &settings.tolerances)?,
+                            ..comparison
+                        })
+                    }))
                 })
                 .collect::<Result<_>>()?;
             comparisons.extend(of_epoch);
             bar.set(done as u64 + 2);
         }
         Ok(comparisons)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array1;
+    use rand::RngExt;
+
+    use super::*;
+
+    /// Channels that only change places and sizes match whole, whatever places stand for them; a channel that is new does not.
+    #[test]
+    fn channels_are_neurons_at_the_same_places() {
+        let (images, shape) = (30, [3, 4, 4]);
+        let mut random = stream(1, "features");
+        let features = Array2::from_shape_fn((images, 48), |_| random.random_range(-1.0..1.0f32));
+        let mut moved = features.clone();
+        for (from, to, factor) in [(0, 2, -2.0), (1, 0, 0.5), (2, 1, 3.0)] {
+            let channel = features
+                .slice(s![.., 16 * from..16 * (from + 1)])
+                .to_owned();
+            moved
+                .slice_mut(s![.., 16 * to..16 * (to + 1)])
+                .assign(&(factor * &channel));
+        }
+        let of = |features: &Array2<f32>, values| {
+            let mut places = stream(1, "places");
+            neurons(features.view(), &shape, values, &mut places).unwrap()
+        };
+        for values in [1, 100, 10_000] {
+            let (first, other) = (of(&features, values), of(&moved, values));
+            assert_eq!(first.points(), images * values.div_ceil(images).min(16));
+            assert_eq!(first.size(), 3);
+            let found = maximum_match(&first, &other, 1e-4).unwrap();
+            assert_eq!(found.similarity(), 1.0);
+        }
+        let stranger = Array1::from_shape_fn(16, |_| random.random_range(-1.0..1.0f32));
+        moved.slice_mut(s![.., 16..32]).assign(&stranger);
+        let found = maximum_match(&of(&features, 200), &of(&moved, 200), 0.3).unwrap();
+        assert_eq!(found.similarity(), 4.0 / 6.0);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use mftma_gradients::{GradientPart, InputAblation};
+use serde::{Deserialize, Serialize};
 
 use super::text::as_text;
 use crate::published::{Epoch, Measure as Published};
@@ -44,6 +45,34 @@ pub enum Condition {
     Layers(String, String),
     /// Figure S6: two epochs of a layer.
     Epochs(usize, usize),
+    /// Figure S6: two epochs of a layer whose neurons are matched.
+    Matched {
+        /// The two epochs.
+        epochs: (usize, usize),
+        /// ε.
+        tolerance: f64,
+    },
+    /// Figure S10: a mode of the correlation, by its rank from 0.
+    Mode(usize),
+    /// Figure S10: who learns, and after what time where that is no epoch.
+    Learning {
+        /// Who.
+        learner: Learner,
+        /// In units of the time in which the strongest mode is half learned.
+        time: Option<f64>,
+    },
+}
+
+/// Who learns in figure S10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Learner {
+    /// A deep linear network as the exact theory has it.
+    Theory,
+    /// A deep linear network that was trained.
+    LinearNetwork,
+    /// The network of the study.
+    Network,
 }
 
 /// A curve of figure 3 that is held against the published one; the group is the row's own.
@@ -204,6 +233,20 @@ impl Normalisation {
     }
 }
 
+impl Learner {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Theory, Self::LinearNetwork, Self::Network];
+
+    /// Its name in tables and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Theory => "linear theory",
+            Self::LinearNetwork => "linear network",
+            Self::Network => "network",
+        }
+    }
+}
+
 impl AnalysisSetting {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Manifolds, Self::Points, Self::GaussianVectors];
@@ -251,6 +294,9 @@ const WEIGHT_SCALE: &str = "weight scale ";
 const FRACTION: &str = "fraction ";
 const WITH: &str = " x ";
 const EPOCH: &str = "epoch ";
+const TOLERANCE: &str = ", tolerance ";
+const MODE: &str = "mode ";
+const TIME: &str = " at time ";
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -270,6 +316,18 @@ impl fmt::Display for Condition {
             Self::Setting(setting, value) => write!(f, "{} {value}", setting.symbol()),
             Self::Layers(first, other) => write!(f, "{first}{WITH}{other}"),
             Self::Epochs(first, other) => write!(f, "{EPOCH}{first}{WITH}{EPOCH}{other}"),
+            Self::Matched {
+                epochs: (first, other),
+                tolerance,
+            } => write!(
+                f,
+                "{EPOCH}{first}{WITH}{EPOCH}{other}{TOLERANCE}{tolerance}"
+            ),
+            Self::Mode(rank) => write!(f, "{MODE}{rank}"),
+            Self::Learning { learner, time } => {
+                f.write_str(learner.name())?;
+                time.map_or(Ok(()), |time| write!(f, "{TIME}{time}"))
+            }
         }
     }
 }
@@ -279,7 +337,7 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // Pairs of epochs before pairs of layers: these may have any names.
-        let readings: [fn(&str) -> Option<Self>; 15] = [
+        let readings: [fn(&str) -> Option<Self>; 18] = [
             |text| (text == SWEEP).then_some(Self::WidthSweep(Epoch::Last)),
             |text| (text == SWEEP_BEST).then_some(Self::WidthSweep(Epoch::Best)),
             |text| number(text, TRAINING_EXAMPLE).map(Self::TrainingExample),
@@ -305,6 +363,24 @@ impl FromStr for Condition {
             |text| {
                 let (first, other) = text.split_once(WITH)?;
                 Some(Self::Epochs(number(first, EPOCH)?, number(other, EPOCH)?))
+            },
+            |text| number(text, MODE).map(Self::Mode),
+            |text| {
+                let (learner, time) = match text.split_once(TIME) {
+                    Some((learner, time)) => (learner, Some(time.parse().ok()?)),
+                    None => (text, None),
+                };
+                let known = |known: &Learner| known.name() == learner;
+                let learner = Learner::ALL.into_iter().find(known)?;
+                Some(Self::Learning { learner, time })
+            },
+            |text| {
+                let (epochs, tolerance) = text.split_once(TOLERANCE)?;
+                let (first, other) = epochs.split_once(WITH)?;
+                Some(Self::Matched {
+                    epochs: (number(first, EPOCH)?, number(other, EPOCH)?),
+                    tolerance: tolerance.parse().ok()?,
+                })
             },
             |text| {
                 let (first, other) = text.split_once(WITH)?;

@@ -103,6 +103,16 @@ measures! {
     Svcca, "svcca", FRACTION;
     /// PWCCA.
     Pwcca, "pwcca", FRACTION;
+    /// Share of the neurons of two layers that are in their largest match.
+    MaximumMatch, "maximum_match", FRACTION;
+    /// A singular value of an input–output correlation with white inputs.
+    SingularValue, "singular_value", NOT_NEGATIVE;
+    /// Where the singular values of random labels end, below.
+    RandomLowerEdge, "random_lower_edge", NOT_NEGATIVE;
+    /// Where they end, above.
+    RandomUpperEdge, "random_upper_edge", NOT_NEGATIVE;
+    /// Time until half of the highest accuracy is reached, in units of that of unpermuted examples.
+    LearningTime, "learning_time", NOT_NEGATIVE;
     /// How many times more an unpermuted example contributes to the gradient than a permuted one.
     Advantage, "advantage", NOT_NEGATIVE;
     /// Share of what sets unpermuted examples' label part apart from permuted ones' that goes when the class means of the pixels go.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use condition::{
-    AnalysisSetting, Ball, BallProperty, Condition, Curve, GradientInputs, Normalisation,
+    AnalysisSetting, Ball, BallProperty, Condition, Curve, GradientInputs, Learner, Normalisation,
     RewoundLayers, WeightScale,
 };
 pub use group::Group;
@@ -202,6 +202,14 @@ mod tests {
                 .prop_map(|(setting, value)| Condition::Setting(setting, value)),
             (layer(), layer()).prop_map(|(first, other)| Condition::Layers(first, other)),
             any::<(usize, usize)>().prop_map(|(first, other)| Condition::Epochs(first, other)),
+            (any::<(usize, usize)>(), 0.0..1.0f64)
+                .prop_map(|(epochs, tolerance)| Condition::Matched { epochs, tolerance }),
+            any::<usize>().prop_map(Condition::Mode),
+            (
+                select(Learner::ALL.to_vec()),
+                proptest::option::of(0.0..1e3f64)
+            )
+                .prop_map(|(learner, time)| Condition::Learning { learner, time }),
         ]
     }
 

@@ -126,6 +126,7 @@ pub enum Side {
 
 /// A neuron that is in no match, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Removal {
     /// Its layer.
     pub side: Side,
@@ -139,6 +140,7 @@ pub struct Removal {
 
 /// The one largest ε-approximate match between two layers, with its certificate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct MaximumMatch {
     /// The tolerance ε.
     pub epsilon: f64,
@@ -205,6 +207,7 @@ impl MaximumMatch {
 
 /// A simple match: v-minimum for each of the neurons it names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct SimpleMatch {
     /// Neurons of the first layer, rising.
     pub first: Vec<usize>,
