@@ -150,7 +150,10 @@ impl LinearStage {
                 .collect(),
             classes: data.dataset().classes(),
             halves,
-            groups: groups.into(),
+            groups: groups
+                .into_iter()
+                .filter(|(_, rows, _)| !rows.is_empty())
+                .collect(),
         })
     }
 
@@ -274,8 +277,12 @@ impl TypedStage for LinearStage {
     fn compute(&self, work: &Work<'_>) -> Result<LinearLearning> {
         let linear = self.linear();
         let examples = self.examples()?;
-        let spectra = [0, 1].map(|half| examples.spectrum(half));
-        let spectra = spectra.into_iter().collect::<Result<Vec<_>>>()?;
+        // Where few labels are permuted there may be too few examples of them.
+        let enough = examples.train.ncols() + examples.classes;
+        let spectra = (0..2).filter(|&half| examples.halves[half].len() > enough);
+        let spectra = spectra
+            .map(|half| examples.spectrum(half))
+            .collect::<Result<Vec<_>>>()?;
 
         let targets = centred(one_hot(&examples.labels, examples.classes)?.view())?;
         let modes = Svd::new(correlation(examples.train.view(), targets.view())?.view())?;
