@@ -22,10 +22,12 @@ pub use supplement::{
 };
 
 /// The profiles that come with the project: name and text.
-pub const BUILT_IN: [(&str, &str); 4] = [
+pub const BUILT_IN: [(&str, &str); 6] = [
     ("smoke", include_str!("../profiles/smoke.toml")),
     ("quick", include_str!("../profiles/quick.toml")),
     ("laptop", include_str!("../profiles/laptop.toml")),
+    ("record", include_str!("../profiles/record.toml")),
+    ("record64", include_str!("../profiles/record64.toml")),
     ("paper", include_str!("../profiles/paper.toml")),
 ];
 
