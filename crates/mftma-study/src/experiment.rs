@@ -1,13 +1,14 @@
 //! Experiments: settings and a seed each, with the data; and how they are made so that nothing is read or drawn twice.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use mftma_data::{
     Dataset, Error as DataError, ExampleGroup, LabelPermutation, ManifoldIndices, ManifoldSettings,
-    Shortage, Subset, draw_manifolds,
+    PermutationScheme, Shortage, Subset, draw_manifolds,
 };
 use mftma_train::{
     DataIdentity, ImageShape, LayerActivations, Network, NetworkSpec, ParameterRole, TrainingData,
@@ -218,13 +219,34 @@ impl Experiment {
 /// Everything that determines a run's images and labels: data settings, seed of the subset, seed of the permutation.
 type DataKey = (DataSettings, u64, u64);
 
+/// Images that some experiments hold in memory, each once, by their place there; for estimates.
+#[derive(Debug, Clone, Default)]
+pub struct Images(BTreeMap<usize, f64>);
+
+impl Images {
+    /// And these.
+    pub fn extend(&mut self, others: &Self) {
+        self.0.extend(&others.0);
+    }
+
+    /// Their bytes, and those of the largest once more: of the data set that they were chosen from.
+    pub fn bytes(&self) -> f64 {
+        let largest = self.0.values().fold(0.0, |a: f64, &b| a.max(b));
+        self.0.values().sum::<f64>() + largest
+    }
+}
+
 /// Makes experiments. Each data set is read when the first experiment asks for it; images and permutations of equal
 /// settings exist once.
 pub struct Experiments {
     data_dir: Option<PathBuf>,
     /// The whole data set that was read last: several subsets may be asked of it.
     whole: RefCell<Option<(String, Rc<Dataset>)>>,
+    /// The subsets: runs of one experiment differ in their labels, not in their images.
+    subsets: RefCell<Vec<((DataSettings, u64), Dataset)>>,
     data: RefCell<Vec<(DataKey, Rc<TrainingData>)>>,
+    /// Those of the experiments that were asked for since somebody wanted to know.
+    asked: RefCell<Vec<Rc<TrainingData>>>,
     made: RefCell<Vec<Rc<Experiment>>>,
 }
 
@@ -234,7 +256,9 @@ impl Experiments {
         Self {
             data_dir,
             whole: RefCell::default(),
+            subsets: RefCell::default(),
             data: RefCell::default(),
+            asked: RefCell::default(),
             made: RefCell::default(),
         }
     }
@@ -259,10 +283,12 @@ impl Experiments {
             .iter()
             .find(|e| e.seed == seed && e.settings == settings && e.profile == *profile)
         {
+            self.asked.borrow_mut().push(Rc::clone(&experiment.data));
             return Ok(Rc::clone(experiment));
         }
         drop(known);
         let data = self.data(&settings.data, profile.seed, seed)?;
+        self.asked.borrow_mut().push(Rc::clone(&data));
         let experiment = Rc::new(Experiment {
             identity: data.identity(),
             settings,
@@ -286,15 +312,7 @@ impl Experiments {
             return Ok(Rc::clone(data));
         }
         drop(known);
-        let whole = self.whole(&settings.dataset)?;
-        let subset = Subset {
-            classes: Some(settings.classes.min(whole.classes())),
-            train_per_class: Some(settings.train_per_class),
-            test_per_class: Some(settings.test_per_class),
-            seed: subset_seed,
-            shortage: Shortage::Take,
-        };
-        let dataset = subset.of(&whole)?;
+        let dataset = self.subset(settings, subset_seed)?;
         let permutation = LabelPermutation::draw(
             dataset.train().labels(),
             dataset.classes(),
@@ -305,6 +323,48 @@ impl Experiments {
         let data = Rc::new(TrainingData::new(dataset, permutation)?);
         self.data.borrow_mut().push((key, Rc::clone(&data)));
         Ok(data)
+    }
+
+    fn subset(&self, settings: &DataSettings, seed: u64) -> Result<Dataset> {
+        // What is done to the labels makes no other images.
+        let mut images = settings.clone();
+        images.permuted_fraction = 0.0;
+        images.scheme = PermutationScheme::default();
+        let key = (images, seed);
+        let known = self.subsets.borrow();
+        if let Some((_, dataset)) = known.iter().find(|(other, _)| *other == key) {
+            return Ok(dataset.clone());
+        }
+        drop(known);
+        let whole = self.whole(&settings.dataset)?;
+        let subset = Subset {
+            classes: Some(settings.classes.min(whole.classes())),
+            train_per_class: Some(settings.train_per_class),
+            test_per_class: Some(settings.test_per_class),
+            seed,
+            shortage: Shortage::Take,
+        };
+        let dataset = subset.of(&whole)?;
+        // Copies have it too, from here on.
+        dataset.checksum();
+        self.subsets.borrow_mut().push((key, dataset.clone()));
+        Ok(dataset)
+    }
+
+    /// The images of the experiments that `list` asks for, and what it gives.
+    pub fn images_of<T>(&self, list: impl FnOnce() -> T) -> (Images, T) {
+        self.asked.borrow_mut().clear();
+        let given = list();
+        let mut images = Images::default();
+        for data in self.asked.borrow().iter() {
+            for split in [data.dataset().train(), data.dataset().test()] {
+                let pixels = split.pixels();
+                images
+                    .0
+                    .insert(pixels.as_ptr() as usize, pixels.len() as f64);
+            }
+        }
+        (images, given)
     }
 
     fn whole(&self, name: &str) -> Result<Rc<Dataset>> {
@@ -370,6 +430,13 @@ mod tests {
             first.identity.permutation_checksum,
             second.identity.permutation_checksum
         );
+        let pixels = |experiment: &Experiment| experiment.data.dataset().train().pixels().as_ptr();
+        assert_eq!(pixels(&first), pixels(&second), "images are there twice");
+        let bytes = first.data_bytes();
+        let of = |seed| experiments.main(smoke(), seed).unwrap();
+        let (images, _) = experiments.images_of(|| [of(1), of(2)]);
+        let held = images.bytes();
+        assert!(held > bytes && held < 2.0 * bytes, "{held} of {bytes}");
         let mut clean = smoke();
         clean.experiment.data.permuted_fraction = 0.0;
         let clean = experiments.main(clean, 1).unwrap();
