@@ -191,7 +191,10 @@ fn hand_over(
                 "store": root,
                 "out": commands.out,
                 "nodes": plan.to_json(|node| commands.stage(node)),
-                "draw": { "command": commands.draw() },
+                "draw": {
+                    "command": commands.draw(),
+                    "limits": { "memory_bytes": plan.draw_bytes() },
+                },
             });
             say!(to, "{}", serde_json::to_string_pretty(&graph)?);
             Ok(())

@@ -162,6 +162,15 @@ impl Plan {
         self.open().map(|node| node.space.disk).sum()
     }
 
+    /// Bytes of memory that the job which draws is given: it has the images of all figures.
+    pub fn draw_bytes(&self) -> f64 {
+        let mut images = Images::default();
+        for node in &self.nodes {
+            images.extend(&node.images);
+        }
+        4.0 * BASE_BYTES + images.bytes()
+    }
+
     /// The node of a name, or of a stage's key; the first 12 digits are enough.
     pub fn find(&self, name: &str) -> Result<usize> {
         let digits = name.len() >= 12 && name.bytes().all(|b| b.is_ascii_hexdigit());

@@ -419,8 +419,8 @@ impl Submission<'_> {
                 false => format!("{job}_{index}"),
             });
         }
-        let mut arguments =
-            self.arguments("draw", "%j", LEAST_SECONDS.max(3600.0), 4.0 * BASE_BYTES);
+        let (seconds, bytes) = (LEAST_SECONDS.max(3600.0), self.plan.draw_bytes());
+        let mut arguments = self.arguments("draw", "%j", seconds, bytes);
         if !waits.is_empty() {
             let waits: Vec<String> = waits.into_iter().collect();
             arguments.push(format!("--dependency=afterok:{}", waits.join(":")));
