@@ -114,6 +114,8 @@ fn wishes(jobs: &JobArgs) -> Result<Wishes> {
 fn go_on_later() -> Result<()> {
     ctrlc::set_handler(|| {
         eprintln!("told to end: goes on later from what is on the disk");
+        // Whoever goes on may be another process elsewhere, which could not tell that this one has ended.
+        mftma_study::claim::give_back_all();
         std::process::exit(i32::from(TRY_AGAIN));
     })
     .context("cannot watch for the scheduler's warning")

@@ -166,7 +166,11 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), WriteError> {
         let entry = entry.map_err(WriteError::at(folder))?;
         if entry.file_name().to_string_lossy().starts_with(LEFTOVER) {
             let path = entry.path();
-            fs::remove_file(&path).map_err(WriteError::at(&path))?;
+            match fs::remove_file(&path) {
+                // A writer that lives after all, and did not get to its file, took it away itself.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.map_err(WriteError::at(&path))?,
+            }
         }
     }
     Ok(())

@@ -1,16 +1,16 @@
 //! Data sets and their splits.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array4, ArrayView3, Axis};
 
 use crate::checksum::hash_labels;
 use crate::{Checksum, Error, Result};
 
-/// Images and labels of one split, in a fixed order.
+/// Images and labels of one split, in a fixed order. Copies share their images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    images: Array4<u8>,
+    images: Arc<Array4<u8>>,
     labels: Vec<u16>,
     coarse_labels: Option<Vec<u16>>,
 }
@@ -42,7 +42,7 @@ impl Split {
             images.as_standard_layout().into_owned()
         };
         Ok(Self {
-            images,
+            images: Arc::new(images),
             labels,
             coarse_labels,
         })
@@ -99,7 +99,7 @@ impl Split {
     /// Where an index is not below [`len`](Self::len).
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
-            images: self.images.select(Axis(0), indices),
+            images: Arc::new(self.images.select(Axis(0), indices)),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
             coarse_labels: self
                 .coarse_labels
@@ -109,7 +109,7 @@ impl Split {
     }
 
     pub(crate) fn into_images(self) -> Array4<u8> {
-        self.images
+        Arc::unwrap_or_clone(self.images)
     }
 
     fn hash(&self, hasher: &mut blake3::Hasher) {

@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -28,15 +28,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::claim::{self, Attempt, Claim, Holder, Judge};
+use crate::claim::{self, LOCK, Right};
 use crate::progress::Progress;
 
 const RECORD: &str = "stage.json";
 const OUTPUT: &str = "output.json";
-const LOCK: &str = ".lock";
-
-/// Longest pause before somebody else's claim is looked at again: a scheduler is asked each time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// An expensive piece of work with one output, as its author writes it.
 ///
@@ -349,13 +345,35 @@ impl Cache {
     pub fn status(&self, stage: &dyn Stage) -> Status {
         match self.examine(stage) {
             Status::Finished => Status::Finished,
-            _ if is_locked(&self.folder(stage)) => Status::InProgress,
+            _ if claim::is_at_work(&self.folder(stage)) => Status::InProgress,
             other => other,
         }
     }
 
-    /// The same for who holds the entry's lock.
-    fn examine(&self, stage: &dyn Stage) -> Status {
+    /// Whether a stage's record says that it is finished. Its files are not read: who builds on it asks for its status.
+    pub fn is_finished(&self, stage: &dyn Stage) -> bool {
+        self.own_record(stage).is_some()
+    }
+
+    fn own_record(&self, stage: &dyn Stage) -> Option<Record> {
+        let record = read_record(&self.folder(stage)).ok()??;
+        (record.key == key(stage) && record.files.contains_key(OUTPUT)).then_some(record)
+    }
+
+    /// The output of a stage whose record says that it is finished, where it has its checksum. Other files are not read.
+    pub fn known_output<T: TypedStage>(&self, stage: &T) -> Result<Option<T::Output>> {
+        let Some(record) = self.own_record(stage) else {
+            return Ok(None);
+        };
+        let sum = self.checksum(&self.folder(stage).join(OUTPUT)).ok();
+        if sum.as_ref() != record.files.get(OUTPUT) {
+            return Ok(None);
+        }
+        self.output(stage).map(Some)
+    }
+
+    /// [`Self::status`] for those to whom it is all one whether somebody works on it.
+    pub fn examine(&self, stage: &dyn Stage) -> Status {
         let folder = self.folder(stage);
         match read_record(&folder) {
             Ok(Some(record)) => match self.verify(&folder, &record, &key(stage)) {
@@ -392,7 +410,9 @@ impl Cache {
                 folder.display()
             )
         })?;
-        let finished = || !force && self.examine(stage) == Status::Finished;
+        // The files are summed only where there is a record that could be true.
+        let finished =
+            || !force && self.is_finished(stage) && self.examine(stage) == Status::Finished;
         let Some(right) = self.right(&folder, stage, &finished)? else {
             return Ok(());
         };
@@ -556,74 +576,9 @@ impl Cache {
         stage: &dyn Stage,
         finished: &dyn Fn() -> bool,
     ) -> Result<Option<Right>> {
-        let me = Holder::this();
-        let mut pause = Duration::from_millis(250);
-        let mut told = false;
-        loop {
-            let (lock, locked) = self.lock(folder, stage, &me)?;
-            if finished() {
-                return Ok(None);
-            }
-            let judge = Judge {
-                me: &me,
-                locked,
-                ask: &claim::slurm_word,
-            };
-            let (holder, path) = match claim::attempt(folder, &judge)? {
-                // Whoever had it may have finished since it was looked at.
-                Attempt::Claimed(claim) if folder.join(RECORD).exists() && finished() => {
-                    claim.fulfil();
-                    return Ok(None);
-                }
-                Attempt::Claimed(claim) => return Ok(Some(Right { claim, _lock: lock })),
-                Attempt::Held(holder, path) => (holder, path),
-            };
-            drop(lock);
-            let remedy = format!("if it has ended, remove {}", path.display());
-            let what = format!("{} {}", stage.kind(), stage.label());
-            if me.job.is_some() && holder.job.is_none() && holder.host != me.host {
-                bail!("{holder}, which no scheduler knows, works on {what}; {remedy}");
-            }
-            if !told {
-                let note = format!("{holder} works on {what}; waiting for it ({remedy})");
-                self.progress.note(&note);
-                told = true;
-            }
-            std::thread::sleep(pause);
-            pause = (2 * pause).min(LONGEST_PAUSE);
-        }
-    }
-
-    /// The lock of an entry, and whether it is held; none where the file system has no locks. A job does not wait for it: between
-    /// machines, claims decide.
-    fn lock(
-        &self,
-        folder: &Path,
-        stage: &dyn Stage,
-        me: &Holder,
-    ) -> Result<(Option<File>, Option<bool>)> {
-        let path = folder.join(LOCK);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok((Some(file), Some(true))),
-            Err(TryLockError::Error(_)) => Ok((None, None)),
-            Err(TryLockError::WouldBlock) if me.job.is_some() => Ok((None, Some(false))),
-            Err(TryLockError::WouldBlock) => {
-                self.progress.note(&format!(
-                    "another process works on {} {}; waiting for it",
-                    stage.kind(),
-                    stage.label()
-                ));
-                file.lock()
-                    .with_context(|| format!("cannot lock {}", path.display()))?;
-                Ok((Some(file), Some(true)))
-            }
-        }
+        let what = format!("{} {}", stage.kind(), stage.label());
+        let note = |text: &str| self.progress.note(text);
+        Right::take(folder, &what, &note, finished)
     }
 
     /// A finished entry of the same kind and label.
@@ -643,24 +598,6 @@ impl Cache {
             .filter_map(|folder| read_record(folder).ok().flatten())
             .find(|record| record.label == stage.label())
             .map(|record| record.identity)
-    }
-}
-
-/// The right to work on an entry.
-struct Right {
-    claim: Claim,
-    _lock: Option<File>,
-}
-
-impl Right {
-    /// Does the work. Where it fails, somebody else may try.
-    fn use_for<T>(self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let done = work();
-        match done {
-            Ok(_) => self.claim.fulfil(),
-            Err(_) => self.claim.give_back(),
-        }
-        done
     }
 }
 
@@ -730,11 +667,6 @@ fn work_files(folder: &Path) -> Result<Vec<String>> {
     walk(folder, "", &mut names).with_context(|| format!("cannot read {}", folder.display()))?;
     names.sort();
     Ok(names)
-}
-
-/// Whether a process holds an entry's lock. The probe is a shared one: two of them do not disturb each other.
-fn is_locked(folder: &Path) -> bool {
-    File::open(folder.join(LOCK)).is_ok_and(|file| file.try_lock_shared().is_err())
 }
 
 fn has_work(folder: &Path) -> bool {
@@ -977,10 +909,15 @@ mod tests {
         let folder = cache.folder(&stage);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("scratch"), b"").unwrap();
-        let lock = cache.lock(&folder, &stage, &Holder::this()).unwrap();
+        let lock = File::create(folder.join(LOCK)).unwrap();
+        lock.lock().unwrap();
         assert_eq!(cache.status(&stage), Status::InProgress);
         drop(lock);
         assert!(matches!(cache.status(&stage), Status::Interrupted(_)));
+        // Where locks are not seen, by the claim alone: of a process elsewhere, nobody can say that it has ended.
+        let claim = r#"{"host":"elsewhere","process":1,"nonce":"0"}"#;
+        fs::write(folder.join(".claim-0001"), claim).unwrap();
+        assert_eq!(cache.status(&stage), Status::InProgress);
     }
 
     #[test]

@@ -10,21 +10,36 @@
 //! | holder | it has ended where |
 //! |---|---|
 //! | a job of a scheduler | the scheduler does not know it, or knows it as waiting or ended; or it is this very job, started again |
-//! | any other process | this process holds the entry's lock, and is on the same machine or no job either |
+//! | any other process of this machine | this process holds the entry's lock; without locks, where the system does not know it |
+//! | any other process elsewhere | nobody can tell: a lock that is free here may be held there. The error names the file to remove |
 //!
-//! Where nobody can say, the holder counts as alive, and the error names the file to remove.
+//! So a lock helps to tell, on one machine, and neither stops anybody for ever nor gives a right.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 /// How names of claims begin.
 pub(crate) const PREFIX: &str = ".claim-";
+
+/// The lock of a folder that is worked on; the system lets it go when the process dies.
+pub(crate) const LOCK: &str = ".lock";
+
+/// Longest pause before somebody else's claim is looked at again: where it is a job's, a scheduler is asked each time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The same where nobody is asked.
+const LONGEST_PAUSE_HERE: Duration = Duration::from_secs(1);
+
+/// How often a claim is tried whose temporary file somebody swept away.
+const SWEPT: usize = 1000;
 
 /// Somebody who works on an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +50,18 @@ pub struct Holder {
     pub process: u32,
     /// What no other holder has.
     pub nonce: String,
+    /// The machine's start, which its containers share, whatever they are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     /// The scheduler's name of the job, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// The scheduler: numbers of jobs are its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Whether the claim was made without the lock: then a free lock does not say that its holder has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlocked: bool,
 }
 
 impl Holder {
@@ -47,19 +71,36 @@ impl Holder {
             host: host(),
             process: std::process::id(),
             nonce: nonce(),
+            boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")
+                .ok()
+                .map(|id| id.trim().to_owned()),
             job: job(),
+            cluster: variable("SLURM_CLUSTER_NAME"),
+            unlocked: false,
         }
     }
+
+    /// Whether this is the same job, started again or twice.
+    fn same_job(&self, other: &Self) -> bool {
+        self.job.is_some() && self.job == other.job && !self.elsewhere(other)
+    }
+
+    /// Whether the two are known to be jobs of different schedulers.
+    fn elsewhere(&self, other: &Self) -> bool {
+        let (Some(one), Some(two)) = (&self.cluster, &other.cluster) else {
+            return false;
+        };
+        one != two
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Slurm's name of the job that this process is of. A task of an array has the array's number and its own: one task of each array has a job
 /// number that stands for the whole array.
 fn job() -> Option<String> {
-    let variable = |name| {
-        std::env::var(name)
-            .ok()
-            .filter(|value: &String| !value.is_empty())
-    };
     match (
         variable("SLURM_ARRAY_JOB_ID"),
         variable("SLURM_ARRAY_TASK_ID"),
@@ -107,8 +148,10 @@ pub enum Word {
     Runs,
     /// It does not run: it waits, has ended, or is not known.
     Gone,
-    /// The scheduler could not be asked.
+    /// The scheduler does not answer now.
     Unknown,
+    /// There is no scheduler here that could be asked.
+    Absent,
 }
 
 /// What Slurm says of a job.
@@ -116,8 +159,10 @@ pub fn slurm_word(job: &str) -> Word {
     let asked = Command::new("squeue")
         .args(["--noheader", "--jobs", job, "--format=%T"])
         .output();
-    let Ok(output) = asked else {
-        return Word::Unknown;
+    let output = match asked {
+        Ok(output) => output,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Word::Absent,
+        Err(_) => return Word::Unknown,
     };
     let states = String::from_utf8_lossy(&output.stdout);
     let refused = String::from_utf8_lossy(&output.stderr);
@@ -158,25 +203,51 @@ pub struct Judge<'a> {
     pub ask: &'a dyn Fn(&str) -> Word,
 }
 
+/// Whether a holder works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It works, or may for a moment yet: who waits will know.
+    Lives,
+    /// It has ended.
+    Ended,
+    /// Nobody here will ever know.
+    Untold,
+}
+
+impl Life {
+    fn ended(ended: bool) -> Self {
+        if ended { Self::Ended } else { Self::Lives }
+    }
+}
+
 impl Judge<'_> {
-    /// Whether a holder has ended.
-    fn has_ended(&self, holder: &Holder) -> bool {
-        match &holder.job {
+    /// Whether a holder works.
+    fn life(&self, holder: &Holder) -> Life {
+        let me = self.me;
+        let same_host = holder.host == me.host;
+        if holder.same_job(me) {
             // An earlier start of the same job; or another process of it, which works beside this one.
-            Some(job) if self.me.job.as_ref() == Some(job) => {
-                holder.host != self.me.host
-                    || self.locked == Some(true)
-                    || !process_runs(holder.process)
+            return Life::ended(
+                !same_host || self.locked == Some(true) || !process_runs(holder.process),
+            );
+        }
+        if let Some(job) = &holder.job {
+            if holder.elsewhere(me) {
+                return Life::Untold;
             }
-            Some(job) => (self.ask)(job) == Word::Gone,
-            None => {
-                let here = holder.host == self.me.host;
-                let judged_by_lock = here || self.me.job.is_none();
-                match self.locked {
-                    Some(locked) => judged_by_lock && locked,
-                    None => here && !process_runs(holder.process),
-                }
-            }
+            return match (self.ask)(job) {
+                Word::Gone => Life::Ended,
+                Word::Runs | Word::Unknown => Life::Lives,
+                Word::Absent => Life::Untold,
+            };
+        }
+        let here = same_host || (holder.boot.is_some() && holder.boot == me.boot);
+        match self.locked {
+            Some(locked) if here && !holder.unlocked => Life::ended(locked),
+            _ if same_host => Life::ended(!process_runs(holder.process)),
+            // Somebody holds the lock, which is seen from here: this holder, or who takes over from it.
+            Some(false) if me.job.is_none() => Life::Lives,
+            _ => Life::Untold,
         }
     }
 }
@@ -200,48 +271,71 @@ pub enum Attempt {
     /// The right is here.
     Claimed(Claim),
     /// Somebody else has it, by this file.
-    Held(Holder, PathBuf),
+    Held(Holder, PathBuf, Life),
 }
 
 /// Tries to claim the entry in `folder`.
 pub fn attempt(folder: &Path, judge: &Judge<'_>) -> Result<Attempt> {
     // The claim of the highest number counts: those below are of holders that had ended when the next was made.
     let mut number = highest(folder)?.unwrap_or(1);
+    let mut swept = 0;
     loop {
         let path = path(folder, number);
         let text = serde_json::to_vec(judge.me)?;
         match mftma_atomic::write_new(&path, &text) {
             // A reply of a file server may be lost and the request sent again: what counts is whose name stands there.
-            Ok(()) if read(&path)?.as_ref() == Some(judge.me) => {
-                return Ok(Attempt::Claimed(Claim {
-                    folder: folder.to_owned(),
-                    number,
-                }));
+            Ok(()) if read(&path)?.is_some_and(|there| there.nonce == judge.me.nonce) => {
+                return Ok(Attempt::Claimed(Claim::held(folder, number)));
             }
             Ok(()) => continue,
             Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {}
+            // Who has the right sweeps away what killed writers left, and took this one's temporary file for such.
+            Err(error)
+                if error.source.kind() == ErrorKind::NotFound
+                    && swept < SWEPT
+                    && folder.is_dir() =>
+            {
+                swept += 1;
+                number = highest(folder)?.unwrap_or(number);
+                continue;
+            }
             Err(error) => return Err(error.into()),
         }
         match read(&path)? {
             // It was given back in this moment.
             None => continue,
-            Some(holder) if holder == *judge.me => {
-                return Ok(Attempt::Claimed(Claim {
-                    folder: folder.to_owned(),
-                    number,
-                }));
+            Some(holder) if holder.nonce == judge.me.nonce => {
+                return Ok(Attempt::Claimed(Claim::held(folder, number)));
             }
             Some(_) if self::path(folder, number + 1).exists() => number += 1,
-            Some(holder) if judge.has_ended(&holder) => number += 1,
-            Some(holder) => return Ok(Attempt::Held(holder, path)),
+            Some(holder) => match judge.life(&holder) {
+                Life::Ended => number += 1,
+                life => return Ok(Attempt::Held(holder, path, life)),
+            },
         }
     }
 }
 
+/// Whether somebody works on an entry, as far as can be told without a claim of one's own.
+pub fn is_at_work(folder: &Path) -> bool {
+    let locked = File::open(folder.join(LOCK)).is_ok_and(|file| file.try_lock_shared().is_err());
+    let judge = Judge {
+        me: &Holder::this(),
+        locked: Some(!locked),
+        ask: &slurm_word,
+    };
+    locked || last(folder).is_some_and(|holder| judge.life(&holder) != Life::Ended)
+}
+
 /// Who holds the last claim of an entry, if any.
 pub fn last(folder: &Path) -> Option<Holder> {
+    numbered(folder).map(|(_, holder)| holder)
+}
+
+/// The same with the claim's number.
+pub fn numbered(folder: &Path) -> Option<(u32, Holder)> {
     let number = highest(folder).ok()??;
-    read(&path(folder, number)).ok()?
+    Some((number, read(&path(folder, number)).ok()??))
 }
 
 /// The numbers of the claims in a folder; none where there is no folder.
@@ -264,7 +358,20 @@ fn highest(folder: &Path) -> Result<Option<u32>> {
     Ok(numbers(folder)?.into_iter().max())
 }
 
+/// The claims of this process.
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
 impl Claim {
+    fn held(folder: &Path, number: u32) -> Self {
+        let claim = Self {
+            folder: folder.to_owned(),
+            number,
+        };
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push(path(folder, number));
+        claim
+    }
+
     /// Gives the right back: the work is not done.
     pub fn give_back(self) {
         // Where that fails, whoever comes next asks whether this process has ended.
@@ -273,19 +380,159 @@ impl Claim {
 
     /// Removes all claims: the work is done, and nobody needs one any more.
     pub fn fulfil(self) {
-        for number in (1..=self.number).rev() {
-            let _ = fs::remove_file(path(&self.folder, number));
-        }
+        let _ = remove_up_to(&self.folder, self.number);
     }
 }
 
-/// Removes the claims of an entry that nobody works on.
-pub fn remove_all(folder: &Path) -> Result<()> {
-    for number in numbers(folder)? {
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let path = path(&self.folder, self.number);
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|other| *other != path);
+    }
+}
+
+/// Gives back what this process claimed: it ends now.
+pub fn give_back_all() {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in held.iter() {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Removes the claims of an entry up to a number: those above are of somebody who came later.
+pub fn remove_up_to(folder: &Path, last: u32) -> Result<()> {
+    let mut numbers = numbers(folder)?;
+    // The last one last: while it stands, it counts.
+    numbers.sort_unstable();
+    for number in numbers.into_iter().filter(|&number| number <= last) {
         let path = path(folder, number);
-        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
     }
     Ok(())
+}
+
+/// A claim, and the folder's lock where it could be had.
+#[derive(Debug)]
+pub struct Right {
+    claim: Claim,
+    _lock: Option<File>,
+}
+
+impl Right {
+    /// Waits for the right to work in a folder on `what`; none where meanwhile it is `done`.
+    ///
+    /// # Errors
+    /// Where nobody can tell whether its holder has ended; and of the file system.
+    pub fn take(
+        folder: &Path,
+        what: &str,
+        note: &dyn Fn(&str),
+        done: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>> {
+        Self::take_as(Holder::this(), &slurm_word, folder, what, note, done)
+    }
+
+    fn take_as(
+        mut me: Holder,
+        ask: &dyn Fn(&str) -> Word,
+        folder: &Path,
+        what: &str,
+        note: &dyn Fn(&str),
+        done: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>> {
+        let mut pause = Duration::from_millis(20);
+        let mut told = false;
+        loop {
+            let (lock, locked) = try_lock(folder)?;
+            if done() {
+                return Ok(None);
+            }
+            me.unlocked = locked != Some(true);
+            let mut longest = LONGEST_PAUSE_HERE;
+            // Somebody began in this moment and has not claimed it yet; or a program does that knows no claims.
+            let holder = if locked == Some(false) && highest(folder)?.is_none() {
+                let remedy = format!("if nobody does, remove {}", folder.join(LOCK).display());
+                ("another process".to_owned(), remedy)
+            } else {
+                let judge = Judge {
+                    me: &me,
+                    locked,
+                    ask,
+                };
+                match attempt(folder, &judge)? {
+                    // Whoever had it may have finished since it was looked at.
+                    Attempt::Claimed(claim) if done() => {
+                        claim.fulfil();
+                        return Ok(None);
+                    }
+                    Attempt::Claimed(claim) => return Ok(Some(Self { claim, _lock: lock })),
+                    Attempt::Held(holder, path, Life::Untold) => bail!(
+                        "{holder} works on {what}, or was stopped at it: that cannot be told from here ({} on {}); if it has ended, \
+                         remove {}",
+                        match &holder.job {
+                            Some(_) => "its scheduler cannot be asked",
+                            None => "no scheduler knows it",
+                        },
+                        me.host,
+                        path.display()
+                    ),
+                    Attempt::Held(holder, path, _) => {
+                        if holder.job.is_some() {
+                            longest = LONGEST_PAUSE;
+                        }
+                        let remedy = format!("if it has ended, remove {}", path.display());
+                        (holder.to_string(), remedy)
+                    }
+                }
+            };
+            drop(lock);
+            // A start and an end are told from work by their taking no time.
+            if !told && pause > Duration::from_millis(200) {
+                let (who, remedy) = holder;
+                note(&format!("{who} works on {what}; waiting for it ({remedy})"));
+                told = true;
+            }
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(longest);
+        }
+    }
+
+    /// Does the work. Where it fails, somebody else may try.
+    pub fn use_for<T>(self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let done = work();
+        match done {
+            Ok(_) => self.claim.fulfil(),
+            Err(_) => self.claim.give_back(),
+        }
+        done
+    }
+}
+
+/// The lock of a folder where nobody holds it, and whether it is held here; none where the file system has no locks.
+fn try_lock(folder: &Path) -> Result<(Option<File>, Option<bool>)> {
+    let path = folder.join(LOCK);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| {
+            format!(
+                "cannot write {}; check the free space and the permissions of its folder",
+                path.display()
+            )
+        })?;
+    Ok(match file.try_lock() {
+        Ok(()) => (Some(file), Some(true)),
+        Err(TryLockError::WouldBlock) => (None, Some(false)),
+        Err(TryLockError::Error(_)) => (None, None),
+    })
 }
 
 fn path(folder: &Path, number: u32) -> PathBuf {
@@ -317,7 +564,10 @@ mod tests {
             host: host.into(),
             process: 1,
             nonce: nonce(),
+            boot: None,
             job: job.map(Into::into),
+            cluster: None,
+            unlocked: false,
         }
     }
 
@@ -371,7 +621,7 @@ mod tests {
         let third = holder("c", Some("9"));
         assert!(taken(try_as(at, &third, None, Word::Runs)).is_none());
         assert_eq!(last(at).unwrap(), second);
-        remove_all(at).unwrap();
+        remove_up_to(at, 2).unwrap();
         assert!(last(at).is_none());
     }
 
@@ -391,25 +641,166 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_of_a_process_ends_with_its_lock_but_not_for_a_job_elsewhere() {
+    fn a_claim_of_a_process_ends_with_its_lock_on_its_machine() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
-        let process = holder("login", None);
+        let mut process = holder("login", None);
+        process.boot = Some("today".into());
         let claim = taken(try_as(at, &process, Some(true), Word::Unknown)).unwrap();
-        for (other, locked, ended) in [
-            (holder("login", None), false, false),
-            (holder("node", Some("7")), true, false),
-            (holder("other", None), true, true),
-            (holder("login", Some("7")), true, true),
+        let mut container = holder("container", None);
+        container.boot = Some("today".into());
+        for (other, locked, life) in [
+            (holder("login", None), Some(false), Some(Life::Lives)),
+            (holder("login", None), Some(true), None),
+            (holder("login", Some("7")), Some(true), None),
+            (container, Some(true), None),
+            // A lock that is free there may be held here.
+            (holder("other", None), Some(true), Some(Life::Untold)),
+            (holder("other", None), None, Some(Life::Untold)),
+            (holder("other", None), Some(false), Some(Life::Lives)),
+            (holder("node", Some("7")), Some(true), Some(Life::Untold)),
+            (holder("node", Some("7")), Some(false), Some(Life::Untold)),
         ] {
-            let next = taken(try_as(at, &other, Some(locked), Word::Gone));
-            assert_eq!(next.is_some(), ended, "{other}");
-            if let Some(next) = next {
-                next.give_back();
+            match try_as(at, &other, locked, Word::Gone) {
+                Attempt::Claimed(next) => {
+                    assert_eq!(life, None, "{other} {locked:?}");
+                    next.give_back();
+                }
+                Attempt::Held(_, _, found) => assert_eq!(Some(found), life, "{other} {locked:?}"),
             }
         }
         claim.give_back();
         assert!(taken(try_as(at, &holder("node", Some("7")), None, Word::Gone)).is_some());
+    }
+
+    /// Who took over without a lock that nobody let go is not judged by the lock once it is free.
+    #[test]
+    fn a_claim_without_the_lock_is_not_ended_by_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let mut process = holder("login", None);
+        process.unlocked = true;
+        process.process = std::process::id();
+        taken(try_as(at, &process, Some(false), Word::Unknown)).unwrap();
+        assert!(taken(try_as(at, &holder("login", None), Some(true), Word::Gone)).is_none());
+    }
+
+    #[test]
+    fn a_job_of_another_cluster_is_not_asked_of_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let of = |cluster: &str, job| {
+            let mut holder = holder(cluster, Some(job));
+            holder.cluster = Some(cluster.into());
+            holder
+        };
+        taken(try_as(at, &of("a", "7"), None, Word::Unknown)).unwrap();
+        for job in ["7", "8"] {
+            let Attempt::Held(_, _, life) = try_as(at, &of("b", job), Some(true), Word::Gone)
+            else {
+                panic!("a job of another cluster was taken for gone");
+            };
+            assert_eq!(life, Life::Untold);
+        }
+        assert!(taken(try_as(at, &of("a", "8"), None, Word::Gone)).is_some());
+    }
+
+    /// A lock that a dead machine left on a file server stops nobody whom the scheduler tells that its job is gone; and where it runs, its
+    /// claim counts although no lock is seen.
+    #[test]
+    fn the_schedulers_word_decides_and_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let owner = holder("node1", Some("7"));
+        let claim = taken(try_as(at, &owner, Some(true), Word::Unknown)).unwrap();
+        let left = File::create(at.join(LOCK)).unwrap();
+        left.lock().unwrap();
+        let said = Mutex::new(Vec::new());
+        let note = |text: &str| said.lock().unwrap().push(text.to_owned());
+        let take = |me: &Holder, ask: &dyn Fn(&str) -> Word| {
+            Right::take_as(me.clone(), ask, at, "a stage", &note, &|| false)
+        };
+        for me in [holder("node2", Some("8")), holder("login", None)] {
+            let right = take(&me, &|_| Word::Gone).unwrap().unwrap();
+            assert!(right._lock.is_none());
+            assert_eq!(last(at).unwrap().nonce, me.nonce);
+            right.claim.give_back();
+            let error = take(&me, &|_| Word::Absent).unwrap_err().to_string();
+            assert!(
+                error.contains("job 7 on node1") && error.contains(".claim-0001"),
+                "{error}"
+            );
+        }
+        // No lock is held any more; the job runs, then ends.
+        drop(left);
+        let asked = std::cell::Cell::new(0);
+        let ask = |_: &str| {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                1..6 => Word::Runs,
+                _ => Word::Gone,
+            }
+        };
+        let right = take(&holder("node2", Some("9")), &ask).unwrap().unwrap();
+        assert_eq!(asked.get(), 6, "a claim of a job that runs was ignored");
+        assert!(
+            said.lock()
+                .unwrap()
+                .iter()
+                .any(|text| text.contains("job 7 on node1 works on a stage"))
+        );
+        right.claim.fulfil();
+        drop(claim);
+        assert!(last(at).is_none());
+    }
+
+    /// Who has the right sweeps away what killed writers left, while others try to claim the entry.
+    #[test]
+    fn a_sweep_does_not_fail_those_who_try() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let winner = holder("a", Some("1"));
+        taken(try_as(at, &winner, None, Word::Unknown)).unwrap();
+        let ends = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ends.load(std::sync::atomic::Ordering::SeqCst) {
+                    mftma_atomic::remove_leftovers(at).unwrap();
+                }
+            });
+            let tries = (2..4).map(|job| {
+                scope.spawn(move || {
+                    let me = holder("b", Some(&job.to_string()));
+                    let judge = Judge {
+                        me: &me,
+                        locked: None,
+                        ask: &|_| Word::Runs,
+                    };
+                    let tried = (0..200).map(|_| attempt(at, &judge));
+                    tried.filter_map(Result::err).collect::<Vec<_>>()
+                })
+            });
+            let tries: Vec<_> = tries.collect();
+            let errors: Vec<_> = tries.into_iter().flat_map(|t| t.join().unwrap()).collect();
+            ends.store(true, std::sync::atomic::Ordering::SeqCst);
+            assert!(
+                errors.is_empty(),
+                "{} failed: {:?}",
+                errors.len(),
+                errors[0]
+            );
+        });
+        assert_eq!(last(at).unwrap(), winner);
+    }
+
+    #[test]
+    fn a_process_that_is_told_to_end_gives_back_what_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let claim = taken(try_as(folder.path(), &holder("a", None), None, Word::Gone)).unwrap();
+        assert!(HELD.lock().unwrap().contains(&path(folder.path(), 1)));
+        claim.give_back();
+        assert!(!HELD.lock().unwrap().contains(&path(folder.path(), 1)));
+        assert!(last(folder.path()).is_none());
     }
 
     #[test]

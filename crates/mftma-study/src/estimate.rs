@@ -44,6 +44,14 @@ impl Rates {
         }
     }
 
+    /// Nothing measured.
+    pub fn none() -> Self {
+        Self {
+            here: Finished::new(),
+            beside: Finished::new(),
+        }
+    }
+
     /// What a stage will cost: its work at the median rate of comparable finished stages of its kind, else at its stated rate.
     pub fn cost(&self, stage: &dyn Stage) -> Cost {
         let work = stage.amount();

@@ -1,13 +1,14 @@
 //! Experiments: settings and a seed each, with the data; and how they are made so that nothing is read or drawn twice.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use mftma_data::{
     Dataset, Error as DataError, ExampleGroup, LabelPermutation, ManifoldIndices, ManifoldSettings,
-    Shortage, Subset, draw_manifolds,
+    PermutationScheme, Shortage, Subset, draw_manifolds,
 };
 use mftma_train::{
     DataIdentity, ImageShape, LayerActivations, Network, NetworkSpec, ParameterRole, TrainingData,
@@ -110,8 +111,7 @@ impl Experiment {
 
     /// Bytes of the images; for estimates.
     pub fn data_bytes(&self) -> f64 {
-        let dataset = self.data.dataset();
-        (dataset.train().pixels().len() + dataset.test().pixels().len()) as f64
+        image_bytes(self.data.dataset())
     }
 
     /// Bytes at the peak of a training; for estimates: images, values with gradients, momentum and a copy on its way to the disk, and of
@@ -218,13 +218,45 @@ impl Experiment {
 /// Everything that determines a run's images and labels: data settings, seed of the subset, seed of the permutation.
 type DataKey = (DataSettings, u64, u64);
 
+/// Images that some experiments hold in memory, each once; for estimates.
+#[derive(Debug, Clone, Default)]
+pub struct Images {
+    /// Bytes by their place in memory.
+    held: BTreeMap<usize, f64>,
+    /// Bytes of the largest data set that they were chosen from: it is there for a while too.
+    whole: f64,
+}
+
+impl Images {
+    /// And these.
+    pub fn extend(&mut self, others: &Self) {
+        self.held.extend(&others.held);
+        self.whole = self.whole.max(others.whole);
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self) -> f64 {
+        self.held.values().sum::<f64>() + self.whole
+    }
+}
+
+fn image_bytes(dataset: &Dataset) -> f64 {
+    (dataset.train().pixels().len() + dataset.test().pixels().len()) as f64
+}
+
 /// Makes experiments. Each data set is read when the first experiment asks for it; images and permutations of equal
 /// settings exist once.
 pub struct Experiments {
     data_dir: Option<PathBuf>,
     /// The whole data set that was read last: several subsets may be asked of it.
     whole: RefCell<Option<(String, Rc<Dataset>)>>,
+    /// Bytes of the images of each data set that was read, by its name.
+    wholes: RefCell<BTreeMap<String, f64>>,
+    /// The subsets: runs of one experiment differ in their labels, not in their images.
+    subsets: RefCell<Vec<((DataSettings, u64), Dataset)>>,
     data: RefCell<Vec<(DataKey, Rc<TrainingData>)>>,
+    /// Those of the experiments that were asked for since somebody wanted to know.
+    asked: RefCell<Vec<Rc<TrainingData>>>,
     made: RefCell<Vec<Rc<Experiment>>>,
 }
 
@@ -234,7 +266,10 @@ impl Experiments {
         Self {
             data_dir,
             whole: RefCell::default(),
+            wholes: RefCell::default(),
+            subsets: RefCell::default(),
             data: RefCell::default(),
+            asked: RefCell::default(),
             made: RefCell::default(),
         }
     }
@@ -259,10 +294,12 @@ impl Experiments {
             .iter()
             .find(|e| e.seed == seed && e.settings == settings && e.profile == *profile)
         {
+            self.asked.borrow_mut().push(Rc::clone(&experiment.data));
             return Ok(Rc::clone(experiment));
         }
         drop(known);
         let data = self.data(&settings.data, profile.seed, seed)?;
+        self.asked.borrow_mut().push(Rc::clone(&data));
         let experiment = Rc::new(Experiment {
             identity: data.identity(),
             settings,
@@ -286,15 +323,7 @@ impl Experiments {
             return Ok(Rc::clone(data));
         }
         drop(known);
-        let whole = self.whole(&settings.dataset)?;
-        let subset = Subset {
-            classes: Some(settings.classes.min(whole.classes())),
-            train_per_class: Some(settings.train_per_class),
-            test_per_class: Some(settings.test_per_class),
-            seed: subset_seed,
-            shortage: Shortage::Take,
-        };
-        let dataset = subset.of(&whole)?;
+        let dataset = self.subset(settings, subset_seed)?;
         let permutation = LabelPermutation::draw(
             dataset.train().labels(),
             dataset.classes(),
@@ -307,6 +336,50 @@ impl Experiments {
         Ok(data)
     }
 
+    fn subset(&self, settings: &DataSettings, seed: u64) -> Result<Dataset> {
+        // What is done to the labels makes no other images.
+        let mut images = settings.clone();
+        images.permuted_fraction = 0.0;
+        images.scheme = PermutationScheme::default();
+        let key = (images, seed);
+        let known = self.subsets.borrow();
+        if let Some((_, dataset)) = known.iter().find(|(other, _)| *other == key) {
+            return Ok(dataset.clone());
+        }
+        drop(known);
+        let whole = self.whole(&settings.dataset)?;
+        let subset = Subset {
+            classes: Some(settings.classes.min(whole.classes())),
+            train_per_class: Some(settings.train_per_class),
+            test_per_class: Some(settings.test_per_class),
+            seed,
+            shortage: Shortage::Take,
+        };
+        let dataset = subset.of(&whole)?;
+        // Copies have it too, from here on.
+        dataset.checksum();
+        self.subsets.borrow_mut().push((key, dataset.clone()));
+        Ok(dataset)
+    }
+
+    /// The images of the experiments that `list` asks for, and what it gives.
+    pub fn images_of<T>(&self, list: impl FnOnce() -> T) -> (Images, T) {
+        self.asked.borrow_mut().clear();
+        let given = list();
+        let mut images = Images::default();
+        let wholes = self.wholes.borrow();
+        for data in self.asked.borrow().iter() {
+            let whole = wholes.get(data.dataset().name()).copied();
+            images.whole = images.whole.max(whole.unwrap_or(0.0));
+            for split in [data.dataset().train(), data.dataset().test()] {
+                let pixels = split.pixels();
+                let place = pixels.as_ptr() as usize;
+                images.held.insert(place, pixels.len() as f64);
+            }
+        }
+        (images, given)
+    }
+
     fn whole(&self, name: &str) -> Result<Rc<Dataset>> {
         let mut last = self.whole.borrow_mut();
         if let Some((_, whole)) = last.as_ref().filter(|(known, _)| known == name) {
@@ -315,6 +388,11 @@ impl Experiments {
         // The old one is let go before the new one is read: two large sets need not fit in memory.
         *last = None;
         let whole = Rc::new(self.open(name)?);
+        let bytes = image_bytes(&whole);
+        // Under the name that its subsets have.
+        self.wholes
+            .borrow_mut()
+            .insert(whole.name().to_owned(), bytes);
         *last = Some((name.to_owned(), Rc::clone(&whole)));
         Ok(whole)
     }
@@ -370,6 +448,13 @@ mod tests {
             first.identity.permutation_checksum,
             second.identity.permutation_checksum
         );
+        let pixels = |experiment: &Experiment| experiment.data.dataset().train().pixels().as_ptr();
+        assert_eq!(pixels(&first), pixels(&second), "images are there twice");
+        let bytes = first.data_bytes();
+        let of = |seed| experiments.main(smoke(), seed).unwrap();
+        let (images, _) = experiments.images_of(|| [of(1), of(2)]);
+        let whole = image_bytes(&mftma_data::open("glyphs", None).unwrap());
+        assert_eq!(images.bytes(), bytes + whole);
         let mut clean = smoke();
         clean.experiment.data.permuted_fraction = 0.0;
         let clean = experiments.main(clean, 1).unwrap();

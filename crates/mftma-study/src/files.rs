@@ -1,9 +1,12 @@
 //! The folder that results are written to.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+
+use crate::claim::Right;
+use crate::progress::Progress;
 
 /// Makes the folder for results, and proves that it can be written to before any work begins.
 pub fn prepare_folder(path: &Path) -> Result<()> {
@@ -17,24 +20,14 @@ pub fn prepare_folder(path: &Path) -> Result<()> {
         })
 }
 
-/// The right to write the results folder, so that two processes do not mix their files. Ends with the value.
-pub struct ResultsLock(#[allow(dead_code)] File);
-
-impl ResultsLock {
-    /// Waits for the right, then removes what an interrupted write left behind.
-    pub fn take(folder: &Path) -> Result<Self> {
-        let path = folder.join(".lock");
-        let file = File::create(&path).with_context(|| cannot_write(&path))?;
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
+/// Does `work` while nobody else writes the results folder, so that two processes do not mix their files. What an interrupted write left
+/// behind is gone by then.
+pub fn alone<T>(folder: &Path, progress: &Progress, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let what = format!("the results folder {}", folder.display());
+    let right = Right::take(folder, &what, &|text| progress.note(text), &|| false)?;
+    let right = right.context("nobody gave the right to it")?;
+    right.use_for(|| {
         mftma_atomic::remove_leftovers(folder)?;
-        Ok(Self(file))
-    }
-}
-
-fn cannot_write(path: &Path) -> String {
-    format!(
-        "cannot write {}; check the free space and the permissions of its folder",
-        path.display()
-    )
+        work()
+    })
 }

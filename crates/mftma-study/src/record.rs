@@ -167,6 +167,16 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Most bytes of memory that this process had so far; none where the system does not tell.
+pub fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(1024 * kilobytes)
+}
+
 /// A time for people.
 pub fn duration(seconds: f64) -> String {
     match seconds {

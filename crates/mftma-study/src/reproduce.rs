@@ -20,7 +20,7 @@ use crate::compare;
 use crate::estimate::{Rates, Total};
 use crate::experiment::Experiments;
 use crate::figures::{Selection, Study, select};
-use crate::files::{ResultsLock, prepare_folder};
+use crate::files::{self, prepare_folder};
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::provenance::provenance;
@@ -138,7 +138,9 @@ pub fn run(options: &Options, progress: &Progress, to: &mut dyn Write) -> Result
     }
     prepare_folder(&out)?;
     compute(&study, &figures, options.force)?;
-    let written = write(&study, &figures, &out, options.built_from.as_deref())?;
+    let written = files::alone(&out, progress, || {
+        write(&study, &figures, &out, options.built_from.as_deref())
+    })?;
     say!(
         to,
         "{profile_name} ({}), on {} threads",
@@ -189,7 +191,10 @@ fn hand_over(
                 "store": root,
                 "out": commands.out,
                 "nodes": plan.to_json(|node| commands.stage(node)),
-                "draw": { "command": commands.draw() },
+                "draw": {
+                    "command": commands.draw(),
+                    "limits": { "memory_bytes": plan.draw_bytes() },
+                },
             });
             say!(to, "{}", serde_json::to_string_pretty(&graph)?);
             Ok(())
@@ -355,7 +360,6 @@ fn write(
     out: &Path,
     built_from: Option<&str>,
 ) -> Result<Vec<PathBuf>> {
-    let _lock = ResultsLock::take(out)?;
     let settings = record::settings_hash(study.profile)?;
     let mut provenance = provenance(study, built_from)?;
     let mut written = Vec::new();

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use anyhow::Result;
 use mftma_data::ExampleGroup;
 
-use crate::cache::{Cache, Stage, Status, key};
-use crate::experiment::{Experiment, Experiments};
+use crate::cache::{Cache, Stage, key};
+use crate::experiment::{Experiment, Experiments, Images};
 use crate::profile::{ExperimentSettings, Profile};
 use crate::stages::{
     GeometryStage, JointStage, RewindStage, SIMULATED_GROUPS, SimulateStage, TrainStage,
@@ -92,7 +92,18 @@ impl<'a> Study<'a> {
         listed
     }
 
-    /// What a run's training left, once it is finished.
+    /// The images of what `list` asks for and of the main runs, and what it gives.
+    pub fn images_of<T>(&self, list: impl FnOnce() -> T) -> (Images, T) {
+        self.experiments.images_of(|| {
+            // They are always there.
+            for (number, run) in (0..).zip(&self.runs) {
+                let _ = self.experiment(run.settings.clone(), number);
+            }
+            list()
+        })
+    }
+
+    /// What a run's training left, once it is finished: by its record, and the checksum of what is read here.
     pub fn record(&self, run: &Rc<Experiment>) -> Result<Option<TrainingRecord>> {
         if self.widest.get() {
             let last = run.settings.training.stop.max_epochs;
@@ -100,11 +111,7 @@ impl<'a> Study<'a> {
             let best = (0..=last).rev().find(|epoch| !measured.contains(epoch));
             return Ok(Some(TrainingRecord::imagined(best.unwrap_or(last), last)));
         }
-        let train = TrainStage::new(Rc::clone(run));
-        if self.cache.status(&train) != Status::Finished {
-            return Ok(None);
-        }
-        Ok(Some(self.cache.output(&train)?))
+        self.cache.known_output(&TrainStage::new(Rc::clone(run)))
     }
 
     /// The last epoch of a run's training, once it is finished.

@@ -137,8 +137,78 @@ fn a_warned_stage_asks_for_another_turn_and_goes_on() {
     if told.success() && !output.status.success() {
         assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
     }
+    for entry in place.entries("train") {
+        let claim = entry.join(".claim-0001");
+        assert!(!claim.exists(), "nobody elsewhere could go on");
+    }
     let again = give(&train["command"]);
     assert!(again.status.success(), "{}", stderr(&again));
+}
+
+/// A job reads what it builds on and nothing else of the store: every other output is a pipe here, which nobody who opens it gets past.
+#[cfg(unix)]
+#[test]
+fn a_stage_reads_its_own_inputs_alone_and_refuses_damaged_ones() {
+    let place = Place::new();
+    place.succeed(&FIGURES);
+    let plan = plan(&place);
+    let nodes = plan["nodes"].as_array().unwrap();
+    let similarity = nodes.iter().find(|n| n["kind"] == "similarity").unwrap();
+    let [entry] = place.entries("similarity").try_into().unwrap();
+    let others = place.entries("umap");
+    assert!(!others.is_empty());
+    for other in &others {
+        let output = other.join("output.json");
+        fs::remove_file(&output).unwrap();
+        let made = Command::new("mkfifo").arg(&output).status().unwrap();
+        assert!(made.success());
+    }
+    // All figures, as if the stage were of all: their lists are made too.
+    let mut words = words(&similarity["command"]);
+    words.extend(FIGURES.map(String::from));
+    let run = || {
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
+            .current_dir("/")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if start.elapsed() > Duration::from_secs(240) {
+                child.kill().unwrap();
+                panic!("it reads what it does not build on");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child.wait_with_output().unwrap()
+    };
+    // Finished already, then made again.
+    for _ in 0..2 {
+        let output = run();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("finished: similarity"), "{said}");
+        assert!(entry.join("stage.json").exists());
+        fs::remove_file(entry.join("stage.json")).unwrap();
+    }
+    // Damage of what it builds on, also where only a checkpoint is damaged.
+    let [training] = place.entries("train").try_into().unwrap();
+    for name in ["run/metrics.jsonl", "output.json"] {
+        let file = training.join(name);
+        let whole = fs::read(&file).unwrap();
+        fs::write(&file, b"damaged").unwrap();
+        let output = run();
+        assert!(!output.status.success(), "{name}");
+        let message = stderr(&output);
+        assert!(
+            message.contains("damaged") && message.contains(name),
+            "{message}"
+        );
+        fs::write(&file, whole).unwrap();
+    }
+    assert!(run().status.success());
 }
 
 #[test]

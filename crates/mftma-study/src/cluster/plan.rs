@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cache::{Space, Stage, Status, canonical, key};
 use crate::estimate::{Cost, Rates};
+use crate::experiment::Images;
 use crate::figures::{Selection, Study};
 
 /// Cores of a job where nobody names another number: the rates of estimates are those of two.
@@ -23,10 +24,10 @@ pub const TIME_SAFETY: f64 = 3.0;
 /// And no less than this many seconds \[D\].
 pub const LEAST_SECONDS: f64 = 600.0;
 
-/// A job's memory is so many times its estimate, and [`BASE_BYTES`] \[D\].
+/// A job's memory is so many times its estimate, and images and [`BASE_BYTES`] \[D\].
 pub const MEMORY_SAFETY: f64 = 2.0;
 
-/// What the program takes beside its arrays, and reading data sets \[D\].
+/// What the program takes beside its arrays \[D\].
 pub const BASE_BYTES: f64 = 512e6;
 
 /// How far a node of the plan is.
@@ -79,6 +80,8 @@ pub struct Node {
     pub cost: Cost,
     /// What it needs.
     pub space: Space,
+    /// The images of all experiments of its figures: their checksums are in the names of stages, so that a job reads them all.
+    pub images: Images,
     /// How far it is.
     pub state: State,
     /// Its stages, as far as they are known: one, for nearly every node.
@@ -101,7 +104,7 @@ impl Node {
 
     /// Bytes of memory that a job is given.
     pub fn limit_bytes(&self) -> f64 {
-        BASE_BYTES + MEMORY_SAFETY * self.space.memory
+        BASE_BYTES + self.images.bytes() + MEMORY_SAFETY * self.space.memory
     }
 }
 
@@ -112,11 +115,29 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of some figures.
+    /// The plan of some figures. The whole store is read: what is damaged is to be done again.
     pub fn of(study: &Study<'_>, figures: &[Selection]) -> Result<Self> {
+        let finished = |stage: &dyn Stage| study.cache.examine(stage) == Status::Finished;
+        Self::by(study, figures, Rates::of(study.cache), &finished)
+    }
+
+    /// The same for who does one node of it: by the records of stages, without costs. Many jobs that each read the whole store would stand
+    /// in each other's way.
+    pub fn by_records(study: &Study<'_>, figures: &[Selection]) -> Result<Self> {
+        let finished = |stage: &dyn Stage| study.cache.is_finished(stage);
+        Self::by(study, figures, Rates::none(), &finished)
+    }
+
+    fn by(
+        study: &Study<'_>,
+        figures: &[Selection],
+        rates: Rates,
+        finished: &dyn Fn(&dyn Stage) -> bool,
+    ) -> Result<Self> {
         let mut made = Making {
             study,
-            rates: Rates::of(study.cache),
+            rates,
+            finished,
             nodes: Vec::new(),
             places: HashMap::new(),
         };
@@ -139,6 +160,15 @@ impl Plan {
     /// Bytes that the open nodes will leave on the disk.
     pub fn disk(&self) -> f64 {
         self.open().map(|node| node.space.disk).sum()
+    }
+
+    /// Bytes of memory that the job which draws is given: it has the images of all figures.
+    pub fn draw_bytes(&self) -> f64 {
+        let mut images = Images::default();
+        for node in &self.nodes {
+            images.extend(&node.images);
+        }
+        4.0 * BASE_BYTES + images.bytes()
     }
 
     /// The node of a name, or of a stage's key; the first 12 digits are enough.
@@ -196,7 +226,7 @@ impl Plan {
                     "seconds": seconds,
                     "rests_on": rests_on,
                     "cores": CORES,
-                    "memory_bytes": node.space.memory,
+                    "memory_bytes": node.space.memory + node.images.bytes(),
                     "disk_bytes": node.space.disk,
                 },
                 "limits": {
@@ -214,6 +244,7 @@ impl Plan {
 struct Making<'a> {
     study: &'a Study<'a>,
     rates: Rates,
+    finished: &'a dyn Fn(&dyn Stage) -> bool,
     nodes: Vec<Node>,
     /// Nodes by the key of their stage in the widest plan.
     places: HashMap<String, usize>,
@@ -226,7 +257,8 @@ impl Making<'_> {
     fn add(&mut self, figure: &Selection) -> Result<()> {
         let study = self.study;
         let stem = figure.stem();
-        let widest = once(study.widest(|| figure.stages(study))?);
+        let (images, widest) = study.images_of(|| study.widest(|| figure.stages(study)));
+        let widest = once(widest?);
         let mut counts: HashMap<Group, usize> = HashMap::new();
         for (key, stage) in widest {
             let inputs = self.inputs(stage.as_ref());
@@ -263,6 +295,10 @@ impl Making<'_> {
             self.give(at, stage);
         }
         for at in 0..self.nodes.len() {
+            let node = &mut self.nodes[at];
+            if node.figures.contains(&stem) {
+                node.images.extend(&images);
+            }
             let node = &self.nodes[at];
             let finished = |&input: &usize| self.nodes[input].state == State::Finished;
             if !node.inputs.is_empty() && node.inputs.iter().all(finished) && node.stages.is_empty()
@@ -313,6 +349,7 @@ impl Making<'_> {
                 inputs,
                 cost: self.rates.cost(stage),
                 space: stage.space(),
+                images: Images::default(),
                 state: State::Ready,
                 stages: Vec::new(),
             });
@@ -339,7 +376,7 @@ impl Making<'_> {
         {
             return;
         }
-        let finished = self.study.cache.status(stage.as_ref()) == Status::Finished;
+        let finished = (self.finished)(stage.as_ref());
         node.state = match (node.stages.is_empty(), node.state, finished) {
             (true, _, true) | (false, State::Finished, true) => State::Finished,
             _ => State::Ready,

@@ -69,9 +69,8 @@ pub fn snakefile(plan: &Plan, commands: &Commands, store: &Path) -> String {
     if !inputs.is_empty() {
         let _ = write!(text, "    input:\n{}", inputs.concat());
     }
-    let memory = 4.0 * super::plan::BASE_BYTES;
-    let draw = commands.draw();
-    job(&mut text, &drawn, LEAST_SECONDS.max(3600.0), memory, &draw);
+    let (seconds, bytes) = (LEAST_SECONDS.max(3600.0), plan.draw_bytes());
+    job(&mut text, &drawn, seconds, bytes, &commands.draw());
     text
 }
 

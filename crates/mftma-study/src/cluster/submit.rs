@@ -97,7 +97,7 @@ pub fn alone<T>(store: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
             claim.fulfil();
             done
         }
-        Attempt::Held(holder, path) => bail!(
+        Attempt::Held(holder, path, _) => bail!(
             "{holder} submits to this store now; wait for it (if it has ended, remove {})",
             path.display()
         ),
@@ -277,14 +277,14 @@ impl Submission<'_> {
         for stage in missing.iter().flat_map(|&at| &self.plan.nodes[at].stages) {
             let name = crate::cache::key(stage.as_ref());
             let folder = self.store.join(format!("{}-{}", stage.kind(), &name[..16]));
-            let Some(holder) = claim::last(&folder) else {
+            let Some((number, holder)) = claim::numbered(&folder) else {
                 continue;
             };
             if holder.job.is_some() {
                 continue;
             }
             if holder.host == here && !claim::process_runs(holder.process) {
-                claim::remove_all(&folder)?;
+                claim::remove_up_to(&folder, number)?;
             } else {
                 say!(
                     to,
@@ -419,8 +419,8 @@ impl Submission<'_> {
                 false => format!("{job}_{index}"),
             });
         }
-        let mut arguments =
-            self.arguments("draw", "%j", LEAST_SECONDS.max(3600.0), 4.0 * BASE_BYTES);
+        let (seconds, bytes) = (LEAST_SECONDS.max(3600.0), self.plan.draw_bytes());
+        let mut arguments = self.arguments("draw", "%j", seconds, bytes);
         if !waits.is_empty() {
             let waits: Vec<String> = waits.into_iter().collect();
             arguments.push(format!("--dependency=afterok:{}", waits.join(":")));

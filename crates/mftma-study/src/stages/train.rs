@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
 use mftma_train::{
     Checkpoint, CheckpointPolicy, EpochMetrics, GroupScore, GroupScores, Network, Progress, Run,
-    StopReason, TrainError, TrainSettings, Trainer, kept_file,
+    StopReason, TrainError, TrainSettings, Trainer, TrainingData, kept_file,
 };
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +127,7 @@ impl TrainStage {
         settings.checkpoints.epochs.insert(epoch);
         work.cache.extend(self, |work| {
             let data = &self.experiment.data;
-            let trainer = Trainer::in_folder(settings, data, &run_folder(work))?;
+            let trainer = in_folder(work, &settings, data)?;
             let label = format!("train {} again", self.label());
             let bar = work.progress.bar(&label, 1000 * epoch as u64);
             let mut again = 0;
@@ -166,17 +166,41 @@ impl TrainStage {
     pub fn trainer(&self, work: &Work<'_>) -> Result<Trainer<'_>> {
         let (settings, data) = (self.train_settings(), &self.experiment.data);
         let folder = run_folder(work);
-        match Trainer::in_folder(settings.clone(), data, &folder) {
+        match in_folder(work, &settings, data) {
             // A damaged file holds no work that could be lost; one of other settings is somebody's, and stays an error.
             Err(error @ TrainError::Format { .. }) => {
                 work.progress
                     .note(&format!("{error:#}; training starts again"));
                 fs::remove_dir_all(&folder)
                     .with_context(|| format!("cannot remove {}", folder.display()))?;
-                Ok(Trainer::in_folder(settings, data, &folder)?)
+                Ok(in_folder(work, &settings, data)?)
             }
             other => Ok(other?),
         }
+    }
+}
+
+/// The run in the trainer's folder, for who has the right to the entry.
+///
+/// Whose lock is still there has ended, by the word that gave the right: file servers keep locks of machines that died, some for ever. The
+/// file goes, and the lock with it.
+fn in_folder<'a>(
+    work: &Work<'_>,
+    settings: &TrainSettings,
+    data: &'a TrainingData,
+) -> Result<Trainer<'a>, TrainError> {
+    let folder = run_folder(work);
+    match Trainer::in_folder(settings.clone(), data, &folder) {
+        Err(error @ TrainError::Locked { .. }) => {
+            let lock = folder.join("lock");
+            work.progress.note(&format!(
+                "{} is held by nobody who may work there; it is made anew",
+                lock.display()
+            ));
+            fs::remove_file(lock).map_err(|_| error)?;
+            Trainer::in_folder(settings.clone(), data, &folder)
+        }
+        other => other,
     }
 }
 
@@ -321,6 +345,19 @@ mod tests {
         let kept = |epoch| run.join(kept_file(epoch)).exists();
         let last = record.last_epoch();
         assert!((0..last).all(|epoch| !kept(epoch)) && kept(last));
+    }
+
+    /// A lock of a machine that died, as some file servers keep it: the claim decides.
+    #[test]
+    fn a_trainers_lock_that_nobody_lets_go_stops_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"), Reports::silent());
+        let train = training(&[]);
+        let run = cache.folder(&train).join(RUN);
+        fs::create_dir_all(&run).unwrap();
+        let lock = fs::File::create(run.join("lock")).unwrap();
+        lock.lock().unwrap();
+        assert_eq!(cache.ensure(&train, false).unwrap().last_epoch(), 4);
     }
 
     #[test]
