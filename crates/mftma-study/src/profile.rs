@@ -17,7 +17,8 @@ use toml::{Table, Value};
 
 pub use gradients::GradientSettings;
 pub use supplement::{
-    JointCapacitySettings, SensitivitySettings, SimilaritySettings, SupplementSettings, TinyImageNetSettings,
+    JointCapacitySettings, SensitivitySettings, SimilaritySettings, SupplementSettings,
+    TinyImageNetSettings,
 };
 
 /// The profiles that come with the project: name and text.
@@ -367,7 +368,9 @@ impl Profile {
         for &manifolds in &supplement.sensitivity.manifolds {
             check_compared("supplement.sensitivity.manifolds", manifolds)?;
         }
-        supplement.joint.check(self.experiment.training.stop.max_epochs)
+        supplement
+            .joint
+            .check(self.experiment.training.stop.max_epochs)
     }
 }
 

@@ -268,12 +268,7 @@ fn capacity_rows(layer: &LayerEffective, like: &Row) -> Vec<Row> {
     let mut count = 0;
     if let Some(joint) = &layer.joint {
         count = joint.shares.len();
-        let values = [
-            joint.capacity,
-            joint.radius,
-            joint.dimension,
-            joint.utility,
-        ];
+        let values = [joint.capacity, joint.radius, joint.dimension, joint.utility];
         let measures = [
             Measure::JointCapacity,
             Measure::EffectiveRadius,
@@ -535,7 +530,12 @@ fn draw(
         let key = Key::ranked("Epoch", &labels);
         let x = WIDTH - right + 12.0;
         let bar = 11.0 * key.entries.len() as f64;
-        colour_bar(&mut canvas, [x, top + 6.0, 8.0, bar], &key.title, &key.entries);
+        colour_bar(
+            &mut canvas,
+            [x, top + 6.0, 8.0, bar],
+            &key.title,
+            &key.entries,
+        );
         let y = top + 6.0 + bar + 14.0;
         canvas.line((x + 2.0, y - 6.0), (x + 2.0, y + 2.0), INK, 0.7);
         canvas.disc((x + 2.0, y - 2.0), 1.8, INK);
@@ -583,7 +583,16 @@ fn capacities(
         let panel = Panel::new(area, (-0.5, last + 0.5), limits);
         let marks: Vec<(f64, String)> = ticks
             .iter()
-            .map(|(at, label)| (*at, if index == 0 { label.clone() } else { String::new() }))
+            .map(|(at, label)| {
+                (
+                    *at,
+                    if index == 0 {
+                        label.clone()
+                    } else {
+                        String::new()
+                    },
+                )
+            })
             .collect();
         panel.y_marks(canvas, &marks);
         let labels: Vec<String> = drawn.epochs.iter().map(|(_, l)| l.clone()).collect();
@@ -634,7 +643,12 @@ fn changes(
         return;
     };
     let measures = PARTS.map(|(measure, ..)| measure);
-    let all = [Measure::CapacityLogChange, measures[0], measures[1], measures[2]];
+    let all = [
+        Measure::CapacityLogChange,
+        measures[0],
+        measures[1],
+        measures[2],
+    ];
     let values: Vec<(f64, f64)> = columns
         .iter()
         .flat_map(|&(group, _)| drawn.names.iter().map(move |name| (group, name)))
@@ -697,7 +711,13 @@ fn changes(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::cache::{Cache, key};
+    use crate::experiment::Experiments;
+    use crate::profile::Profile;
+    use crate::progress::Progress;
     use crate::table::{from_csv, to_csv};
     use mftma::ArrayActivations;
     use mftma::joint::{JointSettings, joint_geometry};
@@ -858,7 +878,10 @@ mod tests {
             let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
             let jackknife = ((n - 1.0) / n * squares).sqrt();
             let error = error_of_sum(terms).unwrap();
-            assert!((error / jackknife - 1.0).abs() < 0.02, "{place}: {error} {jackknife}");
+            assert!(
+                (error / jackknife - 1.0).abs() < 0.02,
+                "{place}: {error} {jackknife}"
+            );
         }
     }
 
@@ -910,5 +933,91 @@ mod tests {
             .map(|(_, label)| label)
             .collect();
         assert_eq!(labels, ["0", "20", "last"]);
+    }
+
+    /// The whole figure of a tiny study: the mean-field capacity beside the simulation is the one that is drawn, and the parts add up.
+    #[test]
+    fn a_study_gives_the_figure() {
+        let out = std::env::var("S8_OUT").ok();
+        let changes: &[(&str, toml::Value)] = if out.is_some() {
+            &[]
+        } else {
+            &[
+                ("data.classes", 6.into()),
+                ("data.train_per_class", 24.into()),
+                ("data.test_per_class", 8.into()),
+                ("network.width", 2.into()),
+                ("training.batch_size", 16.into()),
+                ("geometry.gaussian_vectors", 20.into()),
+                ("simulation.manifolds", 6.into()),
+                ("simulation.points", 5.into()),
+                ("supplement.joint.gaussian_vectors", 20.into()),
+            ]
+        };
+        let name = std::env::var("S8_PROFILE").unwrap_or("smoke".into());
+        let (name, profile) = Profile::load_with(&name, changes).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"), Progress::silent());
+        let study = Study::new(&name, &profile, Experiments::new(None), &cache).unwrap();
+        let figure = FigureS8;
+        figure.check(&study).unwrap();
+        let began = std::time::Instant::now();
+        let stages = || figure.stages(&study, &PANELS);
+        study.finish(stages, false, &mut HashSet::new()).unwrap();
+        let table = figure.table(&study, &PANELS).unwrap();
+        let svg = figure.draw(&study, &PANELS, &table).unwrap();
+        if let Some(out) = out {
+            eprintln!("{:?}", began.elapsed());
+            for stage in stages().unwrap() {
+                eprintln!("{} {} {:?}", stage.kind(), stage.amount(), stage.seconds_per_unit());
+            }
+            for (kind, amount, seconds) in Cache::measured(&folder.path().join("cache")) {
+                eprintln!("measured {kind} {amount:e} {seconds} {:e}", seconds / amount);
+            }
+            std::fs::write(format!("{out}.svg"), &svg).unwrap();
+            std::fs::write(format!("{out}.csv"), to_csv(&table).unwrap()).unwrap();
+            std::fs::write(format!("{out}.png"), mftma_draw::to_png(&svg, 150.0).unwrap()).unwrap();
+        }
+        assert_eq!(clipped_texts(&svg), Vec::<String>::new());
+        let mut changes = 0;
+        for whole in table
+            .iter()
+            .filter(|row| row.measure == Measure::CapacityLogChange)
+        {
+            let parts = PARTS.map(|(measure, ..)| {
+                let same = |row: &&Row| {
+                    row.measure == measure
+                        && (row.group, &row.layer, &row.condition)
+                            == (whole.group, &whole.layer, &whole.condition)
+                };
+                table.iter().find(same).unwrap().value
+            });
+            assert!((parts.iter().sum::<f64>() - whole.value).abs() < 1e-12);
+            changes += 1;
+        }
+        assert_eq!(changes, 4 * profile.compared_layers().len());
+        // Of the same points with the same settings: the stage of figure 1 and this one agree to the bit.
+        let mut compared = 0;
+        for stage in FigureS8::simulated(&study).unwrap() {
+            let layers: Vec<LayerCapacities> = cache.output(&stage).unwrap();
+            for layer in layers {
+                let same = |row: &&Row| {
+                    row.measure == Measure::CAPACITY
+                        && row.group == stage.group()
+                        && row.epoch == stage.epoch()
+                        && row.layer.as_ref() == Some(&layer.layer)
+                };
+                if let Some(row) = table.iter().find(same) {
+                    assert_eq!(row.value, layer.mean_field.value);
+                    compared += 1;
+                }
+            }
+        }
+        assert_eq!(compared, 2 * 4 * 2);
+        // Figure 1 simulates the same: its stages are among these.
+        let keys: Vec<String> = stages().unwrap().iter().map(|s| key(s.as_ref())).collect();
+        for (simulated, _) in study.simulations().unwrap() {
+            assert!(keys.contains(&key(&simulated)));
+        }
     }
 }

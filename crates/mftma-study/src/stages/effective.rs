@@ -144,13 +144,7 @@ impl TypedStage for EffectiveStage {
             manifolds: self.manifold_settings(),
             // The mean of the classes is subtracted, as the other two capacities do.
             joint: JointSettings::default()
-                .vectors(
-                    self.experiment
-                        .profile
-                        .supplement
-                        .joint
-                        .gaussian_vectors,
-                )
+                .vectors(self.experiment.profile.supplement.joint.gaussian_vectors)
                 .centring(Centring::ByManifold)
                 .seed(self.experiment.seed),
             // As beside the simulation.
@@ -176,9 +170,8 @@ impl TypedStage for EffectiveStage {
         // the network, twice.
         let layers = self.experiment.named_features().into_iter();
         let wanted = self.experiment.profile.compared_layers();
-        let of_layer = |features: f64| {
-            points * points * (features / 2.0 + 100.0 * vectors) + 0.5 * forward
-        };
+        let of_layer =
+            |features: f64| points * points * (features / 2.0 + 100.0 * vectors) + 0.5 * forward;
         layers
             .filter(|(name, _)| wanted.contains(name))
             .map(|(_, features)| of_layer(features))
@@ -223,8 +216,8 @@ impl TypedStage for EffectiveStage {
                 .activations(&*network, &manifolds, &layer.name)?;
             let in_layer = || format!("layer {}", layer.name);
             let mut problem = None;
-            let joint = measured(joint_geometry(&source, &joint), &mut problem)
-                .with_context(in_layer)?;
+            let joint =
+                measured(joint_geometry(&source, &joint), &mut problem).with_context(in_layer)?;
             let mean_field =
                 measured(analysis.run(&source), &mut problem).with_context(in_layer)?;
             found.push(LayerEffective {
