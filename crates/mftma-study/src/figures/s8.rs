@@ -938,46 +938,27 @@ mod tests {
     /// The whole figure of a tiny study: the mean-field capacity beside the simulation is the one that is drawn, and the parts add up.
     #[test]
     fn a_study_gives_the_figure() {
-        let out = std::env::var("S8_OUT").ok();
-        let changes: &[(&str, toml::Value)] = if out.is_some() {
-            &[]
-        } else {
-            &[
-                ("data.classes", 6.into()),
-                ("data.train_per_class", 24.into()),
-                ("data.test_per_class", 8.into()),
-                ("network.width", 2.into()),
-                ("training.batch_size", 16.into()),
-                ("geometry.gaussian_vectors", 20.into()),
-                ("simulation.manifolds", 6.into()),
-                ("simulation.points", 5.into()),
-                ("supplement.joint.gaussian_vectors", 20.into()),
-            ]
-        };
-        let name = std::env::var("S8_PROFILE").unwrap_or("smoke".into());
-        let (name, profile) = Profile::load_with(&name, changes).unwrap();
+        let changes = [
+            ("data.classes", 6.into()),
+            ("data.train_per_class", 24.into()),
+            ("data.test_per_class", 8.into()),
+            ("network.width", 2.into()),
+            ("training.batch_size", 16.into()),
+            ("geometry.gaussian_vectors", 20.into()),
+            ("simulation.manifolds", 6.into()),
+            ("simulation.points", 5.into()),
+            ("supplement.joint.gaussian_vectors", 20.into()),
+        ];
+        let (name, profile) = Profile::load_with("smoke", &changes).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path().join("cache"), Progress::silent());
         let study = Study::new(&name, &profile, Experiments::new(None), &cache).unwrap();
         let figure = FigureS8;
         figure.check(&study).unwrap();
-        let began = std::time::Instant::now();
         let stages = || figure.stages(&study, &PANELS);
         study.finish(stages, false, &mut HashSet::new()).unwrap();
         let table = figure.table(&study, &PANELS).unwrap();
         let svg = figure.draw(&study, &PANELS, &table).unwrap();
-        if let Some(out) = out {
-            eprintln!("{:?}", began.elapsed());
-            for stage in stages().unwrap() {
-                eprintln!("{} {} {:?}", stage.kind(), stage.amount(), stage.seconds_per_unit());
-            }
-            for (kind, amount, seconds) in Cache::measured(&folder.path().join("cache")) {
-                eprintln!("measured {kind} {amount:e} {seconds} {:e}", seconds / amount);
-            }
-            std::fs::write(format!("{out}.svg"), &svg).unwrap();
-            std::fs::write(format!("{out}.csv"), to_csv(&table).unwrap()).unwrap();
-            std::fs::write(format!("{out}.png"), mftma_draw::to_png(&svg, 150.0).unwrap()).unwrap();
-        }
         assert_eq!(clipped_texts(&svg), Vec::<String>::new());
         let mut changes = 0;
         for whole in table
