@@ -307,7 +307,9 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         Rows::Classes => {
             let of_classes = |layer: &Layer, of: &Measure| -> Vec<Option<Reading>> {
                 let classes = 0..selection.classes.len();
-                classes.map(|class| layer.class_reading(of, class)).collect()
+                classes
+                    .map(|class| layer.class_reading(of, class))
+                    .collect()
             };
             let columns = columns(|of| done.iter().flat_map(|l| of_classes(l, of)).collect());
             for layer in done {
@@ -406,7 +408,7 @@ struct Column {
 }
 
 /// The measures that some row has, in the order of tables.
-fn columns<'a>(readings: impl Fn(&Measure) -> Vec<Option<Reading>> + 'a) -> Vec<Column> {
+fn columns(readings: impl Fn(&Measure) -> Vec<Option<Reading>>) -> Vec<Column> {
     MEASURES
         .iter()
         .filter_map(|measure| {
@@ -655,8 +657,10 @@ fn below(settings: &Settings, selection: &Selection) -> String {
         },
         match settings.measures {
             Measures::MeanField => "",
-            Measures::Joint => "joint capacity = utility x (1 + 1/joint R^2)/joint D, all classes at once\n",
-            Measures::Both => "joint capacity = utility x (1 + 1/joint R^2)/joint D, all classes at once; capacity, radius and dimension: mean-field, class by class\n",
+            Measures::Joint =>
+                "joint capacity = utility x (1 + 1/joint R^2)/joint D, all classes at once\n",
+            Measures::Both =>
+                "joint capacity = utility x (1 + 1/joint R^2)/joint D, all classes at once; capacity, radius and dimension: mean-field, class by class\n",
         },
         if settings.measures.mean_field() {
             "K directions common to the centres were removed; at K-1, at K+1: the share by which one fewer and one more would change capacity\n"

@@ -934,7 +934,9 @@ fn where_the_mean_field_measures_fail_the_joint_ones_stand() {
     let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
     assert!(!rows[0][at("capacity")].is_empty() && rows[1][at("capacity")].is_empty());
     assert!(rows.iter().all(|row| !row[at("joint_capacity")].is_empty()));
-    assert!(rows[1][at("notes")].contains("left out") && !rows[0][at("notes")].contains("left out"));
+    assert!(
+        rows[1][at("notes")].contains("left out") && !rows[0][at("notes")].contains("left out")
+    );
     let (table, _) = case.succeeds(&format!("analyze {analyze} --n-t 20"));
     let widths: Vec<usize> = table
         .lines()
@@ -970,7 +972,10 @@ fn joint_measures_of_very_many_points_are_left_out_and_said_so() {
     assert!(value["layers"][0]["joint"].is_null());
     assert!(value["layers"][0]["geometry"].is_object());
     for words in ["10004 points", "--points 2500", "--measures joint"] {
-        assert!(err.contains(words) && notes(&value).contains(words), "{err}");
+        assert!(
+            err.contains(words) && notes(&value).contains(words),
+            "{err}"
+        );
     }
     // The remedy works.
     let (value, err) = case.analyze("x.npy --labels y.txt --rank 0 --points 20");
