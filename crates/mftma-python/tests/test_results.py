@@ -321,8 +321,8 @@ def test_the_programs_joint_measures_are_these(tmp_path):
     x, labels = clouds()
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", labels)
-    out = program("analyze", "x.npy", "--labels", "y.npy", "--n-t", 50, "--format", "json", cwd=tmp_path)
-    theirs = json.loads(out.stdout)["layers"][0]
+    out = program("analyze", "x.npy", "--labels", "y.npy", "--n-t", 50, "-o", "x.json", cwd=tmp_path)
+    assert out.returncode == 0, out.stderr
+    theirs = mftma.load(tmp_path / "x.json")
     ours = mftma.analyze(x, labels, n_t=50)
-    assert ours.to_dict() == theirs["geometry"]
-    assert ours.joint.to_dict() == theirs["joint"]
+    assert ours.joint == theirs.joint and ours == theirs

@@ -34,10 +34,11 @@ def layers(found: Layers) -> Figure:
     places = np.arange(len(found))
     joint = [(at, g.joint) for at, g in zip(places, found.values()) if g.joint is not None]
     mean_field = [(at, g) for at, g in zip(places, found.values()) if g._mean_field]
+    kinds: list[tuple[str, list[tuple[Any, Any]]]] = [("joint", joint), ("mean-field", mean_field)]
     for axis, (name, title) in zip(
         axes.flat, [("capacity", "capacity α"), ("radius", "radius R"), ("dimension", "dimension D")]
     ):
-        for label, layers_of_kind in [("joint", joint), ("mean-field", mean_field)]:
+        for label, layers_of_kind in kinds:
             measures = [getattr(g, name) for _, g in layers_of_kind]
             if measures:
                 errors = np.abs(np.array([_bounds(measure) for measure in measures]).T)

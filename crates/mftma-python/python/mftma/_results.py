@@ -270,12 +270,12 @@ class _Result:
 
 
 def _same(a: Any, b: Any) -> bool:
+    # JSON holds none in place of what is not finite.
+    a, b = (None if isinstance(x, float) and not math.isfinite(x) else x for x in (a, b))
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, float) and isinstance(b, float):
-        return a == b or (math.isnan(a) and math.isnan(b))
     return bool(a == b)
 
 
@@ -472,7 +472,7 @@ class Geometry(_Result):
             lower, upper = measure.interval
             return f"{measure!r}  [{lower:.4g}, {upper:.4g}] over classes"
 
-        lines = []
+        lines: list[tuple[str, str]] = []
         if self.joint is not None:
             lines += [
                 ("joint capacity α", line(self.joint.capacity)),
