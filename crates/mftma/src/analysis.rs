@@ -172,8 +172,8 @@ impl Analysis {
             return Ok((leaves_both(self.run_with(source, progress))?, Err(error)));
         }
         if self.keeps_order() != joint.keep_order() {
-            let geometry = leaves_both(self.run_with(source, progress))?;
             let joint = leaves_both(joint_geometry_with(source, joint, progress))?;
+            let geometry = leaves_both(self.run_with(source, progress))?;
             return Ok((geometry, joint));
         }
         let of = source.n_features();
@@ -192,11 +192,12 @@ impl Analysis {
         };
         pass(&canonical, gram::WIDTH, progress, &mut pair)
             .map_err(|error| canonical.restored(error))?;
+        // The larger of the two goes first, and its memory with it.
         let products = pair.joint.finish();
-        let geometry = self.geometry(canonical.clone(), pair.geometry.finish(), progress);
-        let geometry = leaves_both(geometry)?;
-        let joint = joint::from_products(canonical, products, joint, progress);
-        Ok((geometry, leaves_both(joint)?))
+        let joint = joint::from_products(canonical.clone(), products, joint, progress);
+        let joint = leaves_both(joint)?;
+        let geometry = self.geometry(canonical, pair.geometry.finish(), progress);
+        Ok((leaves_both(geometry)?, joint))
     }
 
     /// Given vectors belong to points in their order, and the reference's results depend on the order.
