@@ -13,6 +13,8 @@ pub mod commands;
 #[cfg(feature = "program")]
 pub mod interrupt;
 #[cfg(feature = "program")]
+pub mod measure;
+#[cfg(feature = "program")]
 pub mod plot;
 #[cfg(feature = "program")]
 pub mod program;

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use mftma::joint::{JointSettings, Labels as JointLabels, joint_geometry_with};
+use mftma::joint::{JointGeometry, JointSettings, Labels as JointLabels, joint_geometry_with};
 use mftma::{
-    Analysis, ArrayActivations, Conventions, Dichotomy, RankRule, Simulation, Vectors,
+    ArrayActivations, Conventions, Dichotomy, Geometry, RankRule, Simulation, Vectors,
     simulate_capacity_with,
 };
+use mftma_cli::measure::{self, Found, Plan};
 use mftma_cli::settings::{Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::{labels::Labels, natural_order};
@@ -187,7 +188,13 @@ struct Given {
     rank_rule: Option<RankRule>,
 }
 
-fn engine(settings: &Settings, given: Given) -> PyResult<Analysis> {
+/// What the program measures with these settings. Where vectors or directions are given, mean-field measures are compared, and nothing
+/// else is measured.
+fn plan(settings: &Settings, given: Given) -> PyResult<Plan> {
+    let explained = |e| Context::nothing().explain(e);
+    if given.vectors.is_none() && given.rank_rule.is_none() {
+        return Plan::new(settings).map_err(explained);
+    }
     let mut engine = settings.engine();
     if let Some(vectors) = given.vectors {
         engine = engine.sampling(Vectors::Given(vectors));
@@ -196,10 +203,24 @@ fn engine(settings: &Settings, given: Given) -> PyResult<Analysis> {
         let conventions: Conventions = engine.conventions.clone();
         engine = engine.conventions(conventions.rank_rule(rule));
     }
-    engine.build().map_err(|e| Context::nothing().explain(e))
+    Ok(Plan {
+        analysis: Some(engine.build().map_err(explained)?),
+        joint: None,
+    })
 }
 
-/// The mean-field geometry. `given` holds the program's settings that differ from their defaults; `vectors` (n_t, D + 1) for each
+/// What [`analyze`] found: of the measures that were not asked for, or cannot be taken, there are none.
+#[derive(Serialize)]
+struct Measured<'a> {
+    geometry: Option<&'a Geometry>,
+    joint: Option<&'a JointGeometry>,
+    settings: Value,
+    classes: &'a [String],
+    points_per_class: &'a [usize],
+    notes: &'a [String],
+}
+
+/// The joint and the mean-field geometry. `given` holds the program's settings that differ from their defaults; `vectors` (n_t, D + 1) for each
 /// class, and `directions` (N, K) are for comparisons with the reference.
 #[pyfunction]
 #[pyo3(signature = (parts, names, codes, given, progress=None, vectors=None, directions=None))]
@@ -220,35 +241,52 @@ pub(crate) fn analyze<'py>(
         directions: v.as_array().to_owned(),
     });
     let vectors = vectors.map(|all| all.iter().map(|t| t.as_array().to_owned()).collect());
-    let analysis = engine(&settings, Given { vectors, rank_rule })?;
+    let plan = plan(&settings, Given { vectors, rank_rule })?;
     let input = input(&parts, names, &codes, &settings.wanted())?;
     let (projection, seed) = (settings.projection, settings.seed);
     let run = (settings.threads, progress);
-    measured(py, input, run, &settings, move |source, control| {
+    let (found, mut notes) = found(py, &input, run, move |source, control| {
         let tell = |p| control.tell(p);
         if projection == 0 {
-            return analysis.run_with(source, &tell);
+            return plan.run(source, &tell);
         }
         let projected = mftma::project(source, projection, seed)?;
         let source = ArrayActivations::new(projected.view(), source.sizes)?;
-        analysis.run_with(&source, &tell)
-    })
+        plan.run(&source, &tell)
+    })?;
+    let Found {
+        geometry,
+        joint,
+        left_out,
+    } = found;
+    let classes = &input.selection.classes;
+    let name = |class: usize| match classes.get(class) {
+        Some(name) => format!("class {name:?}"),
+        None => format!("class number {class}"),
+    };
+    notes.extend(left_out.map(|left| errors::pythonic(&left.describe(&name))));
+    notes.extend(joint.as_ref().and_then(measure::unsolved));
+    Ok(pythonize(
+        py,
+        &Measured {
+            geometry: geometry.as_ref(),
+            joint: joint.as_ref(),
+            settings: serde_json::to_value(&settings).map_err(errors::value)?,
+            classes,
+            points_per_class: &input.selection.points_per_class,
+            notes: &notes,
+        },
+    )?)
 }
 
-/// Measures what was read, on `threads` threads and outside Python's lock, and gives it with what a reader needs beside it.
-fn measured<'py, G: Serialize + Send + 'static>(
-    py: Python<'py>,
-    input: Input,
-    (threads, progress): (usize, Option<&Bound<'py, PyAny>>),
-    settings: &impl Serialize,
+/// Measures what was read, on `threads` threads and outside Python's lock, and gives it with the notes on the input.
+fn found<G: Send + 'static>(
+    py: Python<'_>,
+    input: &Input,
+    (threads, progress): (usize, Option<&Bound<'_, PyAny>>),
     measure: impl FnOnce(&Rows<'_>, &Control) -> Result<G, mftma::Error> + Send + 'static,
-) -> PyResult<Bound<'py, PyAny>> {
-    let Input {
-        stack,
-        selection,
-        notes,
-    } = input;
-    let (shared, chosen) = (Arc::clone(&stack), Arc::clone(&selection));
+) -> PyResult<(G, Vec<String>)> {
+    let (shared, chosen) = (Arc::clone(&input.stack), Arc::clone(&input.selection));
     let found = work::run(py, threads, progress, move |control: &Control| {
         let source = Rows {
             stack: &shared,
@@ -258,8 +296,20 @@ fn measured<'py, G: Serialize + Send + 'static>(
         };
         measure(&source, control)
     })?
-    .map_err(|e| Context::of(&stack, &selection).explain(e))?;
-    outcome(py, &found, settings, &selection, &notes)
+    .map_err(|e| Context::of(&input.stack, &input.selection).explain(e))?;
+    Ok((found, input.notes.clone()))
+}
+
+/// The same as one result, with what a reader needs beside it.
+fn measured<'py, G: Serialize + Send + 'static>(
+    py: Python<'py>,
+    input: Input,
+    (threads, progress): (usize, Option<&Bound<'py, PyAny>>),
+    settings: &impl Serialize,
+    measure: impl FnOnce(&Rows<'_>, &Control) -> Result<G, mftma::Error> + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (found, notes) = found(py, &input, (threads, progress), measure)?;
+    outcome(py, &found, settings, &input.selection, &notes)
 }
 
 impl<'a> Context<'a> {

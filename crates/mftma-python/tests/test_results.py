@@ -288,3 +288,41 @@ def test_permuted_labels():
         assert (permutation.mask[drawn.rows] == (group != "unpermuted")).all()
     tests = mftma.draw_manifolds("test", permutation, manifolds=5, examples=3, test_labels=y[:200], seed=1)
     assert (y[tests.rows] == tests.labels).all()
+
+
+def test_the_joint_measures_come_unasked_and_alone():
+    x, labels = clouds()
+    both = mftma.analyze(x, labels, n_t=50)
+    alone = mftma.joint_capacity(x, labels, centring="by-manifold", n_t=50, resamples=1000)
+    assert both.joint == alone
+    assert both.joint.capacity.interval.lower < both.joint.capacity < both.joint.capacity.interval.upper
+    assert repr(both).splitlines()[1].startswith("  joint capacity")
+    mean_field = mftma.analyze(x, labels, n_t=50, measures="mean-field")
+    assert mean_field.joint is None
+    assert mean_field.to_dict() == both.to_dict()
+    joint = mftma.analyze(x, labels, n_t=50, measures="joint")
+    assert joint.joint == alone
+    with pytest.raises(ValueError, match="mean-field measures were not taken"):
+        joint.capacity  # noqa: B018
+    assert joint.to_dict() == {} and "joint capacity" in repr(joint)
+
+
+def test_a_result_keeps_its_joint_measures(tmp_path):
+    x, labels = clouds()
+    for measures in ("both", "joint", "mean-field"):
+        found = mftma.analyze(x, labels, n_t=20, measures=measures)
+        found.save(tmp_path / "one.json")
+        again = mftma.load(tmp_path / "one.json")
+        assert again == found
+        assert again.joint == found.joint
+
+
+def test_the_programs_joint_measures_are_these(tmp_path):
+    x, labels = clouds()
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", labels)
+    out = program("analyze", "x.npy", "--labels", "y.npy", "--n-t", 50, "-o", "x.json", cwd=tmp_path)
+    assert out.returncode == 0, out.stderr
+    theirs = mftma.load(tmp_path / "x.json")
+    ours = mftma.analyze(x, labels, n_t=50)
+    assert ours.joint == theirs.joint and ours == theirs

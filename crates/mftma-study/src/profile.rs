@@ -17,8 +17,8 @@ use toml::{Table, Value};
 
 pub use gradients::GradientSettings;
 pub use supplement::{
-    LinearSettings, SensitivitySettings, SimilaritySettings, SupplementSettings,
-    TinyImageNetSettings,
+    JointCapacitySettings, LinearSettings, SensitivitySettings, SimilaritySettings,
+    SupplementSettings, TinyImageNetSettings,
 };
 
 /// The profiles that come with the project: name and text.
@@ -59,7 +59,7 @@ pub struct Profile {
     pub double_descent: DoubleDescentSettings,
     /// Figure 5.
     pub gradients: GradientSettings,
-    /// Figures S1 to S6.
+    /// Figures S1 to S8.
     pub supplement: SupplementSettings,
 }
 
@@ -318,6 +318,25 @@ impl Profile {
         })
     }
 
+    /// Capacity by simulation as figure S8 compares it: that of figure 1, with the manifolds of `[supplement.joint]` where it names some.
+    pub fn compared(&self) -> SimulationSettings {
+        let joint = &self.supplement.joint;
+        let simulation = &self.simulation;
+        SimulationSettings {
+            manifolds: joint.manifolds.unwrap_or(simulation.manifolds),
+            points: joint.points.unwrap_or(simulation.points),
+            ..simulation.clone()
+        }
+    }
+
+    /// The layers of figure S8.
+    pub fn compared_layers(&self) -> &[String] {
+        match self.supplement.joint.layers.as_slice() {
+            [] => &self.simulation.layers,
+            layers => layers,
+        }
+    }
+
     /// Every experiment's settings, with what stands before their keys.
     fn experiments(&self) -> [(&'static str, &ExperimentSettings); 5] {
         let supplement = &self.supplement;
@@ -351,7 +370,9 @@ impl Profile {
         for &manifolds in &supplement.sensitivity.manifolds {
             check_compared("supplement.sensitivity.manifolds", manifolds)?;
         }
-        Ok(())
+        supplement
+            .joint
+            .check(self.experiment.training.stop.max_epochs)
     }
 }
 
@@ -370,6 +391,29 @@ impl ExperimentSettings {
             ),
             None => Ok(()),
         }
+    }
+}
+
+impl JointCapacitySettings {
+    fn check(&self, last: usize) -> Result<()> {
+        for (name, epochs) in [
+            ("epochs", &self.epochs),
+            ("simulated_epochs", &self.simulated_epochs),
+        ] {
+            if let Some(epoch) = epochs.iter().find(|&&epoch| epoch > last) {
+                bail!(
+                    "supplement.joint.{name} holds {epoch}, but training ends at epoch {last} (training.stop.max_epochs)"
+                );
+            }
+        }
+        ensure!(
+            !self.groups.is_empty(),
+            "supplement.joint.groups is empty: give at least one group, or leave it out for all four"
+        );
+        if let Some(manifolds) = self.manifolds {
+            check_compared("supplement.joint.manifolds", manifolds)?;
+        }
+        Ok(())
     }
 }
 
@@ -585,6 +629,18 @@ mod tests {
                 "manifolds = [5, 10]",
                 "manifolds = [1]",
                 "supplement.sensitivity.manifolds is 1",
+            ),
+            (
+                "[supplement.joint]",
+                "\nepochs = [0]",
+                "\nepochs = [0, 9]",
+                "supplement.joint.epochs holds 9",
+            ),
+            (
+                "[supplement.joint]",
+                "gaussian_vectors",
+                "manifolds = 1 # [D]\ngaussian_vectors",
+                "supplement.joint.manifolds is 1",
             ),
             (
                 "[supplement.geometry]",

@@ -4,15 +4,17 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use faer::Mat;
-use ndarray::{Array2, ArrayView2, AsArray, Ix2};
+use ndarray::{Array2, ArrayView2, AsArray, Axis, Ix2};
 use rayon::prelude::*;
 
-use crate::activations::{Activations, ArrayActivations, Scalar};
+use crate::activations::{Absorb, Activations, ArrayActivations, Scalar, pass};
 use crate::canonical::Canonical;
 use crate::centres::{Centres, Structure, mean_absolute_cosine};
 use crate::error::Error;
 use crate::geometry::{Geometry, ManifoldGeometry, RankAlternative, RankTrial, Warning};
-use crate::gram::{InnerProducts, Wanted};
+use crate::gram::{self, Accumulator, InnerProducts, Wanted};
+use crate::joint::gather::{self, Gatherer};
+use crate::joint::{self, JointGeometry, JointSettings, joint_geometry_with};
 use crate::manifold::{ManifoldProblem, ProblemError, Sampling};
 use crate::means::Resampling;
 use crate::measures::MEASURES;
@@ -25,6 +27,36 @@ use crate::spectrum;
 #[derive(Debug, Clone)]
 pub struct Analysis {
     settings: AnalysisSettings,
+}
+
+/// The mean-field and the joint measures of one source, each with its own failure.
+pub type Both = (Result<Geometry, Error>, Result<JointGeometry, Error>);
+
+/// What takes in one source for both. Each gets the blocks that it would get alone, so that sums have the same order.
+struct Pair<'a, 'b> {
+    geometry: Accumulator<'a>,
+    joint: Gatherer<'b>,
+}
+
+impl Absorb for Pair<'_, '_> {
+    fn absorb<T: Scalar>(&mut self, first: usize, block: ArrayView2<'_, T>) -> Result<(), Error> {
+        const { assert!(gram::WIDTH.is_multiple_of(gather::WIDTH)) };
+        self.geometry.absorb(first, block)?;
+        let mut at = first;
+        for narrow in block.axis_chunks_iter(Axis(1), gather::WIDTH) {
+            self.joint.absorb(at, narrow)?;
+            at += narrow.ncols();
+        }
+        Ok(())
+    }
+}
+
+/// An error after which there is nothing to measure, neither way.
+fn leaves_both<T>(outcome: Result<T, Error>) -> Result<Result<T, Error>, Error> {
+    match outcome {
+        Err(error @ (Error::Source(_) | Error::Cancelled | Error::NotFinite { .. })) => Err(error),
+        outcome => Ok(outcome),
+    }
 }
 
 impl AnalysisSettings {
@@ -111,16 +143,77 @@ impl Analysis {
         source: &A,
         progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
     ) -> Result<Geometry, Error> {
-        // Given vectors belong to points in their order, and the reference's results depend on the order.
-        let kept = matches!(self.settings.vectors, Vectors::Given(_))
-            || matches!(self.settings.conventions.rank_rule, RankRule::Reference);
         let of = source.n_features();
         let goes_on = || progress(Progress::Features { done: 0, of }).is_continue();
-        let mut canonical = Canonical::new(source, kept, &goes_on)?;
-        let mut products = self
-            .inner_products(&canonical, progress)
+        let canonical = Canonical::new(source, self.keeps_order(), &goes_on)?;
+        let products = self
+            .wanted(&canonical)
+            .and_then(|wanted| InnerProducts::gather(&canonical, wanted, progress))
             .map_err(|error| canonical.restored(error))?;
-        if !kept {
+        self.geometry(canonical, products, progress)
+    }
+
+    /// As [`Analysis::run_with`], and beside it what [`joint_geometry_with`] gives with the settings `joint`: the same bytes, but the
+    /// source is passed over once. (Twice where only one of the two keeps the source's order of points, as the reference's conventions
+    /// and given vectors or labels do.)
+    ///
+    /// Either may fail by itself, and leaves the other. [`Error::setting`](Error::Setting)s are the failure of the measures that they belong to.
+    ///
+    /// # Errors
+    /// What leaves neither: [`Error::Source`], [`Error::Cancelled`], and values that are not finite.
+    pub fn run_with_joint<A: Activations + ?Sized>(
+        &self,
+        source: &A,
+        joint: &JointSettings,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<Both, Error> {
+        let checked = joint::check(source, joint);
+        if let Err(error) = checked {
+            return Ok((leaves_both(self.run_with(source, progress))?, Err(error)));
+        }
+        if self.keeps_order() != joint.keep_order() {
+            let joint = leaves_both(joint_geometry_with(source, joint, progress))?;
+            let geometry = leaves_both(self.run_with(source, progress))?;
+            return Ok((geometry, joint));
+        }
+        let of = source.n_features();
+        let goes_on = || progress(Progress::Features { done: 0, of }).is_continue();
+        let canonical = Canonical::new(source, self.keeps_order(), &goes_on)?;
+        let wanted = match self.wanted(&canonical) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                let joint = leaves_both(joint_geometry_with(source, joint, progress))?;
+                return Ok((Err(canonical.restored(error)), joint));
+            }
+        };
+        let mut pair = Pair {
+            geometry: Accumulator::new(&canonical, wanted)?,
+            joint: Gatherer::new(&canonical, joint)?,
+        };
+        pass(&canonical, gram::WIDTH, progress, &mut pair)
+            .map_err(|error| canonical.restored(error))?;
+        // The larger of the two goes first, and its memory with it.
+        let products = pair.joint.finish();
+        let joint = joint::from_products(canonical.clone(), products, joint, progress);
+        let joint = leaves_both(joint)?;
+        let geometry = self.geometry(canonical, pair.geometry.finish(), progress);
+        Ok((leaves_both(geometry)?, joint))
+    }
+
+    /// Given vectors belong to points in their order, and the reference's results depend on the order.
+    fn keeps_order(&self) -> bool {
+        matches!(self.settings.vectors, Vectors::Given(_))
+            || matches!(self.settings.conventions.rank_rule, RankRule::Reference)
+    }
+
+    /// The geometry from the inner products of `canonical`.
+    fn geometry<A: Activations + ?Sized>(
+        &self,
+        mut canonical: Canonical<'_, A>,
+        mut products: InnerProducts,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<Geometry, Error> {
+        if !self.keeps_order() {
             canonical.rearrange(&products.arrange());
         }
         let mut geometry = self
@@ -137,12 +230,8 @@ impl Analysis {
         Ok(geometry)
     }
 
-    /// What the measures need of the source, in its order.
-    fn inner_products<A: Activations + ?Sized>(
-        &self,
-        source: &A,
-        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
-    ) -> Result<InnerProducts, Error> {
+    /// What the measures need of the source.
+    fn wanted<A: Activations + ?Sized>(&self, source: &A) -> Result<Wanted<'_>, Error> {
         let settings = &self.settings;
         let given_directions = match &settings.conventions.rank_rule {
             RankRule::Given { directions } => Some(directions),
@@ -162,12 +251,11 @@ impl Analysis {
                 found: vectors.len(),
             });
         }
-        let wanted = Wanted {
+        Ok(Wanted {
             leading: given_vectors.is_some(),
             directions: given_directions,
             spectrum: settings.spectrum.is_some(),
-        };
-        InnerProducts::gather(source, wanted, progress)
+        })
     }
 
     /// The geometry of manifolds of these sizes, in the order of `products`.

@@ -35,6 +35,19 @@ pub(crate) struct Canonical<'a, A: ?Sized> {
     exponent: i32,
 }
 
+impl<A: ?Sized> Clone for Canonical<'_, A> {
+    fn clone(&self) -> Self {
+        Self {
+            source: self.source,
+            sizes: self.sizes.clone(),
+            rows: self.rows.clone(),
+            manifolds: self.manifolds.clone(),
+            starts: self.starts.clone(),
+            exponent: self.exponent,
+        }
+    }
+}
+
 impl<'a, A: Activations + ?Sized> Canonical<'a, A> {
     /// Reads as much of `source` as tells its rows apart, or nothing where the order is to be `kept`.
     /// `goes_on` is asked before every block but the first.

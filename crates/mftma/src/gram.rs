@@ -18,7 +18,7 @@ use crate::progress::Progress;
 
 /// Features per product: wide enough for the products to run at speed and for rows to be read in runs of pages, narrow
 /// enough for one manifold to stay in a cache.
-const WIDTH: usize = 2_048;
+pub(crate) const WIDTH: usize = 2_048;
 
 /// What the pass is asked to keep beside the inner products.
 pub(crate) struct Wanted<'a> {
@@ -72,7 +72,7 @@ pub(crate) struct InnerProducts {
     pub(crate) scatter: Option<Mat<f64>>,
 }
 
-struct Accumulator<'a> {
+pub(crate) struct Accumulator<'a> {
     sizes: Vec<usize>,
     /// First row of each manifold.
     starts: Vec<usize>,
@@ -157,7 +157,10 @@ impl ManifoldProducts {
 }
 
 impl<'a> Accumulator<'a> {
-    fn new<A: Activations + ?Sized>(source: &A, wanted: Wanted<'a>) -> Result<Self, Error> {
+    pub(crate) fn new<A: Activations + ?Sized>(
+        source: &A,
+        wanted: Wanted<'a>,
+    ) -> Result<Self, Error> {
         let sizes = source.points_per_manifold().to_vec();
         let (p, features) = (sizes.len(), source.n_features());
         if p < 2 {
@@ -373,7 +376,7 @@ impl<'a> Accumulator<'a> {
         }
     }
 
-    fn finish(mut self) -> InnerProducts {
+    pub(crate) fn finish(mut self) -> InnerProducts {
         linalg::mirror_lower(&mut self.products.centres);
         for products in &mut self.products.manifolds {
             if let Some(gram) = &mut products.gram {

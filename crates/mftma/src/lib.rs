@@ -91,7 +91,7 @@ pub mod streams;
 mod version;
 
 pub use activations::{Activations, ArrayActivations, Block, Scalar, distinct_labels};
-pub use analysis::{Analysis, analyze};
+pub use analysis::{Analysis, Both, analyze};
 pub use ball::ball_capacity;
 pub use error::{Error, SourceError};
 pub use geometry::{

@@ -6,20 +6,19 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mftma::joint::{JointGeometry, JointSettings, joint_geometry_with};
-use mftma::measures::{Kind, MEASURES, Measure, Reading};
-use mftma::{
-    Activations, Analysis, AnalysisSettings, ArrayActivations, Error, Geometry, Interval, Progress,
-};
+use mftma::joint::JointGeometry;
+use mftma::measures::{Kind, MEASURES, MeanKind, Measure, Reading};
+use mftma::{AnalysisSettings, ArrayActivations, Error, Geometry, Interval, Progress};
 use serde_json::json;
 
 use super::resume::{self, Earlier, Stamp};
 use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
+use crate::measure::{Found, LeftOut, Plan, unsolved};
 use crate::plot::{self, Measured, Plot};
 use crate::report::{self, Cell, Table};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{Measures, Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::Entry;
 use mftma_files::source::{LayerSource, Selection, input_error};
@@ -33,15 +32,18 @@ struct Layer {
     classes: Vec<String>,
     geometry: Option<Geometry>,
     joint: Option<JointGeometry>,
+    left_out: Option<LeftOut>,
 }
 
 impl Layer {
     /// What the engine has to say, with classes by name.
     fn warnings(&self) -> Vec<String> {
         let name = |i: usize| class(&self.classes, i);
+        let left_out = self.left_out.iter().map(|left| left.describe(&name));
         let warnings = self.geometry.iter().flat_map(|g| &g.warnings);
         let known = warnings.map(|warning| warning.describe(&name));
-        known
+        left_out
+            .chain(known)
             .chain(self.joint.iter().filter_map(unsolved))
             .collect()
     }
@@ -59,14 +61,6 @@ impl Layer {
         own.and_then(|m| measure.of_manifold(m))
             .or_else(|| joint.and_then(|m| measure.of_joint_manifold(m)))
     }
-}
-
-/// Draws of the joint problem that ended at the iteration limit.
-fn unsolved(joint: &JointGeometry) -> Option<String> {
-    let (limit, of) = (joint.statuses.iteration_limit, joint.vectors);
-    (limit > 0).then(|| {
-        format!("{limit} of {of} draws of the joint capacity ended at the iteration limit")
-    })
 }
 
 /// What a class is called in errors and notes.
@@ -89,13 +83,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         settings = settings.merge_config(matches, &name, &text)?;
     }
     settings.validate()?;
-    let plan = Plan {
-        analysis: match settings.measures.mean_field() {
-            true => Some(settings.engine().build()?),
-            false => None,
-        },
-        joint: settings.joint(),
-    };
+    let plan = Plan::new(&settings)?;
     args.output.check()?;
     if let Some(path) = &args.plot {
         plot::Kind::of_path(path)?;
@@ -141,6 +129,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
                 classes: selection.classes.clone(),
                 geometry: finished.geometry,
                 joint: finished.joint,
+                left_out: None,
             });
             bar.next();
             continue;
@@ -223,7 +212,11 @@ fn analyze_layer(
             plan.run(&source, &progress)
         })
     };
-    let (geometry, joint) = outcome.map_err(|e| explain(e, &place, &selection.classes))?;
+    let Found {
+        geometry,
+        joint,
+        left_out,
+    } = outcome.map_err(|e| explain(e, &place, &selection.classes))?;
     Ok(Layer {
         name,
         place,
@@ -232,30 +225,8 @@ fn analyze_layer(
         classes: selection.classes.clone(),
         geometry,
         joint,
+        left_out,
     })
-}
-
-/// What to measure of every layer.
-struct Plan {
-    analysis: Option<Analysis>,
-    joint: Option<JointSettings>,
-}
-
-/// What was asked for of the mean-field and of the joint measures.
-type Found = (Option<Geometry>, Option<JointGeometry>);
-
-impl Plan {
-    fn run<A: Activations>(
-        &self,
-        source: &A,
-        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
-    ) -> Result<Found, Error> {
-        let geometry = self.analysis.as_ref();
-        let geometry = geometry.map(|analysis| analysis.run_with(source, progress));
-        let joint = self.joint.as_ref();
-        let joint = joint.map(|settings| joint_geometry_with(source, settings, progress));
-        Ok((geometry.transpose()?, joint.transpose()?))
-    }
 }
 
 /// Says an engine error in the user's terms: files, and classes by name.
@@ -318,13 +289,33 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         failures,
         interrupted,
     } = results;
-    let terminal = args.output.format() == report::Format::Table;
+    let layout = match args.output.format() {
+        report::Format::Table => Layout::Terminal {
+            both: settings.measures == Measures::Both,
+        },
+        _ => Layout::File,
+    };
     let mut table = Table::default();
-    for layer in done {
-        match args.rows {
-            Rows::Layers => table.push(layer_row(layer, selection, terminal, settings, of_input)),
-            Rows::Classes => {
-                class_rows(&mut table, layer, selection, terminal, settings, of_input);
+    match args.rows {
+        Rows::Layers => {
+            let columns = columns(|of| done.iter().map(|layer| layer.reading(of)).collect());
+            for layer in done {
+                let row = layer_row(layer, &columns, selection, layout, settings, of_input);
+                table.push(row);
+            }
+        }
+        Rows::Classes => {
+            let of_classes = |layer: &Layer, of: &Measure| -> Vec<Option<Reading>> {
+                let classes = 0..selection.classes.len();
+                classes
+                    .map(|class| layer.class_reading(of, class))
+                    .collect()
+            };
+            let columns = columns(|of| done.iter().flat_map(|l| of_classes(l, of)).collect());
+            for layer in done {
+                class_rows(
+                    &mut table, layer, &columns, selection, layout, settings, of_input,
+                );
             }
         }
     }
@@ -410,15 +401,46 @@ fn pair(name: &str, cell: Cell) -> (String, Cell) {
 /// Heads the intervals on the terminal.
 const INTERVAL: &str = "95 %";
 
-/// The columns of one measure: its value, its interval over classes, and its standard error. A narrow table has one of the
-/// two, and not every measure.
+/// A measure of a table, and whether any of its values has an interval: rows that lack it keep its columns.
+struct Column {
+    measure: &'static Measure,
+    interval: bool,
+}
+
+/// The measures that some row has, in the order of tables.
+fn columns(readings: impl Fn(&Measure) -> Vec<Option<Reading>>) -> Vec<Column> {
+    MEASURES
+        .iter()
+        .filter_map(|measure| {
+            let readings = readings(measure);
+            let mut known = readings.iter().flatten().peekable();
+            known.peek()?;
+            let interval = known.any(|reading| reading.interval.is_some());
+            Some(Column { measure, interval })
+        })
+        .collect()
+}
+
+/// How a table is laid out.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// For a terminal: not every measure, and of its interval and its standard error one. Of two kinds of measures only capacities
+    /// have either.
+    Terminal { both: bool },
+    /// Everything.
+    File,
+}
+
+/// The columns of one measure: its value, its interval over classes, and its standard error.
 fn measure(
     row: &mut Vec<(String, Cell)>,
-    measure: &Measure,
-    reading: Reading,
-    terminal: bool,
+    column: &Column,
+    reading: Option<Reading>,
+    layout: Layout,
     intervals: bool,
 ) {
+    let measure = column.measure;
+    let terminal = matches!(layout, Layout::Terminal { .. });
     let Some(name) = (if terminal {
         measure.heading
     } else {
@@ -426,20 +448,26 @@ fn measure(
     }) else {
         return;
     };
+    let value = reading.map(|reading| reading.value);
     row.push(pair(
         name,
         match measure.kind {
-            Kind::Count => Cell::Integer(Some(reading.value as i64)),
-            _ => Cell::real(reading.value),
+            Kind::Count => Cell::Integer(value.map(|value| value as i64)),
+            _ => Cell::Real(value),
         },
     ));
     if !measure.is_averaged() {
         return;
     }
-    let error = Cell::Real(reading.standard_error);
+    let capacity = measure.kind == Kind::Averaged(MeanKind::Harmonic);
+    if matches!(layout, Layout::Terminal { both: true }) && !capacity {
+        return;
+    }
+    let error = Cell::Real(reading.and_then(|reading| reading.standard_error));
+    let interval = reading.and_then(|reading| reading.interval);
     if terminal {
-        row.push(match reading.interval {
-            Some(i) => pair(
+        row.push(match (column.interval, interval) {
+            (true, Some(i)) => pair(
                 INTERVAL,
                 Cell::Text(format!(
                     "[{}, {}]",
@@ -447,12 +475,13 @@ fn measure(
                     report::short(i.upper)
                 )),
             ),
-            None => pair("±", error),
+            (true, None) => pair(INTERVAL, Cell::Text("-".to_owned())),
+            (false, _) => pair("±", error),
         });
         return;
     }
     if intervals {
-        let end = |of: fn(Interval) -> f64| Cell::Real(reading.interval.map(of));
+        let end = |of: fn(Interval) -> f64| Cell::Real(interval.map(of));
         row.push((format!("{name}_lower"), end(|i| i.lower)));
         row.push((format!("{name}_upper"), end(|i| i.upper)));
     }
@@ -461,8 +490,9 @@ fn measure(
 
 fn layer_row(
     layer: &Layer,
+    columns: &[Column],
     selection: &Selection,
-    terminal: bool,
+    layout: Layout,
     settings: &Settings,
     notes: &[String],
 ) -> Vec<(String, Cell)> {
@@ -474,12 +504,11 @@ fn layer_row(
         pair("classes", Cell::count(selection.classes.len())),
         pair("points", Cell::count(selection.points.len())),
     ];
-    for of in MEASURES {
-        if let Some(reading) = layer.reading(of) {
-            measure(&mut row, of, reading, terminal, true);
-        }
+    for column in columns {
+        let reading = layer.reading(column.measure);
+        measure(&mut row, column, reading, layout, true);
     }
-    if !terminal {
+    if matches!(layout, Layout::File) {
         record(&mut row, settings, layer, notes);
     }
     row
@@ -488,8 +517,9 @@ fn layer_row(
 fn class_rows(
     table: &mut Table,
     layer: &Layer,
+    columns: &[Column],
     selection: &Selection,
-    terminal: bool,
+    layout: Layout,
     settings: &Settings,
     notes: &[String],
 ) {
@@ -498,12 +528,11 @@ fn class_rows(
             pair("layer", Cell::Text(layer.name.clone())),
             pair("class", Cell::Text(class.clone())),
         ];
-        for of in MEASURES {
-            if let Some(reading) = layer.class_reading(of, i) {
-                measure(&mut row, of, reading, terminal, false);
-            }
+        for column in columns {
+            let reading = layer.class_reading(column.measure, i);
+            measure(&mut row, column, reading, layout, false);
         }
-        if !terminal {
+        if matches!(layout, Layout::File) {
             record(&mut row, settings, layer, notes);
         }
         table.push(row);
@@ -618,13 +647,20 @@ fn below(settings: &Settings, selection: &Selection) -> String {
         format!("{least} to {most} points each")
     };
     format!(
-        "\n{} classes of {points}; {}; {}\n{}",
+        "\n{} classes of {points}; {}; {}\n{}{}",
         selection.classes.len(),
         caption(settings),
         if settings.resamples > 0 {
             "[ ] is the 95 % interval over classes"
         } else {
             "± is the standard error over Gaussian vectors, the classes and K held fixed"
+        },
+        match settings.measures {
+            Measures::MeanField => "",
+            Measures::Joint =>
+                "joint capacity = utility x (1 + 1/joint R^2)/joint D, all classes at once\n",
+            Measures::Both =>
+                "joint capacity = utility x (1 + 1/joint R^2)/joint D, all classes at once; capacity, radius and dimension: mean-field, class by class\n",
         },
         if settings.measures.mean_field() {
             "K directions common to the centres were removed; at K-1, at K+1: the share by which one fewer and one more would change capacity\n"

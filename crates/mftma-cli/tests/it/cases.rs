@@ -854,3 +854,131 @@ fn dead_layers_are_named_and_the_others_compared() {
     assert!(row["cka_debiased"].as_f64() < row["cka"].as_f64());
     assert!(notes(&value).contains("no more points than features"));
 }
+
+/// The names of a table's or a CSV's columns that are measures of capacity, in their order.
+fn capacities<'a>(columns: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let capacity = |name: &&str| ["joint_capacity", "capacity"].contains(name);
+    columns.filter(capacity).collect()
+}
+
+#[test]
+fn both_kinds_of_measures_come_unasked_and_the_joint_capacity_first() {
+    let case = Case::new();
+    case.layer();
+    let (table, _) = case.succeeds("analyze x.npy --labels y.txt --n-t 20");
+    let head = table.lines().next().unwrap();
+    let measures = head.split_once("points").unwrap().1.trim_start();
+    assert!(measures.starts_with("joint capacity"), "{head}");
+    assert!(measures.contains("  capacity") && measures.contains("joint R"));
+    for rows in ["layers", "classes"] {
+        let args = format!("analyze x.npy --labels y.txt --n-t 20 --rows {rows} --format csv");
+        let (csv, _) = case.succeeds(&args);
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let columns = reader.headers().unwrap().clone();
+        assert_eq!(capacities(columns.iter()), ["joint_capacity", "capacity"]);
+    }
+    let (value, _) = case.analyze("x.npy --labels y.txt");
+    assert_eq!(value["settings"]["measures"], "both");
+    let (alone, _) = case.analyze("x.npy --labels y.txt --measures mean-field");
+    assert!(alone["layers"][0]["joint"].is_null());
+    assert_eq!(
+        alone["layers"][0]["geometry"],
+        value["layers"][0]["geometry"]
+    );
+    let (alone, _) = case.analyze("x.npy --labels y.txt --measures joint");
+    assert_eq!(alone["layers"][0]["joint"], value["layers"][0]["joint"]);
+    let (table, _) = case.succeeds("analyze x.npy --labels y.txt --measures mean-field");
+    assert!(!table.contains("joint"), "{table}");
+}
+
+/// One layer where a class has no centre beside one where all is well: one table, joint measures of both.
+#[test]
+fn where_the_mean_field_measures_fail_the_joint_ones_stand() {
+    let case = Case::new();
+    // Multiples of 18/8, so that sums of them, and eighteenths, are exact.
+    let good: Vec<f32> = values(1).iter().map(|x| (8.0 * x).round() * 2.25).collect();
+    let mut bad = good.clone();
+    for feature in 0..FEATURES {
+        let sum = |of: &dyn Fn(usize) -> bool| -> f32 {
+            let points = (0..POINTS).filter(|point| of(point / PER_CLASS));
+            points.map(|point| bad[point * FEATURES + feature]).sum()
+        };
+        let (own, others) = (sum(&|class| class == 2), sum(&|class| class != 2));
+        // The points of class 2, without their centre, about the centre of the others.
+        for point in 2 * PER_CLASS..3 * PER_CLASS {
+            let x = &mut bad[point * FEATURES + feature];
+            *x = (PER_CLASS as f32 * *x - own) / 8.0 + others / 18.0;
+        }
+    }
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &good);
+    case.npy("layers/b.npy", &[POINTS, FEATURES], &bad);
+    case.write(
+        "y.txt",
+        labels().map(|c| format!("class{c}\n")).collect::<String>(),
+    );
+    let analyze = "layers --labels y.txt --rank 0";
+    let (value, err) = case.analyze(analyze);
+    let left_out = "the mean-field measures are left out: class \"class2\"";
+    assert!(err.contains(left_out), "{err}");
+    assert!(notes(&value).contains("b: the mean-field measures are left out"));
+    let layers = value["layers"].as_array().unwrap();
+    assert!(layers[0]["geometry"].is_object() && layers[1]["geometry"].is_null());
+    let (joint, _) = case.analyze(&format!("{analyze} --measures joint"));
+    for layer in 0..2 {
+        assert_eq!(layers[layer]["joint"], joint["layers"][layer]["joint"]);
+    }
+    let (csv, _) = case.succeeds(&format!("analyze {analyze} --n-t 20 --format csv"));
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let columns = reader.headers().unwrap().clone();
+    let at = |name: &str| columns.iter().position(|c| c == name).unwrap();
+    let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+    assert!(!rows[0][at("capacity")].is_empty() && rows[1][at("capacity")].is_empty());
+    assert!(rows.iter().all(|row| !row[at("joint_capacity")].is_empty()));
+    assert!(
+        rows[1][at("notes")].contains("left out") && !rows[0][at("notes")].contains("left out")
+    );
+    let (table, _) = case.succeeds(&format!("analyze {analyze} --n-t 20"));
+    let widths: Vec<usize> = table
+        .lines()
+        .take(3)
+        .map(|line| line.split("  ").filter(|cell| !cell.is_empty()).count())
+        .collect();
+    assert!(widths.iter().all(|&n| n == widths[0]), "{table}");
+    // Alone, they are what was asked for.
+    let mean_field = format!("analyze {analyze} --measures mean-field --layers b");
+    case.fails(&mean_field, 3, &["class2"]);
+    let (parquet, _) = case.succeeds(&format!("analyze {analyze} --n-t 20 --plot p.svg -o r.csv"));
+    assert!(parquet.is_empty());
+}
+
+#[test]
+fn joint_measures_of_very_many_points_are_left_out_and_said_so() {
+    let case = Case::new();
+    const EACH: usize = 2_501;
+    let mut state = 1_u32;
+    let points: Vec<f32> = (0..CLASSES * EACH * 2)
+        .map(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (state >> 8) as f32 / (1 << 24) as f32;
+            noise + (3 * (i / 2 / EACH) + i % 2) as f32
+        })
+        .collect();
+    case.npy("x.npy", &[CLASSES * EACH, 2], &points);
+    let labels: String = (0..CLASSES * EACH)
+        .map(|i| format!("{}\n", i / EACH))
+        .collect();
+    case.write("y.txt", labels);
+    let (value, err) = case.analyze("x.npy --labels y.txt --rank 0");
+    assert!(value["layers"][0]["joint"].is_null());
+    assert!(value["layers"][0]["geometry"].is_object());
+    for words in ["10004 points", "--points 2500", "--measures joint"] {
+        assert!(
+            err.contains(words) && notes(&value).contains(words),
+            "{err}"
+        );
+    }
+    // The remedy works.
+    let (value, err) = case.analyze("x.npy --labels y.txt --rank 0 --points 20");
+    assert!(value["layers"][0]["joint"].is_object(), "{err}");
+    assert!(!notes(&value).contains("left out"));
+}

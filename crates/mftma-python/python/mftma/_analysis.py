@@ -38,6 +38,11 @@ def analyze(
     restarts: int = 10,
     resamples: int = 1000,
     spectrum: float = 0.0,
+    measures: str = "both",
+    dichotomies: str = "random",
+    centring: str = "by-class",
+    inactive: str = "zero",
+    joint_kappa: float = 0.0,
     progress: ProgressLike = None,
     t_vecs: Sequence[ArrayLike] | None = None,
     directions: ArrayLike | None = None,
@@ -68,6 +73,11 @@ def analyze(
     restarts: int = 10,
     resamples: int = 1000,
     spectrum: float = 0.0,
+    measures: str = "both",
+    dichotomies: str = "random",
+    centring: str = "by-class",
+    inactive: str = "zero",
+    joint_kappa: float = 0.0,
     progress: ProgressLike = None,
     t_vecs: Sequence[ArrayLike] | None = None,
     directions: ArrayLike | None = None,
@@ -97,13 +107,20 @@ def analyze(
     restarts: int = 10,
     resamples: int = 1000,
     spectrum: float = 0.0,
+    measures: str = "both",
+    dichotomies: str = "random",
+    centring: str = "by-class",
+    inactive: str = "zero",
+    joint_kappa: float = 0.0,
     progress: ProgressLike = None,
     t_vecs: Sequence[ArrayLike] | None = None,
     directions: ArrayLike | None = None,
 ) -> Geometry | Layers:
-    """Capacity α_M, radius R_M, dimension D_M and centre correlation ρ of the classes of points in a layer.
+    """Joint capacity α, and mean-field capacity α_M, radius R_M, dimension D_M and centre correlation ρ, of the classes in a layer.
 
-    The definitions are those of Chung, Lee & Sompolinsky, Phys. Rev. X 8, 031003 (2018), doi:10.1103/PhysRevX.8.031003, with
+    The joint capacity takes all classes at once (Wakhloo, Sussman & Chung, Phys. Rev. Lett. 131, 027301 (2023),
+    doi:10.1103/PhysRevLett.131.027301) and needs no number of shared directions; it stands in ``.joint``, as
+    :func:`joint_capacity` finds it with ``centring="by-manifold"`` and the same resamples. The definitions of the mean-field measures are those of Chung, Lee & Sompolinsky, Phys. Rev. X 8, 031003 (2018), doi:10.1103/PhysRevX.8.031003, with
     correlated centres as in Cohen, Chung, Lee & Sompolinsky, Nat. Commun. 11, 746 (2020), doi:10.1038/s41467-020-14578-5.
 
     The keywords are the flags of the program ``mftma analyze``, and the same input gives the same numbers to the bit.
@@ -155,10 +172,17 @@ def analyze(
         Resamples of the classes for the 95 % intervals of the means; 0 for none.
     spectrum
         Also give the participation ratio, and the number of directions that hold this share of the variance.
+    measures
+        ``"both"``, ``"joint"``, or ``"mean-field"``, which is the quick way. Above 10,000 points ``"both"`` leaves the joint measures out,
+        and says so; ``"joint"`` takes 30,000 at most.
+    dichotomies, centring, inactive, joint_kappa
+        Of the joint measures: labellings of the classes (``"random"``, ``"balanced"``, ``"one-against-rest"``, ``"pairs"``); what is
+        subtracted first (``"by-class"``, the mean of the classes' means, ``"by-point"`` or ``"none"``); how a class without a support
+        vector counts (``"zero"`` or ``"active"``); the margin, in units of the activations.
     progress
         ``True`` for a bar, or a function that is called with a :class:`mftma.Progress` in the calling thread.
     t_vecs
-        For comparisons with the 2019 package: the Gaussian vectors, one array (min(N, M) + 1, n_t) per class, in its coordinates.
+        For comparisons of the mean-field measures, and then nothing else is measured, with the 2019 package: the Gaussian vectors, one array (min(N, M) + 1, n_t) per class, in its coordinates.
     directions
         For comparisons: orthonormal columns (N, K), the directions to remove.
 
@@ -185,6 +209,8 @@ def analyze(
     (40,)
     >>> bool(0 < geometry.capacity < 2), geometry.rank
     (True, 0)
+    >>> bool(abs(geometry.joint.capacity / geometry.capacity - 1) < 0.2)
+    True
     """
     if rank is not None and max_rank is not None:
         raise ValueError("rank and max_rank were both given\n  try: rank alone for exactly so many directions, max_rank alone for a cap")
@@ -206,6 +232,11 @@ def analyze(
         "restarts": restarts,
         "resamples": resamples,
         "spectrum": spectrum,
+        "measures": str(measures).replace("_", "-"),
+        "dichotomies": str(dichotomies).replace("_", "-"),
+        "centring": str(centring).replace("_", "-"),
+        "inactive": inactive,
+        "joint-kappa": joint_kappa,
         "layout": str(layout).replace("_", "-"),
     }
     if isinstance(x, Mapping):

@@ -32,15 +32,22 @@ def layers(found: Layers) -> Figure:
     """Four panels over layers."""
     figure, axes = _subplots(2, 2, figsize=(9, 6), sharex=True, layout="constrained")
     places = np.arange(len(found))
+    joint = [(at, g.joint) for at, g in zip(places, found.values()) if g.joint is not None]
+    mean_field = [(at, g) for at, g in zip(places, found.values()) if g._mean_field]
+    kinds: list[tuple[str, list[tuple[Any, Any]]]] = [("joint", joint), ("mean-field", mean_field)]
     for axis, (name, title) in zip(
         axes.flat, [("capacity", "capacity α"), ("radius", "radius R"), ("dimension", "dimension D")]
     ):
-        measures = [getattr(geometry, name) for geometry in found.values()]
-        errors = np.abs(np.array([_bounds(measure) for measure in measures]).T)
-        axis.errorbar(places, [float(m) for m in measures], yerr=errors, marker="o", capsize=2)
+        for label, layers_of_kind in kinds:
+            measures = [getattr(g, name) for _, g in layers_of_kind]
+            if measures:
+                errors = np.abs(np.array([_bounds(measure) for measure in measures]).T)
+                at = [at for at, _ in layers_of_kind]
+                axis.errorbar(at, [float(m) for m in measures], yerr=errors, marker="o", capsize=2, label=label)
         axis.set_ylabel(title)
+    axes.flat[0].legend(frameon=False)
     last = axes.flat[3]
-    last.plot(places, [geometry.centre_correlation for geometry in found.values()], marker="o")
+    last.plot([at for at, _ in mean_field], [g.centre_correlation for _, g in mean_field], marker="o", color="C1")
     last.set_ylabel("centre correlation ρ")
     for axis in axes[1]:
         axis.set_xticks(places, list(found), rotation=90 if len(found) > 4 else 0)
@@ -51,16 +58,17 @@ def layers(found: Layers) -> Figure:
 
 def classes(found: Geometry) -> Figure:
     """Three panels: every class as a dot with its standard error, in rising order, and the mean as a line."""
+    shown: Any = found if found._mean_field else found.joint
     figure, axes = _subplots(1, 3, figsize=(11, 3.2), layout="constrained")
     for axis, (name, title) in zip(
         axes, [("capacity", "capacity α"), ("radius", "radius R"), ("dimension", "dimension D")]
     ):
-        values, errors = found.manifolds[name], found.manifolds[f"{name}_standard_error"]
+        values, errors = shown.manifolds[name], shown.manifolds[f"{name}_standard_error"]
         order = np.argsort(values, kind="stable")
         axis.errorbar(
             np.arange(len(values)), values[order], yerr=np.nan_to_num(errors[order]), fmt=".", capsize=0
         )
-        axis.axhline(float(getattr(found, name)), color="0.6", zorder=0)
+        axis.axhline(float(getattr(shown, name)), color="0.6", zorder=0)
         axis.set_ylabel(title)
         axis.set_xlabel("class")
         if len(values) <= 20:

@@ -29,6 +29,7 @@ def analysis(
         "convention": "reference",
         "rank": rank,
         "resamples": 0,
+        "measures": "mean-field",
         "seed": int(np.random.randint(2**31)),
     }
     with warnings.catch_warnings():

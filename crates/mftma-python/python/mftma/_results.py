@@ -220,8 +220,11 @@ class _Result:
             "settings": self._raw["settings"],
             "notes": self._raw["notes"],
             "classes": [{"name": name, "points": points} for name, points in names],
-            "layers": [{"layer": "x", "geometry": self._found}],
+            "layers": [self._layer("x")],
         }
+
+    def _layer(self, name: str) -> dict[str, Any]:
+        return {"layer": name, "geometry": self._found}
 
     def save(self, path: PathLike) -> None:
         """Write the result as JSON, whole or not at all; :func:`mftma.load` reads it."""
@@ -267,19 +270,67 @@ class _Result:
 
 
 def _same(a: Any, b: Any) -> bool:
+    # JSON holds none in place of what is not finite.
+    a, b = (None if isinstance(x, float) and not math.isfinite(x) else x for x in (a, b))
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, float) and isinstance(b, float):
-        return a == b or (math.isnan(a) and math.isnan(b))
     return bool(a == b)
 
 
+class _NotMeasured(Mapping[str, Any]):
+    """Stands for measures that were not asked for, or cannot be taken: says so where one is looked up."""
+
+    def __init__(self, notes: tuple[str, ...]) -> None:
+        self._notes = notes
+
+    def __getitem__(self, name: str) -> Any:
+        why = "".join(f"\n  note: {note}" for note in self._notes)
+        raise ValueError(
+            f"{name}: the mean-field measures were not taken{why}\n  try: .joint for the joint measures, or measures='both' in analyze"
+        )
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
 class Geometry(_Result):
-    """Capacity, radius, dimension and centre correlation of the classes in one layer."""
+    """Joint capacity, and mean-field capacity, radius, dimension and centre correlation, of the classes in one layer.
+
+    What stands here are the mean-field measures; ``joint`` holds the joint ones.
+    """
 
     _kind = "analyze"
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        super().__init__(raw)
+        if self._raw["geometry"] is None:
+            self._found = _NotMeasured(tuple(self._raw["notes"]))
+
+    @cached_property
+    def joint(self) -> JointCapacity | None:
+        """The joint capacity, with effective radius, dimension and utility; ``None`` where it was not measured."""
+        joint = self._raw.get("joint")
+        return None if joint is None else JointCapacity({**self._raw, "geometry": joint, "notes": []})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mean-field measures as dictionaries, lists and numbers, as the program's JSON has them; ``joint.to_dict()`` has the joint."""
+        return super().to_dict() if self._mean_field else {}
+
+    def _layer(self, name: str) -> dict[str, Any]:
+        return {"layer": name, "geometry": self._raw["geometry"], "joint": self._raw.get("joint")}
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) and isinstance(other, Geometry) and self.joint == other.joint
+
+    __hash__ = None  # type: ignore[assignment]
 
     @cached_property
     def capacity(self) -> Measure:
@@ -329,12 +380,17 @@ class Geometry(_Result):
     @property
     def features(self) -> int:
         """N."""
-        return int(self._found["features"])
+        joint = self._raw.get("joint")
+        return int(joint["features"] if joint is not None else self._found["features"])
+
+    @property
+    def _mean_field(self) -> bool:
+        return self._raw["geometry"] is not None
 
     @property
     def spectrum(self) -> Spectrum | None:
         """Participation ratio and explained-variance dimension, where they were asked for."""
-        raw = self._found["spectrum"]
+        raw = self._found.get("spectrum")
         return None if raw is None else Spectrum(*(raw[name] for name in Spectrum._fields))
 
     @cached_property
@@ -361,7 +417,7 @@ class Geometry(_Result):
     def warnings(self) -> tuple[str, ...]:
         """What a reader should know."""
         names = [str(name) for name in self.classes]
-        found = (_mftma.describe_warning(warning, names) for warning in self._found["warnings"])
+        found = (_mftma.describe_warning(warning, names) for warning in self._found.get("warnings") or ())
         return (*self._raw["notes"], *found)
 
     def to_pandas(self, per: str = "class") -> pd.DataFrame:
@@ -370,7 +426,13 @@ class Geometry(_Result):
         if per == "layer":
             return pd.DataFrame([self._row()])
         _check_per(per)
-        return pd.DataFrame({"class": list(self.classes), **self.manifolds})
+        columns: dict[str, Any] = {"class": list(self.classes)}
+        if self.joint is not None:
+            names = [name + end for name in _JOINT for end in ("", "_standard_error")]
+            columns.update((f"joint_{name}", self.joint.manifolds[name]) for name in names)
+        if self._mean_field:
+            columns.update(self.manifolds)
+        return pd.DataFrame(columns)
 
     def _row(self) -> dict[str, Any]:
         row: dict[str, Any] = {
@@ -378,11 +440,17 @@ class Geometry(_Result):
             "classes": len(self.classes),
             "points": sum(self.points_per_class),
         }
-        for name in ("capacity", "radius", "dimension"):
-            measure: Measure = getattr(self, name)
+        measures: list[tuple[str, Measure]] = []
+        if self.joint is not None:
+            measures.extend((f"joint_{name}", getattr(self.joint, name)) for name in _JOINT)
+        if self._mean_field:
+            measures.extend((name, getattr(self, name)) for name in ("capacity", "radius", "dimension"))
+        for name, measure in measures:
             row[name] = float(measure)
             row[f"{name}_standard_error"] = measure.standard_error
             row[f"{name}_lower"], row[f"{name}_upper"] = measure.interval or (None, None)
+        if not self._mean_field:
+            return row
         row["centre_correlation"] = self.centre_correlation
         row["residual_centre_correlation"] = self.residual_centre_correlation
         row["rank"] = self.rank
@@ -404,13 +472,22 @@ class Geometry(_Result):
             lower, upper = measure.interval
             return f"{measure!r}  [{lower:.4g}, {upper:.4g}] over classes"
 
-        lines = [
-            ("capacity α", line(self.capacity)),
-            ("radius R", line(self.radius)),
-            ("dimension D", line(self.dimension)),
-            ("centre correlation ρ", f"{self.centre_correlation:.4g}"),
-            ("removed directions K", str(self.rank)),
-        ]
+        lines: list[tuple[str, str]] = []
+        if self.joint is not None:
+            lines += [
+                ("joint capacity α", line(self.joint.capacity)),
+                ("joint radius R", line(self.joint.radius)),
+                ("joint dimension D", line(self.joint.dimension)),
+                ("utility Ψ", line(self.joint.utility)),
+            ]
+        if self._mean_field:
+            lines += [
+                ("capacity α_M", line(self.capacity)),
+                ("radius R_M", line(self.radius)),
+                ("dimension D_M", line(self.dimension)),
+                ("centre correlation ρ", f"{self.centre_correlation:.4g}"),
+                ("removed directions K", str(self.rank)),
+            ]
         if self.spectrum is not None:
             share = f"{100 * self.spectrum.variance_share:g} %"
             lines.append(("participation ratio", f"{self.spectrum.participation_ratio:.6g}"))
@@ -487,7 +564,7 @@ class Layers(Mapping[str, Geometry]):
             raise ValueError("there is no layer to save")
         document = first._document()
         document["layers"] = [
-            {"layer": name, "geometry": geometry._found} for name, geometry in self.items()
+            geometry._layer(name) for name, geometry in self.items()
         ]
         _write(path, document)
 
@@ -502,19 +579,20 @@ class Layers(Mapping[str, Geometry]):
         return found
 
     def _table(self) -> list[list[str]]:
-        rows = [["layer", "features", "capacity α", "radius R", "dimension D", "ρ", "K"]]
+        joint = any(g.joint is not None for g in self.values())
+        mean_field = any(g._mean_field for g in self.values())
+        heads = ["joint α"] if joint else []
+        heads += ["capacity α_M", "radius R_M", "dimension D_M", "ρ", "K"] if mean_field else []
+        rows = [["layer", "features", *heads]]
         for name, g in self.items():
-            rows.append(
-                [
-                    name,
-                    str(g.features),
-                    repr(g.capacity),
-                    repr(g.radius),
-                    repr(g.dimension),
-                    f"{g.centre_correlation:.4f}",
-                    str(g.rank),
-                ]
-            )
+            cells = [name, str(g.features)]
+            if joint:
+                cells.append("-" if g.joint is None else repr(g.joint.capacity))
+            if g._mean_field:
+                cells += [repr(g.capacity), repr(g.radius), repr(g.dimension), f"{g.centre_correlation:.4f}", str(g.rank)]
+            elif mean_field:
+                cells += ["-"] * 5
+            rows.append(cells)
         return rows
 
     def __repr__(self) -> str:
@@ -667,6 +745,9 @@ class JointCapacity(_Result):
         return f"Joint capacity of {self._counts()} in {self._found['features']} features"
 
 
+#: Joint measures of a layer, and of its classes.
+_JOINT = ("capacity", "radius", "dimension", "utility")
+
 _KINDS: dict[str, type[_Result]] = {
     kind._kind: kind for kind in (Geometry, SimulatedCapacity, JointCapacity)
 }
@@ -684,6 +765,7 @@ def load(path: PathLike) -> Geometry | Layers | SimulatedCapacity | JointCapacit
             layer["layer"]: kind(
                 {
                     "geometry": layer["geometry"],
+                    "joint": layer.get("joint"),
                     "settings": document["settings"],
                     "classes": classes,
                     "points_per_class": points,

@@ -16,6 +16,7 @@ mod s4;
 mod s5;
 mod s6;
 mod s7;
+mod s8;
 mod supplement;
 
 use std::rc::Rc;
@@ -187,6 +188,7 @@ pub fn all() -> Vec<Box<dyn Figure>> {
         Box::new(s5::FigureS5),
         Box::new(s6::FigureS6),
         Box::new(s7::FIGURE),
+        Box::new(s8::FigureS8),
         Box::new(s10::FigureS10),
     ]
 }

@@ -1,11 +1,12 @@
 //! Settings of the supplementary figures.
 
+use mftma_data::ExampleGroup;
 use serde::{Deserialize, Serialize};
 
 use super::ExperimentSettings;
 
 /// Experiments beside the main one: other architectures (S1, S2), other images (S3), other permuted fractions (S4); and what is asked of
-/// the main run's checkpoints (S5, S6).
+/// the main run's checkpoints (S5, S6, S8).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupplementSettings {
@@ -21,6 +22,9 @@ pub struct SupplementSettings {
     pub sensitivity: SensitivitySettings,
     /// S6.
     pub similarity: SimilaritySettings,
+    /// S8.
+    #[serde(default)]
+    pub joint: JointCapacitySettings,
     /// S10.
     #[serde(default)]
     pub linear: LinearSettings,
@@ -112,5 +116,41 @@ impl LinearSettings {
     /// Steps of the gradient descent, about; for estimates.
     pub fn steps(&self) -> f64 {
         self.horizon * 0.5 * (1.0 / self.initial).ln() / self.rate
+    }
+}
+
+/// S8: which manifolds' joint, mean-field and simulated capacity are compared, and when. Layers, manifolds and points are those of
+/// `[simulation]` where they are left out, so that what figure 1 simulated is used again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JointCapacitySettings {
+    /// Layers whose joint and mean-field capacity are measured, by name. Simulated are those of `[simulation]`.
+    pub layers: Vec<String>,
+    /// Epochs beside the last; changes are counted from the first of them.
+    pub epochs: Vec<usize>,
+    /// Epochs beside the last after which capacity is simulated too.
+    pub simulated_epochs: Vec<usize>,
+    /// Example groups.
+    pub groups: Vec<ExampleGroup>,
+    /// P, manifolds; at most the number of classes.
+    pub manifolds: Option<usize>,
+    /// M, points of a manifold.
+    pub points: Option<usize>,
+    /// n_t, Gaussian vectors of the joint capacity: with 200 its standard error is about 2 %.
+    pub gaussian_vectors: usize,
+}
+
+impl Default for JointCapacitySettings {
+    /// The start and the end of the training in the layers of `[simulation]`, for all groups \[D\].
+    fn default() -> Self {
+        Self {
+            layers: Vec::new(),
+            epochs: vec![0],
+            simulated_epochs: Vec::new(),
+            groups: ExampleGroup::ALL.to_vec(),
+            manifolds: None,
+            points: None,
+            gaussian_vectors: 200,
+        }
     }
 }

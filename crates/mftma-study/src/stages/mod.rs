@@ -1,5 +1,6 @@
 //! The expensive stages, shared by all figures.
 
+mod effective;
 mod geometry;
 mod gradients;
 mod joint;
@@ -10,6 +11,7 @@ mod simulate;
 mod train;
 mod umap;
 
+pub use effective::{Effective, EffectiveStage, LayerEffective};
 pub use geometry::{GeometryStage, LayerGeometry};
 pub use gradients::{ExpansionStage, GradientStage};
 pub use joint::{JointStage, LayerJoint};
@@ -45,6 +47,7 @@ mod tests {
                 key(&GeometryStage::new(run(), 2, group)),
                 key(&SimulateStage::new(run(), 2, group)),
                 key(&JointStage::new(run(), 2, group)),
+                key(&EffectiveStage::new(run(), 2, group)),
                 key(&SimilarityStage::new(run(), vec![0, 2])),
                 key(&UmapStage::new(run(), 2, "conv1_1".into())),
             ]

@@ -12,6 +12,7 @@ use super::TrainStage;
 use super::geometry::{COVERAGE, analysis_settings};
 use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
+use crate::profile::SimulationSettings;
 
 /// The groups whose capacities are compared.
 pub const SIMULATED_GROUPS: [ExampleGroup; 2] = [ExampleGroup::Unpermuted, ExampleGroup::Permuted];
@@ -21,6 +22,7 @@ pub struct SimulateStage {
     experiment: Rc<Experiment>,
     epoch: usize,
     group: ExampleGroup,
+    simulation: SimulationSettings,
 }
 
 /// Both capacities of one layer.
@@ -40,10 +42,16 @@ impl SimulateStage {
     /// The capacities of `group` at `epoch`.
     pub fn new(experiment: Rc<Experiment>, epoch: usize, group: ExampleGroup) -> Self {
         Self {
+            simulation: experiment.profile.simulation.clone(),
             experiment,
             epoch,
             group,
         }
+    }
+
+    /// The same with these settings in place of the profile's `[simulation]`; the same stage where they are equal.
+    pub fn with(self, simulation: SimulationSettings) -> Self {
+        Self { simulation, ..self }
     }
 
     /// The epoch.
@@ -58,7 +66,7 @@ impl SimulateStage {
 
     /// How the manifolds are drawn.
     pub fn manifold_settings(&self) -> ManifoldSettings {
-        let settings = &self.experiment.profile.simulation;
+        let settings = &self.simulation;
         self.experiment
             .manifold_settings(settings.manifolds, settings.points)
     }
@@ -100,7 +108,7 @@ impl TypedStage for SimulateStage {
     }
 
     fn settings(&self) -> SimulateIdentity {
-        let settings = &self.experiment.profile.simulation;
+        let settings = &self.simulation;
         SimulateIdentity {
             epoch: self.epoch,
             group: self.group,
@@ -121,7 +129,7 @@ impl TypedStage for SimulateStage {
     }
 
     fn amount(&self) -> f64 {
-        let settings = &self.experiment.profile.simulation;
+        let settings = &self.simulation;
         let manifolds = self.manifold_settings();
         let points = (manifolds.manifolds * manifolds.examples) as f64;
         // Separating hyperplanes in as many dimensions as there are manifolds, more or less.

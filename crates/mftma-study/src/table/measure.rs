@@ -69,6 +69,20 @@ measures! {
     CapacityUpper, "capacity_upper", NOT_NEGATIVE;
     /// Joint capacity: all manifolds at once.
     JointCapacity, "joint_capacity", POSITIVE;
+    /// Effective radius of the joint anchors.
+    EffectiveRadius, "effective_radius", NOT_NEGATIVE;
+    /// Effective dimension of the joint anchors.
+    EffectiveDimension, "effective_dimension", NOT_NEGATIVE;
+    /// Utility Ψ, for which α = Ψ(1 + R⁻²)/D with the two above.
+    Utility, "utility", POSITIVE;
+    /// Natural logarithm of a ratio of joint capacities: the sum of the three that follow.
+    CapacityLogChange, "joint_capacity_log_change", ANY;
+    /// That of utilities.
+    UtilityLogChange, "utility_log_change", ANY;
+    /// That of 1 + R⁻².
+    RadiusLogChange, "radius_term_log_change", ANY;
+    /// That of 1/D.
+    DimensionLogChange, "dimension_term_log_change", ANY;
     /// Capacity by simulation.
     SimulatedCapacity, "simulated_capacity", POSITIVE;
     /// Lower end of its interval.

@@ -6,20 +6,20 @@ use faer::{Mat, MatRef};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::Centring;
+use super::{Centring, JointSettings, JointVectors};
 use crate::activations::{Absorb, Activations, Scalar, pass};
 use crate::error::Error;
 use crate::linalg;
 use crate::progress::Progress;
 
 /// Features per product: one block of all points in double precision is all that is held beside the products.
-const WIDTH: usize = 1_024;
+pub(crate) const WIDTH: usize = 1_024;
 
 /// Most points of all manifolds together: beyond it the products alone take more than 7 GB.
 pub(super) const MOST_POINTS: usize = 30_000;
 
 /// Inner products of a whole source; n = ΣM_i.
-pub(super) struct Products {
+pub(crate) struct Products {
     /// ⟨z_i, z_j⟩ (n, n), full.
     pub(super) gram: Mat<f64>,
     /// ⟨z_i, t⟩ for every given vector (n, n_t), and the vectors' lengths.
@@ -61,10 +61,10 @@ impl Products {
     }
 }
 
-struct Gatherer<'a> {
-    sizes: &'a [usize],
+pub(crate) struct Gatherer<'a> {
+    sizes: Vec<usize>,
     /// Manifold of each point.
-    classes: &'a [u32],
+    classes: Vec<u32>,
     centring: Centring,
     vectors: Option<&'a Array2<f64>>,
     /// (n, width) of the block at hand: one point after another.
@@ -74,40 +74,55 @@ struct Gatherer<'a> {
 
 pub(super) fn gather<A: Activations + ?Sized>(
     source: &A,
-    classes: &[u32],
-    centring: Centring,
-    vectors: Option<&Array2<f64>>,
+    settings: &JointSettings,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<Products, Error> {
-    let (n, features) = (classes.len(), source.n_features());
-    if let Some(vectors) = vectors
-        && vectors.ncols() != features
-    {
-        return Err(Error::Shape {
-            what: "columns of the given Gaussian vectors (n_t, N)",
-            expected: features,
-            found: vectors.ncols(),
-        });
-    }
-    let mut gatherer = Gatherer {
-        sizes: source.points_per_manifold(),
-        classes,
-        centring,
-        vectors,
-        scratch: Vec::new(),
-        products: Products {
-            gram: Mat::zeros(n, n),
-            given: vectors.map(|vectors| {
-                let length = |row: ndarray::ArrayView1<'_, f64>| row.dot(&row).sqrt();
-                let lengths = vectors.rows().into_iter().map(length).collect();
-                (Mat::zeros(n, vectors.nrows()), lengths)
-            }),
-        },
-    };
+    let mut gatherer = Gatherer::new(source, settings)?;
     pass(source, WIDTH, progress, &mut gatherer)?;
-    let mut products = gatherer.products;
-    linalg::mirror_lower(&mut products.gram);
-    Ok(products)
+    Ok(gatherer.finish())
+}
+
+impl<'a> Gatherer<'a> {
+    pub(crate) fn new<A: Activations + ?Sized>(
+        source: &A,
+        settings: &'a JointSettings,
+    ) -> Result<Self, Error> {
+        let (classes, _) = super::numbered(source.points_per_manifold());
+        let (n, features) = (classes.len(), source.n_features());
+        let vectors = match &settings.vectors {
+            JointVectors::Given(vectors) => Some(vectors),
+            _ => None,
+        };
+        if let Some(vectors) = vectors
+            && vectors.ncols() != features
+        {
+            return Err(Error::Shape {
+                what: "columns of the given Gaussian vectors (n_t, N)",
+                expected: features,
+                found: vectors.ncols(),
+            });
+        }
+        Ok(Self {
+            sizes: source.points_per_manifold().to_vec(),
+            classes,
+            centring: settings.centring,
+            vectors,
+            scratch: Vec::new(),
+            products: Products {
+                gram: Mat::zeros(n, n),
+                given: vectors.map(|vectors| {
+                    let length = |row: ndarray::ArrayView1<'_, f64>| row.dot(&row).sqrt();
+                    let lengths = vectors.rows().into_iter().map(length).collect();
+                    (Mat::zeros(n, vectors.nrows()), lengths)
+                }),
+            },
+        })
+    }
+
+    pub(crate) fn finish(mut self) -> Products {
+        linalg::mirror_lower(&mut self.products.gram);
+        self.products
+    }
 }
 
 impl Absorb for Gatherer<'_> {
@@ -139,7 +154,7 @@ impl Absorb for Gatherer<'_> {
             // A feature's mean is known from its block alone, so no digits are lost to a large common mean.
             let (p, total) = (self.sizes.len() as f64, n as f64);
             let mut mean = vec![0.0; width];
-            for (row, &class) in self.scratch.chunks_exact(width).zip(self.classes) {
+            for (row, &class) in self.scratch.chunks_exact(width).zip(&self.classes) {
                 let weight = match self.centring {
                     Centring::ByManifold => (p * self.sizes[class as usize] as f64).recip(),
                     _ => total.recip(),

@@ -35,7 +35,7 @@
 //! ```
 
 mod factor;
-mod gather;
+pub(crate) mod gather;
 mod measures;
 mod solve;
 
@@ -249,6 +249,11 @@ impl JointSettings {
         self
     }
 
+    /// Given vectors and labels belong to points and manifolds in their order.
+    pub(crate) fn keep_order(&self) -> bool {
+        matches!(self.vectors, JointVectors::Given(_)) || matches!(self.labels, Labels::Fixed(_))
+    }
+
     fn check(&self, manifolds: usize) -> Result<(), Error> {
         let refuse = |setting, value: String, requirement| {
             Err(Error::Setting {
@@ -334,8 +339,9 @@ pub struct Alignments {
     pub centre_axes: Alignment,
 }
 
-/// One manifold's share of the joint measures. F, b and c are sums over manifolds, F = Σ_μ (Σ_i λ_i^μ)(y_μ⟨s^μ, t⟩ + κ), and so
-/// each has its own α = 1/⟨F_μ⟩, D = ⟨b_μ⟩, R, Ψ, for which α = Ψ(1 + R⁻²)/D holds as well. The joint α is their harmonic
+/// One manifold's share of the joint measures. F, b and c are sums over manifolds, F = Σ_μ F_μ with F_μ = (Σ_i λ_i^μ)(y_μ⟨s^μ, t⟩ + κ).
+/// At κ = 0, F_μ is taken as F times the manifold's part of the positive duals: the same expectation (by Gaussian integration by parts
+/// both are the mean number of the manifold's duals), and a far smaller error. So each has its own α = 1/⟨F_μ⟩, D = ⟨b_μ⟩, R, Ψ, for which α = Ψ(1 + R⁻²)/D holds as well. The joint α is their harmonic
 /// mean, the joint D their mean (with [`Labels::Pairs`], over the draws that a manifold takes part in, only nearly so).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -444,15 +450,32 @@ pub fn joint_geometry_with<A: Activations + ?Sized>(
     settings: &JointSettings,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<JointGeometry, Error> {
-    check_sizes(source.points_per_manifold(), source.n_features())?;
-    settings.check(source.points_per_manifold().len())?;
-    // Given vectors and labels belong to points and manifolds in their order.
-    let kept = matches!(settings.vectors, JointVectors::Given(_))
-        || matches!(settings.labels, Labels::Fixed(_));
+    check(source, settings)?;
     let of = source.n_features();
     let goes_on = || progress(Progress::Features { done: 0, of }).is_continue();
-    let mut canonical = Canonical::new(source, kept, &goes_on)?;
-    let mut found = measure(&mut canonical, kept, settings, progress)
+    let canonical = Canonical::new(source, settings.keep_order(), &goes_on)?;
+    let products = gather::gather(&canonical, settings, progress)
+        .map_err(|error| canonical.restored(error))?;
+    from_products(canonical, products, settings, progress)
+}
+
+/// Whether `source` can be measured with `settings` at all.
+pub(crate) fn check<A: Activations + ?Sized>(
+    source: &A,
+    settings: &JointSettings,
+) -> Result<(), Error> {
+    check_sizes(source.points_per_manifold(), source.n_features())?;
+    settings.check(source.points_per_manifold().len())
+}
+
+/// The measures from the inner products of `canonical`.
+pub(crate) fn from_products<A: Activations + ?Sized>(
+    mut canonical: Canonical<'_, A>,
+    products: gather::Products,
+    settings: &JointSettings,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<JointGeometry, Error> {
+    let mut found = measure(&mut canonical, products, settings, progress)
         .map_err(|error| canonical.restored(error))?;
     restore(&mut found, &canonical);
     Ok(found)
@@ -474,23 +497,18 @@ fn numbered(sizes: &[usize]) -> (Vec<u32>, Vec<usize>) {
 /// The measures in the order and units of `source`, which is rearranged unless its order is `kept`.
 fn measure<A: Activations + ?Sized>(
     source: &mut Canonical<'_, A>,
-    kept: bool,
+    mut products: gather::Products,
     settings: &JointSettings,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<JointGeometry, Error> {
     let (mut classes, mut starts) = numbered(source.points_per_manifold());
-    let given = match &settings.vectors {
-        JointVectors::Given(vectors) => Some(vectors),
-        _ => None,
-    };
-    let mut products = gather::gather(&*source, &classes, settings.centring, given, progress)?;
     let n = classes.len();
     if let Some(i) = (0..n).find(|&i| !products.gram[(i, i)].is_finite()) {
         return Err(Error::Overflow {
             manifold: classes[i] as usize,
         });
     }
-    if !kept {
+    if !settings.keep_order() {
         source.rearrange(&products.arrange(&starts));
         (classes, starts) = numbered(source.points_per_manifold());
     }
@@ -770,12 +788,24 @@ impl Run<'_> {
             *w /= mass[class];
             overlap[class] += *w * u[i as usize];
         }
-        let shares = mass
-            .iter()
-            .zip(&overlap)
-            .zip(&labels)
-            .map(|((mass, overlap), &label)| mass * (f64::from(label) * overlap + kappa))
-            .collect();
+        let shares = if kappa == 0.0 {
+            // On the face of the cone that t is projected to, F is chi-squared with as many degrees of freedom as there are duals,
+            // independent of where on it: so the expectation of the duals' own terms is kept, and their tails are not (where nearly
+            // all N directions are used, duals are huge and of both signs of y⟨z, t⟩).
+            let mut counts = vec![0_usize; p];
+            for &i in &solution.members {
+                counts[self.layout.classes[i as usize] as usize] += 1;
+            }
+            let all = solution.members.len().max(1) as f64;
+            let share = |&count: &usize| solution.f * count as f64 / all;
+            counts.iter().map(share).collect()
+        } else {
+            mass.iter()
+                .zip(&overlap)
+                .zip(&labels)
+                .map(|((mass, overlap), &label)| mass * (f64::from(label) * overlap + kappa))
+                .collect()
+        };
         Ok(Solved {
             f: solution.f,
             shares,

@@ -1,5 +1,6 @@
 //! Joint capacity and effective geometry: golden values, closed forms, invariances, an independent solver, simulation.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::ops::ControlFlow;
 
@@ -11,7 +12,8 @@ use mftma::joint::{
     joint_geometry_with,
 };
 use mftma::{
-    ArrayActivations, Error, ManifoldProblem, Progress, Sampling, Simulation, simulate_capacity,
+    Activations, Analysis, AnalysisSettings, ArrayActivations, Block, Conventions, Error,
+    ManifoldProblem, Progress, Sampling, Simulation, SourceError, simulate_capacity,
 };
 use ndarray::{Array2, ArrayView2, concatenate, s};
 
@@ -663,4 +665,197 @@ fn planted_geometry_is_recovered_as_published() {
         assert!(geometry.radius.value > before, "alignment {planted}");
         before = geometry.radius.value;
     }
+}
+
+/// Hands out blocks of a width of its own, and counts those that go out.
+struct Counted<'a> {
+    points: ArrayActivations<'a, f64>,
+    width: usize,
+    blocks: Cell<usize>,
+}
+
+impl Activations for Counted<'_> {
+    fn points_per_manifold(&self) -> &[usize] {
+        self.points.points_per_manifold()
+    }
+
+    fn n_features(&self) -> usize {
+        self.points.n_features()
+    }
+
+    fn for_each_block(
+        &self,
+        visit: &mut dyn FnMut(Block<'_>) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        for start in (0..self.n_features()).step_by(self.width) {
+            self.blocks.set(self.blocks.get() + 1);
+            let end = self.n_features().min(start + self.width);
+            let block = self.points.points();
+            if visit(Block::F64(block.slice(s![.., start..end]))).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Blocks wider and narrower than the engine's own, one that it cuts in two and one that leaves a rest.
+#[test]
+fn both_kinds_of_measures_come_of_one_pass_with_the_bytes_that_each_has_alone() {
+    let points = clouds(6, 5, 5_000, 0.7, 40);
+    let analysis = AnalysisSettings::default()
+        .vectors(20)
+        .resamples(50)
+        .spectrum(0.9);
+    let analysis = Analysis::new(analysis).expect("settings in range");
+    let joint = JointSettings::default()
+        .vectors(20)
+        .resamples(50)
+        .centring(Centring::ByManifold);
+    for width in [700, 1_024, 1_500, 5_000] {
+        let source = || Counted {
+            points: ArrayActivations::new(points.view(), &[5; 6]).expect("sizes that fit"),
+            width,
+            blocks: Cell::new(0),
+        };
+        let together = source();
+        let (geometry, found) = analysis
+            .run_with_joint(&together, &joint, &go_on)
+            .expect("usable points");
+        let alone = source();
+        assert_eq!(
+            geometry.expect("usable points"),
+            analysis.run(&alone).expect("usable points")
+        );
+        assert_eq!(together.blocks.get(), alone.blocks.get(), "{width}");
+        let expected = joint_geometry(&source(), &joint).expect("usable points");
+        // As text, because a radius may be NaN, and NaN is not equal to itself.
+        let found = found.expect("usable points");
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{width}");
+    }
+    // The reference's conventions keep the order of the points, and the joint measures do not.
+    let analysis = AnalysisSettings::default()
+        .vectors(20)
+        .conventions(Conventions::reference());
+    let analysis = Analysis::new(analysis).expect("settings in range");
+    let source = ArrayActivations::new(points.view(), &[5; 6]).expect("sizes that fit");
+    let (geometry, found) = analysis
+        .run_with_joint(&source, &joint, &go_on)
+        .expect("usable points");
+    assert_eq!(
+        geometry.expect("usable points"),
+        analysis.run(&source).expect("usable points")
+    );
+    let expected = joint_geometry(&source, &joint).expect("usable points");
+    let found = found.expect("usable points");
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+}
+
+#[test]
+fn one_kind_of_measures_may_fail_and_leaves_the_other() {
+    let analysis = Analysis::new(AnalysisSettings::default().vectors(10)).expect("in range");
+    let joint = JointSettings::default().vectors(10);
+    let mut points = clouds(4, 6, 30, 0.7, 41);
+    // The centre of one class is the mean of all, so that it has none.
+    let mean = points.mean_axis(ndarray::Axis(0)).expect("points");
+    let own = points
+        .slice(s![..6, ..])
+        .mean_axis(ndarray::Axis(0))
+        .expect("points");
+    let others = (&mean * 24.0 - &own * 6.0) / 18.0;
+    for mut row in points.slice_mut(s![..6, ..]).rows_mut() {
+        row += &(&others - &own);
+    }
+    let source = ArrayActivations::new(points.view(), &[6; 4]).expect("sizes that fit");
+    let (geometry, found) = analysis
+        .run_with_joint(&source, &joint, &go_on)
+        .expect("one of them");
+    let error = geometry.expect_err("a class without a centre");
+    assert!(
+        matches!(error, Error::NoCentre { manifold: 0, .. }),
+        "{error}"
+    );
+    let expected = joint_geometry(&source, &joint).expect("the joint measures");
+    let found = found.expect("the joint measures");
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+
+    let points = clouds(4, 6, 30, 0.7, 42);
+    let source = ArrayActivations::new(points.view(), &[6; 4]).expect("sizes that fit");
+    let settings = joint.clone().margin(-1.0);
+    let (geometry, found) = analysis
+        .run_with_joint(&source, &settings, &go_on)
+        .expect("one of them");
+    assert!(geometry.is_ok());
+    assert!(matches!(
+        found,
+        Err(Error::Setting {
+            setting: "margin",
+            ..
+        })
+    ));
+
+    let stop = |_: Progress| ControlFlow::Break(());
+    let error = analysis.run_with_joint(&source, &joint, &stop);
+    assert!(matches!(error, Err(Error::Cancelled)));
+    let mut points = points;
+    points[(7, 3)] = f64::NAN;
+    let source = ArrayActivations::new(points.view(), &[6; 4]).expect("sizes that fit");
+    let error = analysis.run_with_joint(&source, &joint, &go_on);
+    assert!(matches!(
+        error,
+        Err(Error::NotFinite {
+            manifold: 1,
+            point: 1,
+            feature: 3,
+            ..
+        })
+    ));
+}
+
+/// At κ = 0 shares are taken from the faces that draws end on, above it from the duals: they have the same expectation.
+#[test]
+fn shares_of_manifolds_have_the_expectation_of_their_duals_terms() {
+    let points = clouds(5, 6, 60, 0.8, 50);
+    let settings = JointSettings::default()
+        .centring(Centring::ByManifold)
+        .vectors(4_000);
+    let faces = measure(points.view(), &[6; 5], &settings);
+    let duals = measure(points.view(), &[6; 5], &settings.margin(1e-12));
+    let share = |m: &mftma::joint::JointManifold| {
+        let error = m.capacity.standard_error.expect("many draws");
+        (m.capacity.value.recip(), error / m.capacity.value.powi(2))
+    };
+    let mut unequal = false;
+    for (a, b) in faces.manifolds.iter().zip(&duals.manifolds) {
+        let ((a, error_a), (b, error_b)) = (share(a), share(b));
+        assert!((a - b).abs() < 4.0 * error_a.hypot(error_b), "{a} {b}");
+        assert!(error_a < error_b, "{error_a} {error_b}");
+        unequal |= error_b > 2.0 * error_a;
+    }
+    assert!(unequal, "a rule without use");
+}
+
+/// Nearly all directions are needed, so that duals are huge; shares and intervals are no worse for it.
+#[test]
+fn intervals_over_classes_stand_where_the_capacity_is_near_its_bound() {
+    let points = clouds(30, 8, 40, 0.4, 51);
+    let settings = JointSettings::default()
+        .centring(Centring::ByManifold)
+        .resamples(400);
+    let found = measure(points.view(), &[8; 30], &settings);
+    let alpha = found.capacity.value;
+    let interval = found.capacity.interval.expect("asked for");
+    assert!(
+        0.7 * alpha < interval.lower && interval.lower < alpha,
+        "{alpha} {interval:?}"
+    );
+    assert!(
+        alpha < interval.upper && interval.upper < 1.4 * alpha,
+        "{alpha} {interval:?}"
+    );
+    assert!(found.manifolds.iter().all(|m| m.capacity.value > 0.0));
 }
