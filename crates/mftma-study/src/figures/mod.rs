@@ -15,6 +15,7 @@ mod s4;
 mod s5;
 mod s6;
 mod s7;
+mod s9;
 mod supplement;
 
 use std::rc::Rc;
@@ -186,6 +187,7 @@ pub fn all() -> Vec<Box<dyn Figure>> {
         Box::new(s5::FigureS5),
         Box::new(s6::FigureS6),
         Box::new(s7::FIGURE),
+        Box::new(s9::FigureS9),
     ]
 }
 

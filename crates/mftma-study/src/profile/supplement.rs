@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ExperimentSettings;
+use super::{ExperimentSettings, MemorizationSettings};
 
 /// Experiments beside the main one: other architectures (S1, S2), other images (S3), other permuted fractions (S4); and what is asked of
-/// the main run's checkpoints (S5, S6).
+/// the main run's checkpoints (S5, S6, S9, and panels f and g of figure 4).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupplementSettings {
@@ -21,6 +21,9 @@ pub struct SupplementSettings {
     pub sensitivity: SensitivitySettings,
     /// S6.
     pub similarity: SimilaritySettings,
+    /// S9, and panels f and g of figure 4.
+    #[serde(default)]
+    pub memorization: MemorizationSettings,
 }
 
 /// S3.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use condition::{
-    AnalysisSetting, Ball, BallProperty, Condition, Curve, GradientInputs, Normalisation,
+    AnalysisSetting, Ball, BallProperty, Condition, Control, Curve, GradientInputs, Normalisation,
     RewoundLayers, WeightScale,
 };
 pub use group::Group;
@@ -202,6 +202,10 @@ mod tests {
                 .prop_map(|(setting, value)| Condition::Setting(setting, value)),
             (layer(), layer()).prop_map(|(first, other)| Condition::Layers(first, other)),
             any::<(usize, usize)>().prop_map(|(first, other)| Condition::Epochs(first, other)),
+            layer().prop_map(Condition::Reset),
+            any::<usize>().prop_map(Condition::Zeroed),
+            any::<u8>().prop_map(Condition::Quantile),
+            select(Control::ALL.to_vec()).prop_map(Condition::Control),
         ]
     }
 
@@ -276,6 +280,13 @@ mod tests {
                 "conv1_1 x fc1",
             ),
             (Condition::Epochs(100, 1000), "epoch 100 x epoch 1000"),
+            (Condition::Reset(layer("conv1_1")), "reset conv1_1"),
+            (Condition::Zeroed(5), "channels zeroed 5"),
+            (Condition::Quantile(10), "quantile 10"),
+            (
+                Condition::Control(Control::WeightDecay),
+                "trained with weight decay",
+            ),
         ] {
             assert_eq!(condition.to_string(), text);
             assert_eq!(text.parse(), Ok(condition));
