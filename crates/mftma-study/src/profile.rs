@@ -1,13 +1,14 @@
 //! Profiles: the settings of a whole reproduction, in one readable file.
 
 mod gradients;
+mod memorization;
 mod supplement;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use mftma_data::PermutationScheme;
+use mftma_data::{Augmentation, PermutationScheme};
 use mftma_train::{
     Architecture, Initialization, NetworkSpec, OptimizerSettings, Place, Schedule, StopConditions,
     TrainSettings,
@@ -16,6 +17,10 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub use gradients::GradientSettings;
+pub use memorization::{
+    ChannelSettings, ComplexitySettings, ControlSettings, ExampleSettings, LearningSettings,
+    MemorizationSettings, ResetSettings,
+};
 pub use supplement::{
     JointCapacitySettings, LinearSettings, SensitivitySettings, SimilaritySettings,
     SupplementSettings, TinyImageNetSettings,
@@ -59,7 +64,7 @@ pub struct Profile {
     pub double_descent: DoubleDescentSettings,
     /// Figure 5.
     pub gradients: GradientSettings,
-    /// Figures S1 to S8.
+    /// Figures S1 to S10.
     pub supplement: SupplementSettings,
 }
 
@@ -130,6 +135,13 @@ pub struct TrainingSettings {
     /// Unpermuted, and permuted, training images at most that are evaluated after an epoch, the last one excepted; all where left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluated_examples: Option<usize>,
+    /// Random shifts and reflections of the training images; none where left out, as in the paper \[P\].
+    #[serde(skip_serializing_if = "is_off")]
+    pub augmentation: Augmentation,
+}
+
+fn is_off(augmentation: &Augmentation) -> bool {
+    *augmentation == Augmentation::default()
 }
 
 impl TrainingSettings {
@@ -143,6 +155,7 @@ impl TrainingSettings {
             initialization,
             batch_size,
             evaluated_examples,
+            augmentation,
         } = self.clone();
         TrainSettings {
             stop,
@@ -152,6 +165,7 @@ impl TrainingSettings {
             initialization,
             batch_size,
             evaluated_examples,
+            augmentation,
             ..TrainSettings::new(network)
         }
     }
@@ -167,6 +181,7 @@ impl Default for TrainingSettings {
             initialization: Initialization::default(),
             batch_size: TrainSettings::BATCH_SIZE,
             evaluated_examples: None,
+            augmentation: Augmentation::default(),
         }
     }
 }

@@ -5,15 +5,16 @@ use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
 use anyhow::Result;
-use mftma_data::ExampleGroup;
+use mftma_data::{Augmentation, ExampleGroup};
 
 use crate::cache::{Cache, Stage, key};
 use crate::experiment::{Experiment, Experiments, Images};
 use crate::profile::{ExperimentSettings, Profile};
 use crate::stages::{
-    GeometryStage, JointStage, RewindStage, SIMULATED_GROUPS, SimulateStage, TrainStage,
-    TrainingRecord,
+    ChannelStage, ComplexityStage, GeometryStage, JointStage, LearningStage, ResetStage,
+    RewindStage, SIMULATED_GROUPS, SensitivityStage, SimulateStage, TrainStage, TrainingRecord,
 };
+use crate::table::Control;
 
 /// What figures and claims work with.
 pub struct Study<'a> {
@@ -159,6 +160,76 @@ impl<'a> Study<'a> {
             .filter(|&epoch| epoch < last)
             .map(|epoch| RewindStage::new(Rc::clone(run), epoch, last))
             .collect())
+    }
+
+    /// Single layers of a run put back: to the initialization and to the epoch of the highest test accuracy; before training is finished
+    /// only the former is known.
+    pub fn resets(&self, run: &Rc<Experiment>) -> Result<Vec<ResetStage>> {
+        let record = self.record(run)?;
+        let planned = run.settings.training.stop.max_epochs;
+        let last = record
+            .as_ref()
+            .map_or(planned, |record| record.last_epoch());
+        let mut epochs = BTreeSet::from([0]);
+        epochs.extend(record.map(|record| record.best_epoch()));
+        Ok(epochs
+            .into_iter()
+            .filter(|&epoch| epoch < last)
+            .map(|epoch| ResetStage::new(Rc::clone(run), epoch, last))
+            .collect())
+    }
+
+    /// Channels of a run zeroed at the end of its training; before it is finished, at the last planned epoch.
+    pub fn channels(&self, run: &Rc<Experiment>) -> Result<ChannelStage> {
+        let planned = run.settings.training.stop.max_epochs;
+        let last = self.last_epoch(run)?.unwrap_or(planned);
+        Ok(ChannelStage::new(Rc::clone(run), last))
+    }
+
+    /// How a run holds its examples at every measured epoch: sensitivity, norms and margins, and times of learning over them all.
+    pub fn holding(
+        &self,
+        run: &Rc<Experiment>,
+    ) -> Result<(Vec<SensitivityStage>, Vec<ComplexityStage>, LearningStage)> {
+        let epochs = self.epochs(run)?;
+        let sensitivity = |&epoch: &usize| SensitivityStage::new(Rc::clone(run), epoch);
+        let complexity = |&epoch: &usize| ComplexityStage::new(Rc::clone(run), epoch);
+        Ok((
+            epochs.iter().map(sensitivity).collect(),
+            epochs.iter().map(complexity).collect(),
+            LearningStage::new(Rc::clone(run), epochs),
+        ))
+    }
+
+    /// The supplement's network with the main run's permuted fraction, without and with explicit regularisation, and its norms and margins
+    /// at the end of training; before it is finished, at the last planned epoch.
+    pub fn controls(&self) -> Result<Vec<(Control, Rc<Experiment>, ComplexityStage)>> {
+        let supplement = &self.profile.supplement;
+        let controls = &supplement.memorization.controls;
+        let mut found = Vec::new();
+        for control in Control::ALL {
+            let mut settings = supplement.experiment.clone();
+            let training = &mut settings.training;
+            match control {
+                Control::Plain => {}
+                Control::WeightDecay => training.optimizer.set_weight_decay(controls.weight_decay),
+                Control::Augmentation => {
+                    training.augmentation = Augmentation {
+                        crop_padding: controls.shift,
+                        flip: true,
+                        ..Augmentation::default()
+                    };
+                }
+            }
+            for run in 0..supplement.runs {
+                let experiment = self.experiment(settings.clone(), run)?;
+                let planned = experiment.settings.training.stop.max_epochs;
+                let last = self.last_epoch(&experiment)?.unwrap_or(planned);
+                let stage = ComplexityStage::new(Rc::clone(&experiment), last);
+                found.push((control, experiment, stage));
+            }
+        }
+        Ok(found)
     }
 
     /// The capacities by simulation and the joint ones of the first run, at the end of its training; before it is finished, at the last

@@ -59,11 +59,12 @@ use ndarray::{Array2, ArrayView2, ArrayView4};
 use crate::error::NetworkError;
 use crate::layers::{Arrays, Blueprint, Halt, Pass};
 use crate::network::{
-    BatchMoments, LayerInfo, MOMENTUM, Network, Pulled, Recorder, StatisticsMode, Step,
+    BatchMoments, LayerInfo, MOMENTUM, Network, Pulled, PulledImages, Recorder, StatisticsMode,
+    Step,
 };
 use crate::ops::{
     Features, Halve, Maps, Moments, Parameter, ParameterRole, Recording, Value, Workspace,
-    collect_parameter, cross_entropy, pull,
+    collect_images, collect_parameter, cross_entropy, pull,
 };
 use crate::spec::{ImageShape, NetworkSpec};
 
@@ -241,6 +242,31 @@ impl<B: Body> Network for Built<B> {
         Ok(Pulled {
             gradients: self.gradients(outcome.origin)?,
             logits: outcome.logits,
+        })
+    }
+
+    fn pull_back_to_images(
+        &self,
+        images: ArrayView4<'_, f32>,
+        statistics: StatisticsMode,
+        derivatives: &mut dyn FnMut(ArrayView2<'_, f32>) -> Array2<f32>,
+    ) -> Result<PulledImages, NetworkError> {
+        let x = self.images(images)?.track(true);
+        let mut recorder = ();
+        let mut pass = Pass::new(statistics, &mut recorder);
+        let taped = x.again().with_tape(OwnedTape::default());
+        let scores = self.body.forward(taped, &mut pass).map_err(failure)?;
+        let outcome = pull(scores, derivatives)?;
+        let mut gradients = outcome
+            .origin
+            .try_backward()
+            .map_err(|error| NetworkError::Tape(error.to_string()))?;
+        let back = collect_images(&mut gradients, &x)?;
+        Ok(PulledImages {
+            logits: outcome.logits,
+            images: back
+                .into_shape_with_order(images.raw_dim())
+                .map_err(|error| NetworkError::Tape(error.to_string()))?,
         })
     }
 

@@ -45,7 +45,8 @@ pub use evaluate::{
 pub use init::{Initialization, InitializationScheme};
 pub use metrics::{EpochMetrics, StopReason};
 pub use network::{
-    BatchMoments, LayerInfo, LayerKind, Network, Place, Pulled, Recorder, StatisticsMode, Step,
+    BatchMoments, LayerInfo, LayerKind, Network, Place, Pulled, PulledImages, Recorder,
+    StatisticsMode, Step,
 };
 pub use ops::{Moments, Parameter, ParameterRole};
 pub use optim::{Optimizer, OptimizerSettings};

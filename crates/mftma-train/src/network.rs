@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::{Array2, ArrayView2, ArrayView4};
+use ndarray::{Array2, Array4, ArrayView2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
 use crate::error::NetworkError;
@@ -77,6 +77,15 @@ pub struct Pulled {
     /// Σ over the batch of ⟨derivative by the scores, ∂ scores / ∂ parameter⟩, for each parameter, in the order of
     /// [`Network::parameters`]; each in the parameter's own order of elements.
     pub gradients: Vec<Vec<f32>>,
+}
+
+/// What one backward pass to the images gives.
+#[derive(Debug)]
+pub struct PulledImages {
+    /// Class scores, batch × classes.
+    pub logits: Array2<f32>,
+    /// ⟨derivative by an example's scores, ∂ its scores / ∂ its image⟩, in the shape of the images.
+    pub images: Array4<f32>,
 }
 
 impl Step {
@@ -247,6 +256,17 @@ pub trait Network: Send + Sync {
         statistics: StatisticsMode,
         derivatives: &mut dyn FnMut(ArrayView2<'_, f32>) -> Array2<f32>,
     ) -> Result<Pulled, NetworkError>;
+
+    /// As [`Network::pull_back`], to the images instead of the parameters. With running statistics row i depends on image i alone.
+    ///
+    /// # Errors
+    /// Where images or derivatives do not fit the network.
+    fn pull_back_to_images(
+        &self,
+        images: ArrayView4<'_, f32>,
+        statistics: StatisticsMode,
+        derivatives: &mut dyn FnMut(ArrayView2<'_, f32>) -> Array2<f32>,
+    ) -> Result<PulledImages, NetworkError>;
 
     /// One forward pass, watched by `recorder`: class scores (n × classes), or none where the recorder ended it. Keeps nothing for a
     /// backward pass and changes no statistic.

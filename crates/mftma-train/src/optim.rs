@@ -78,6 +78,14 @@ impl OptimizerSettings {
         }
     }
 
+    /// Sets the coefficient of `½‖w‖²`.
+    pub fn set_weight_decay(&mut self, to: f32) {
+        match self {
+            OptimizerSettings::Sgd { weight_decay, .. }
+            | OptimizerSettings::Adam { weight_decay, .. } => *weight_decay = to,
+        }
+    }
+
     /// Names of the state buffers that the rule keeps for every parameter.
     pub fn slots(&self) -> &'static [&'static str] {
         match self {

@@ -1,14 +1,16 @@
 //! Figure 4: rewinding and double descent.
 //!
 //! a, b: accuracy after the parameters of a single layer, or of the last k layers, are put back to each saved epoch.
+//! f, g: which single layers and which few channels hold a memorized example.
 //! c–e: test accuracy and geometry at the best and the final epoch over the number of parameters of the network, label noise fixed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use mftma_data::ExampleGroup;
 use mftma_gradients::Measure as GradientMeasure;
+use mftma_sensitivity::Estimate;
 
 use super::geometry::check_size;
 use super::group_colour;
@@ -19,8 +21,8 @@ use crate::experiment::Experiment;
 use crate::profile::{ExperimentSettings, RewindingStatistics};
 use crate::published::{self, Epoch, WidthPoint, figure4};
 use crate::stages::{
-    LayerGeometry, REWOUND_GROUPS, RewindStage, Rewindings, Rewound, RewoundScore, TrainStage,
-    TrainingRecord,
+    ChannelsUndone, HELD_GROUPS, LayerGeometry, REWOUND_GROUPS, Resets, RewindStage, Rewindings,
+    Rewound, RewoundScore, TrainStage, TrainingRecord,
 };
 use crate::table::{Condition, Group, Measure, RewoundLayers, Row};
 use mftma_draw::{
@@ -49,7 +51,7 @@ const TEXT: f64 = 7.0;
 const INTERPOLATING: f64 = 0.05;
 
 /// The panels, in order.
-const PANELS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const PANELS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 /// The plots of the sweep: panel, measure, label, symbol and subscript.
 const SWEEP_PLOTS: [(&str, Measure, &str, (&str, &str)); 5] = [
     ("c", Measure::Accuracy, "Test accuracy (%)", ("", "")),
@@ -70,6 +72,16 @@ const EPOCHS: [(Epoch, Colour, &str, f64); 2] = [
     (Epoch::Last, Colour(0xD5, 0x5E, 0x00), "final epoch", 6.0),
 ];
 
+/// Height of a panel of resets and channels.
+const HOLDING: f64 = 84.0;
+/// Widths of the plots of panel f and of panel g, which has two; what room they leave is between them.
+const HOLDING_WIDTHS: [(&str, f64); 3] = [("f", 188.0), ("g", 98.0), ("g", 98.0)];
+
+/// Whether resets or channels are among the panels.
+fn holding(panels: &[&str]) -> bool {
+    panels.iter().any(|panel| ["f", "g"].contains(panel))
+}
+
 /// Rewinding and double descent.
 pub struct Figure4;
 
@@ -89,7 +101,7 @@ impl Figure for Figure4 {
     }
 
     fn title(&self) -> &'static str {
-        "Rewinding of layers to earlier epochs; double descent over the width of the network"
+        "Rewinding of layers to earlier epochs; double descent over the width of the network; layers and channels that hold examples"
     }
 
     fn caption(&self, study: &Study<'_>) -> String {
@@ -101,12 +113,22 @@ impl Figure for Figure4 {
              memorized was in those layers. c: test accuracy of networks of growing width over the number of their parameters, {:.0} % \
              of the training labels permuted; d: radius and centre correlation, e: dimension and capacity of the test examples' manifolds in \
              layer {}; at the epoch of the highest test accuracy of each training (best) and at its end (final). Dots are single runs, lines \
-             their means, bands one standard error. {} A grey line marks the first width, if any, at which the training error is below {} %.",
+             their means, bands one standard error. {} A grey line marks the first width, if any, at which the training error is below {} %. \
+             f, g: another view (Maini et al. 2023), on training examples that the trained network gives their label. f: share of them \
+             that it no longer does after one layer is put back to the initialization (broken) or to the epoch of the highest test accuracy \
+             (lines). g, left: in which layers the channels lie that are zeroed, one by one and greedily by gradient, until an example is \
+             undone while others are kept (grey: where all channels lie); right: share of examples undone after so many channels. {} \
+             Where the orange line of f lies above the blue one only in late layers, and where the channels that undo permuted examples \
+             are late ones more than those of unpermuted examples, this view agrees with the claim that memorization is late in depth; \
+             where it does so in early layers too, it does not: putting back a layer to its initialization destroys what later layers \
+             build on, so that early layers can matter to an example that is stored in later ones, and only the difference between the two \
+             groups speaks of memorization.",
             statistics_in_words(study),
             100.0 * sweep.experiment.data.permuted_fraction,
             sweep.layer,
             published_in_words(study),
             100.0 * INTERPOLATING,
+            channels_in_words(study),
         )
     }
 
@@ -149,6 +171,19 @@ impl Figure for Figure4 {
                 }
             }
         }
+        if holding(panels) {
+            for run in &study.runs {
+                stages.push(Box::new(TrainStage::new(Rc::clone(run))));
+                if panels.contains(&"f") {
+                    for stage in study.resets(run)? {
+                        stages.push(Box::new(stage));
+                    }
+                }
+                if panels.contains(&"g") {
+                    stages.push(Box::new(study.channels(run)?));
+                }
+            }
+        }
         Ok(stages)
     }
 
@@ -170,6 +205,22 @@ impl Figure for Figure4 {
         if sweeping(panels) {
             for experiment in study.networks_of_widths()? {
                 rows.extend(sweep_rows(study, &experiment)?);
+            }
+        }
+        for run in &study.runs {
+            if panels.contains(&"f") {
+                for stage in study.resets(run)? {
+                    let resets: Resets = study.cache.output(&stage)?;
+                    rows.extend(reset_rows(&study.row(run), stage.epoch(), &resets));
+                }
+            }
+            if panels.contains(&"g") {
+                let found: ChannelsUndone = study.cache.output(&study.channels(run)?)?;
+                let row = Row {
+                    epoch: study.last_epoch(run)?.unwrap_or_default(),
+                    ..study.row(run)
+                };
+                rows.extend(channel_rows(&row, &found));
             }
         }
         Ok(rows)
@@ -223,6 +274,17 @@ impl Figure for Figure4 {
                 100.0 * INTERPOLATING,
             );
         }
+        if holding(panels) {
+            note += &format!(
+                " f, g: training examples that the trained network gives their label; f: one layer put back to epoch 0 (broken) and to the \
+                 epoch of the highest test accuracy (lines). {} Bands: one standard error over {}.",
+                channels_in_words(study),
+                match study.runs.len() {
+                    1 => "examples",
+                    _ => "runs",
+                },
+            );
+        }
         let published = if as_in_figure4(study) {
             figure4()?
         } else {
@@ -262,6 +324,106 @@ fn statistics_in_words(study: &Study<'_>) -> &'static str {
             "Running statistics of normalisations are measured anew on training images."
         }
     }
+}
+
+fn channels_in_words(study: &Study<'_>) -> String {
+    let settings = &study.profile.supplement.memorization.channels;
+    format!(
+        "g: {} examples of each group at most, {} channels at most; each step raises the loss of an example and its {} noisy copies over \
+         that of {} others.",
+        settings.examples, settings.search.limit, settings.search.copies, settings.reference
+    )
+}
+
+/// What each group forgot where single layers were put back to `epoch`.
+fn reset_rows(plain: &Row, epoch: usize, resets: &Resets) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (place, name, forgotten) in &resets.layers {
+        for (group, forgotten) in HELD_GROUPS.into_iter().zip(forgotten) {
+            let row = Row {
+                epoch,
+                layer_index: Some(*place),
+                layer: Some(name.clone()),
+                condition: Some(Condition::Reset(name.clone())),
+                group: group.into(),
+                ..plain.clone()
+            };
+            rows.extend(estimated(&row, Measure::Forgotten, forgotten.share()));
+        }
+    }
+    rows
+}
+
+fn estimated(row: &Row, measure: Measure, estimate: Option<Estimate>) -> Option<Row> {
+    estimate.map(|estimate| Row {
+        measure,
+        value: estimate.mean,
+        standard_error: estimate.standard_error,
+        count: estimate.count,
+        ..row.clone()
+    })
+}
+
+/// How many channels undid the examples of each group, and where they lie.
+fn channel_rows(plain: &Row, found: &ChannelsUndone) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let all: usize = found.layers.iter().map(|(_, _, count)| count).sum();
+    let in_layer = |place: usize, name: &str| Row {
+        layer_index: Some(place),
+        layer: Some(name.to_owned()),
+        ..plain.clone()
+    };
+    for (place, name, count) in &found.layers {
+        rows.push(Row {
+            group: Group::Training,
+            measure: Measure::ShareOfChannels,
+            value: *count as f64 / all as f64,
+            count: all,
+            ..in_layer(*place, name)
+        });
+    }
+    for group in HELD_GROUPS {
+        let of_group = || found.examples.iter().filter(move |e| e.group == group);
+        let row = Row {
+            group: group.into(),
+            ..plain.clone()
+        };
+        let counts = of_group().map(|e| e.undoing.zeroed.len() as f64);
+        rows.extend(estimated(
+            &row,
+            Measure::ChannelsZeroed,
+            Estimate::of(counts),
+        ));
+        let kept = Estimate::of(of_group().filter_map(|e| e.held));
+        rows.extend(estimated(&row, Measure::Kept, kept));
+        let longest = of_group().map(|e| e.undoing.zeroed.len()).max();
+        for count in 0..=longest.unwrap_or(0) {
+            let row = Row {
+                condition: Some(Condition::Zeroed(count)),
+                ..row.clone()
+            };
+            let undone = of_group().map(|e| e.undoing.undone && e.undoing.zeroed.len() <= count);
+            rows.extend(estimated(&row, Measure::Undone, Estimate::share(undone)));
+        }
+        // Each example counts once, however many channels it took: shares within it, averaged over examples.
+        for (place, name, _) in &found.layers {
+            let zeroed = of_group().map(|e| &e.undoing.zeroed);
+            let shares = zeroed.filter(|zeroed| !zeroed.is_empty()).map(|zeroed| {
+                let here = zeroed.iter().filter(|channel| channel.layer == *place);
+                here.count() as f64 / zeroed.len() as f64
+            });
+            let row = Row {
+                group: group.into(),
+                ..in_layer(*place, name)
+            };
+            rows.extend(estimated(
+                &row,
+                Measure::ShareOfZeroed,
+                Estimate::of(shares),
+            ));
+        }
+    }
+    rows
 }
 
 /// Accuracies after the rewindings of one run to one epoch. The trained network is the same at every epoch: its rows are
@@ -380,10 +542,11 @@ fn percent((x, mean, error): Band) -> Band {
 
 fn draw(title: &str, panels: &[&str], table: &[Row], sweep: &Sweep<'_>, note: &str) -> String {
     let mut height = 0.0;
-    let mut tops = [None; 2];
+    let mut tops = [None; 3];
     for (top, (wanted, below)) in tops.iter_mut().zip([
         (rewinding(panels), 2.0 * REWINDING.0 + REWINDING.1 + NAMES),
         (sweeping(panels), DESCENT + 32.0),
+        (holding(panels), HOLDING + NAMES),
     ]) {
         if wanted {
             *top = Some(height + HEAD);
@@ -394,7 +557,7 @@ fn draw(title: &str, panels: &[&str], table: &[Row], sweep: &Sweep<'_>, note: &s
     height += if width < WIDTH {
         FOOT.max(foot(note, width))
     } else {
-        FOOT
+        FOOT.max(foot(note, width))
     };
     let mut canvas = Canvas::new(width, height, title);
     if let Some(top) = tops[0] {
@@ -402,6 +565,9 @@ fn draw(title: &str, panels: &[&str], table: &[Row], sweep: &Sweep<'_>, note: &s
     }
     if let Some(top) = tops[1] {
         draw_sweep(&mut canvas, panels, table, sweep, top);
+    }
+    if let Some(top) = tops[2] {
+        draw_holding(&mut canvas, panels, table, top);
     }
     footnote(&mut canvas, note, (width, height));
     canvas.finish()
@@ -426,8 +592,18 @@ fn page_width(panels: &[&str]) -> f64 {
     let plot = (WIDTH - sides - GAPS.1 * (all - 1) as f64) / all as f64;
     // One plot takes the room of two.
     let plots = if plots == 1 { 2 } else { plots };
+    let held: Vec<f64> = HOLDING_WIDTHS
+        .iter()
+        .filter(|(panel, _)| panels.contains(panel))
+        .map(|(_, width)| *width)
+        .collect();
+    let held = match held.len() {
+        0 => 0.0,
+        n => sides + held.iter().sum::<f64>() + GAPS.1 * (n - 1) as f64,
+    };
     row(rewound, REWINDING_WIDTH, GAPS.0, SIDES.0 + SIDES.1)
         .max(row(plots, plot, GAPS.1, sides))
+        .max(held)
         .min(WIDTH)
 }
 
@@ -584,6 +760,181 @@ fn draw_rewinding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64)
     );
     let style = TextStyle::new(6.5, GREY, Anchor::Start);
     canvas.text((page - right + 10.0, top - 1.5), "Put back", style);
+}
+
+/// What is forgotten when one layer is put back; where the channels lie that undo an example, and how many it takes.
+fn draw_holding(canvas: &mut Canvas, panels: &[&str], table: &[Row], top: f64) {
+    let of = |measure: Measure| -> Vec<&Row> {
+        table.iter().filter(|row| row.measure == measure).collect()
+    };
+    let mut x = SIDES.0;
+    for (plot, (panel, width)) in HOLDING_WIDTHS.into_iter().enumerate() {
+        if !panels.contains(&panel) {
+            continue;
+        }
+        let area = [x, top, width, HOLDING];
+        match plot {
+            0 => draw_resets(canvas, area, &of(Measure::Forgotten)),
+            1 => {
+                let mut rows = of(Measure::ShareOfZeroed);
+                rows.extend(of(Measure::ShareOfChannels));
+                draw_places(canvas, area, &rows);
+            }
+            _ => draw_counts(canvas, area, &of(Measure::Undone)),
+        }
+        x += width + GAPS.1;
+    }
+}
+
+/// Names of layers and their places along an axis.
+fn along(rows: &[&Row]) -> (Vec<String>, BTreeMap<String, f64>) {
+    let names = super::geometry::layer_names(rows.iter().copied());
+    let places = names.iter().enumerate();
+    let places = places.map(|(place, name)| (name.clone(), place as f64));
+    (names.clone(), places.collect())
+}
+
+/// The axis of percentages of a plot, its frame, and the name of its ordinate.
+fn percentages(
+    canvas: &mut Canvas,
+    area: [f64; 4],
+    ends: (f64, f64),
+    lines: &[Vec<Band>],
+    label: &str,
+) -> Panel {
+    let [x, y, _, height] = area;
+    let values = lines
+        .iter()
+        .flatten()
+        .map(|&(_, value, error)| value + error);
+    let highest = values.fold(1.0, f64::max).min(100.0);
+    let ticks = nice_ticks(0.0, highest, 4);
+    let panel = Panel::new(area, ends, (0.0, ticks[ticks.len() - 1]));
+    panel.y_axis(canvas, &ticks, true);
+    let style = TextStyle::new(TEXT, INK, Anchor::Middle).rotated(90.0);
+    canvas.text((x - 26.0, y + height / 2.0), label, style);
+    panel
+}
+
+/// The values of each layer for one group and epoch, in percent.
+fn over_layers(
+    rows: &[&Row],
+    places: &BTreeMap<String, f64>,
+    wanted: impl Fn(&Row) -> bool,
+) -> Vec<Band> {
+    let mut found: Vec<Band> = places
+        .iter()
+        .filter_map(|(name, &x)| {
+            let (value, error) = mean(rows, |row| row.layer.as_ref() == Some(name) && wanted(row))?;
+            Some(percent((x, value, error)))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found
+}
+
+fn draw_resets(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row]) {
+    let [x, y, ..] = area;
+    letter(
+        canvas,
+        (x - 30.0, y - 9.0),
+        "f",
+        "Forgotten after one layer is put back",
+    );
+    let (names, places) = along(rows);
+    let epochs: BTreeSet<usize> = rows.iter().map(|row| row.epoch).collect();
+    let Some(latest) = epochs.last() else {
+        return;
+    };
+    let mut lines = Vec::new();
+    for group in HELD_GROUPS {
+        for epoch in &epochs {
+            let points = over_layers(rows, &places, |r| r.epoch == *epoch && r.group == group);
+            lines.push((group_colour(group), epoch == latest, points));
+        }
+    }
+    let all: Vec<Vec<Band>> = lines.iter().map(|(.., points)| points.clone()).collect();
+    let ends = (-0.4, names.len().max(2) as f64 - 0.6);
+    let panel = percentages(canvas, area, ends, &all, "Forgotten (%)");
+    for (colour, full, points) in &lines {
+        if *full {
+            panel.band(canvas, points, *colour);
+            panel.line(canvas, points, *colour, true);
+        } else {
+            panel.dashed(canvas, points, *colour);
+        }
+    }
+    panel.frame(canvas);
+    panel.x_names(canvas, &names, true);
+    for (place, group) in HELD_GROUPS.into_iter().enumerate() {
+        let style = TextStyle::new(TEXT - 1.0, group_colour(group), Anchor::End);
+        let at = (x + area[2] - 4.0, y + 9.0 + 8.0 * place as f64);
+        canvas.text(at, group.name(), style.weight(Weight::Bold));
+    }
+}
+
+fn draw_places(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row]) {
+    letter(
+        canvas,
+        (area[0] - 30.0, area[1] - 9.0),
+        "g",
+        "Channels that undo it",
+    );
+    let (names, places) = along(rows);
+    if names.is_empty() {
+        return;
+    }
+    let share = over_layers(rows, &places, |r| r.measure == Measure::ShareOfChannels);
+    let lines = HELD_GROUPS.map(|group| {
+        over_layers(rows, &places, |r| {
+            r.measure == Measure::ShareOfZeroed && r.group == group
+        })
+    });
+    let all = [&[share.clone()][..], &lines[..]].concat();
+    let ends = (-0.4, names.len().max(2) as f64 - 0.6);
+    let panel = percentages(canvas, area, ends, &all, "In the layer (%)");
+    panel.dashed(canvas, &share, GREY);
+    for (group, points) in HELD_GROUPS.into_iter().zip(&lines) {
+        panel.band(canvas, points, group_colour(group));
+        panel.line(canvas, points, group_colour(group), true);
+    }
+    panel.frame(canvas);
+    panel.x_names(canvas, &names, true);
+}
+
+fn draw_counts(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row]) {
+    let [x, y, width, height] = area;
+    let count = |row: &Row| match row.condition {
+        Some(Condition::Zeroed(count)) => Some(count),
+        _ => None,
+    };
+    let counts: BTreeSet<usize> = rows.iter().filter_map(|row| count(row)).collect();
+    let Some(&last) = counts.last() else {
+        return;
+    };
+    let lines = HELD_GROUPS.map(|group| -> Vec<Band> {
+        let at = |&n: &usize| {
+            let (value, error) = mean(rows, |r| r.group == group && count(r) == Some(n))?;
+            Some(percent((n as f64, value, error)))
+        };
+        counts.iter().filter_map(at).collect()
+    });
+    let last = last.max(1) as f64;
+    let panel = percentages(canvas, area, (0.0, last), &lines, "Undone (%)");
+    for (group, points) in HELD_GROUPS.into_iter().zip(&lines) {
+        panel.band(canvas, points, group_colour(group));
+        panel.line(canvas, points, group_colour(group), false);
+    }
+    panel.frame(canvas);
+    let ticks = nice_ticks(0.0, last, 4);
+    let ticks: Vec<f64> = ticks.into_iter().filter(|tick| *tick <= last).collect();
+    panel.x_axis(canvas, &ticks);
+    let style = TextStyle::new(TEXT, INK, Anchor::Middle);
+    canvas.text(
+        (x + width / 2.0, y + height + 22.0),
+        "Channels zeroed",
+        style,
+    );
 }
 
 /// Accuracy and geometry over the number of parameters.
@@ -776,7 +1127,9 @@ fn capitalised(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stages::{ExampleUndone, Forgotten};
     use mftma_draw::clipped_texts;
+    use mftma_sensitivity::{Channel, Undoing};
 
     fn row(seed: u64, width: usize, epoch: usize) -> Row {
         Row {
@@ -829,6 +1182,20 @@ mod tests {
                     }
                 }
             }
+            for (place, layer) in ["conv1_1", "conv5_3b"].into_iter().enumerate() {
+                for (group, epoch) in HELD_GROUPS.into_iter().flat_map(|g| [(g, 0), (g, 40)]) {
+                    rows.push(Row {
+                        layer_index: Some(place + 1),
+                        layer: Some(layer.into()),
+                        condition: Some(Condition::Reset(layer.into())),
+                        group: group.into(),
+                        measure: Measure::Forgotten,
+                        value: 1.0,
+                        ..row(seed, 64, epoch)
+                    });
+                }
+            }
+            rows.extend(channel_rows(&row(seed, 64, 1000), &undone()));
             for (index, width) in [1, 2, 3, 4, 6, 8, 16, 32, 64].into_iter().enumerate() {
                 let sweep = row(seed, width, 100);
                 let parameters = GradientMeasure::Parameters.into();
@@ -857,6 +1224,83 @@ mod tests {
             }
         }
         rows
+    }
+
+    /// Two permuted examples, the first of which three channels undo, the second none; one unpermuted example that one undoes.
+    fn undone() -> ChannelsUndone {
+        let channel = |layer| Channel { layer, channel: 0 };
+        let example = |group, layers: &[usize], undone| ExampleUndone {
+            group,
+            example: 0,
+            undoing: Undoing {
+                zeroed: layers.iter().map(|layer| channel(*layer)).collect(),
+                undone,
+                kept: None,
+            },
+            held: Some(0.5),
+        };
+        let [unpermuted, permuted] = HELD_GROUPS;
+        ChannelsUndone {
+            layers: vec![(1, "conv1_1".into(), 10), (2, "conv5_3b".into(), 30)],
+            examples: vec![
+                example(unpermuted, &[2], true),
+                example(permuted, &[1, 2, 2], true),
+                example(permuted, &[1, 2], false),
+            ],
+        }
+    }
+
+    #[test]
+    fn channels_by_hand() {
+        let rows = channel_rows(&row(1, 64, 9), &undone());
+        let [unpermuted, permuted] = HELD_GROUPS.map(Group::from);
+        let value = |group: Group, measure, condition: Option<Condition>, layer: Option<&str>| {
+            let mut found = rows.iter().filter(|row| {
+                row.group == group
+                    && row.measure == measure
+                    && row.condition == condition
+                    && row.layer.as_deref() == layer
+            });
+            found.next().map(|row| row.value)
+        };
+        let undone =
+            |group, count| value(group, Measure::Undone, Some(Condition::Zeroed(count)), None);
+        assert_eq!(
+            (undone(permuted, 2), undone(permuted, 3)),
+            (Some(0.0), Some(0.5))
+        );
+        assert_eq!(
+            (undone(unpermuted, 0), undone(unpermuted, 1)),
+            (Some(0.0), Some(1.0))
+        );
+        assert_eq!(
+            value(permuted, Measure::ChannelsZeroed, None, None),
+            Some(2.5)
+        );
+        let share = |group, layer| value(group, Measure::ShareOfZeroed, None, Some(layer)).unwrap();
+        // Of the first a third, of the second a half.
+        assert!((share(permuted, "conv1_1") - 5.0 / 12.0).abs() < 1e-12);
+        assert_eq!(share(unpermuted, "conv5_3b"), 1.0);
+        let all = value(
+            Group::Training,
+            Measure::ShareOfChannels,
+            None,
+            Some("conv1_1"),
+        );
+        assert_eq!(all, Some(0.25));
+    }
+
+    #[test]
+    fn resets_by_hand() {
+        let forgotten = [(10, 1), (0, 0)].map(|(known, forgotten)| Forgotten { known, forgotten });
+        let resets = Resets {
+            layers: vec![(1, "conv1_1".into(), forgotten)],
+        };
+        // A group of which nothing was known has no row.
+        let rows = reset_rows(&row(1, 64, 9), 4, &resets);
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].value, rows[0].count, rows[0].epoch), (0.1, 10, 4));
+        assert!((rows[0].standard_error.unwrap() - 0.009f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]

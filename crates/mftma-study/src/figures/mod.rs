@@ -17,6 +17,7 @@ mod s5;
 mod s6;
 mod s7;
 mod s8;
+mod s9;
 mod supplement;
 
 use std::rc::Rc;
@@ -189,6 +190,7 @@ pub fn all() -> Vec<Box<dyn Figure>> {
         Box::new(s6::FigureS6),
         Box::new(s7::FIGURE),
         Box::new(s8::FigureS8),
+        Box::new(s9::FigureS9),
         Box::new(s10::FigureS10),
     ]
 }

@@ -3,10 +3,10 @@
 use mftma_data::ExampleGroup;
 use serde::{Deserialize, Serialize};
 
-use super::ExperimentSettings;
+use super::{ExperimentSettings, MemorizationSettings};
 
 /// Experiments beside the main one: other architectures (S1, S2), other images (S3), other permuted fractions (S4); and what is asked of
-/// the main run's checkpoints (S5, S6, S8).
+/// the main run's checkpoints (S5, S6, S8 to S10, and panels f and g of figure 4).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupplementSettings {
@@ -25,6 +25,9 @@ pub struct SupplementSettings {
     /// S8.
     #[serde(default)]
     pub joint: JointCapacitySettings,
+    /// S9, and panels f and g of figure 4.
+    #[serde(default)]
+    pub memorization: MemorizationSettings,
     /// S10.
     #[serde(default)]
     pub linear: LinearSettings,

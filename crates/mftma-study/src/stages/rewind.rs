@@ -125,19 +125,6 @@ impl RewindStage {
         indices
     }
 
-    fn statistics(&self) -> RewoundStatistics<'_> {
-        let settings = &self.experiment.profile.rewinding;
-        match settings.statistics {
-            RewindingStatistics::Rewound => RewoundStatistics::Rewound,
-            RewindingStatistics::Kept => RewoundStatistics::Kept,
-            RewindingStatistics::Reestimated => RewoundStatistics::Reestimated {
-                data: &self.experiment.data,
-                examples: settings.statistics_examples,
-                seed: self.experiment.seed,
-            },
-        }
-    }
-
     /// Score of each group of `examples` with `layers` put back, and which examples are correct.
     fn scores(
         &self,
@@ -147,7 +134,7 @@ impl RewindStage {
         examples: &[Vec<usize>; 2],
     ) -> Result<[Option<Scored>; 2]> {
         // The trained network too, as the others are: statistics measured anew can change accuracy by themselves.
-        let network = rewind(end, early, layers, self.statistics())?;
+        let network = rewind(end, early, layers, statistics(&self.experiment))?;
         let mut scores = [None, None];
         for ((score, group), indices) in scores.iter_mut().zip(REWOUND_GROUPS).zip(examples) {
             if !indices.is_empty() {
@@ -156,6 +143,20 @@ impl RewindStage {
             }
         }
         Ok(scores)
+    }
+}
+
+/// Where running statistics come from, as the run's profile has it.
+pub(super) fn statistics(experiment: &Experiment) -> RewoundStatistics<'_> {
+    let settings = &experiment.profile.rewinding;
+    match settings.statistics {
+        RewindingStatistics::Rewound => RewoundStatistics::Rewound,
+        RewindingStatistics::Kept => RewoundStatistics::Kept,
+        RewindingStatistics::Reestimated => RewoundStatistics::Reestimated {
+            data: &experiment.data,
+            examples: settings.statistics_examples,
+            seed: experiment.seed,
+        },
     }
 }
 

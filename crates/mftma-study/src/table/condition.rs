@@ -61,6 +61,39 @@ pub enum Condition {
         /// In units of the time in which the strongest mode is half learned.
         time: Option<f64>,
     },
+    /// Figure 4, f: a single layer put back, to the row's epoch.
+    Reset(String),
+    /// Figure 4, g: after so many channels were zeroed.
+    Zeroed(usize),
+    /// Figure S9: so many per cent of the examples have less.
+    Quantile(u8),
+    /// Figure S9: how the network was trained.
+    Control(Control),
+}
+
+/// A training with explicit regularisation, beside one without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Without.
+    Plain,
+    /// With weight decay.
+    WeightDecay,
+    /// With random shifts and reflections of the images.
+    Augmentation,
+}
+
+impl Control {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::WeightDecay, Self::Augmentation];
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "no regularisation",
+            Self::WeightDecay => "weight decay",
+            Self::Augmentation => "augmentation",
+        }
+    }
 }
 
 /// Who learns in figure S10.
@@ -294,6 +327,10 @@ const WEIGHT_SCALE: &str = "weight scale ";
 const FRACTION: &str = "fraction ";
 const WITH: &str = " x ";
 const EPOCH: &str = "epoch ";
+const RESET: &str = "reset ";
+const ZEROED: &str = "channels zeroed ";
+const QUANTILE: &str = "quantile ";
+const TRAINED: &str = "trained with ";
 const TOLERANCE: &str = ", tolerance ";
 const MODE: &str = "mode ";
 const TIME: &str = " at time ";
@@ -316,6 +353,10 @@ impl fmt::Display for Condition {
             Self::Setting(setting, value) => write!(f, "{} {value}", setting.symbol()),
             Self::Layers(first, other) => write!(f, "{first}{WITH}{other}"),
             Self::Epochs(first, other) => write!(f, "{EPOCH}{first}{WITH}{EPOCH}{other}"),
+            Self::Reset(layer) => write!(f, "{RESET}{layer}"),
+            Self::Zeroed(count) => write!(f, "{ZEROED}{count}"),
+            Self::Quantile(percent) => write!(f, "{QUANTILE}{percent}"),
+            Self::Control(control) => write!(f, "{TRAINED}{}", control.name()),
             Self::Matched {
                 epochs: (first, other),
                 tolerance,
@@ -337,7 +378,7 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // Pairs of epochs before pairs of layers: these may have any names.
-        let readings: [fn(&str) -> Option<Self>; 18] = [
+        let readings: [fn(&str) -> Option<Self>; 22] = [
             |text| (text == SWEEP).then_some(Self::WidthSweep(Epoch::Last)),
             |text| (text == SWEEP_BEST).then_some(Self::WidthSweep(Epoch::Best)),
             |text| number(text, TRAINING_EXAMPLE).map(Self::TrainingExample),
@@ -354,6 +395,18 @@ impl FromStr for Condition {
             |text| text.parse().ok().map(Self::Inputs),
             |text| text.parse().ok().map(Self::WeightScale),
             |text| number(text, FRACTION).map(Self::PermutedFraction),
+            |text| {
+                text.strip_prefix(RESET)
+                    .map(|layer| Self::Reset(layer.to_owned()))
+            },
+            |text| number(text, ZEROED).map(Self::Zeroed),
+            |text| number(text, QUANTILE).map(Self::Quantile),
+            |text| {
+                let name = text.strip_prefix(TRAINED)?;
+                let mut all = Control::ALL.into_iter();
+                all.find(|control| control.name() == name)
+                    .map(Self::Control)
+            },
             |text| {
                 let (symbol, value) = text.split_once(' ')?;
                 let known = |setting: &AnalysisSetting| setting.symbol() == symbol;

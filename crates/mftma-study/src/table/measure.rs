@@ -131,6 +131,38 @@ measures! {
     Advantage, "advantage", NOT_NEGATIVE;
     /// Share of what sets unpermuted examples' label part apart from permuted ones' that goes when the class means of the pixels go.
     LinearShare, "linear_share", ANY;
+    /// Share of the examples that the trained network knows which are forgotten.
+    Forgotten, "forgotten", FRACTION;
+    /// Share of examples that are undone.
+    Undone, "undone", FRACTION;
+    /// Channels zeroed until an example is undone, or until the search ended.
+    ChannelsZeroed, "channels_zeroed", NOT_NEGATIVE;
+    /// Share of those channels that lie in a layer.
+    ShareOfZeroed, "share_of_zeroed", FRACTION;
+    /// Share of all channels that lie in a layer.
+    ShareOfChannels, "share_of_channels", FRACTION;
+    /// Share of other training examples that keep their label.
+    Kept, "kept", FRACTION;
+    /// Critical sample ratio.
+    CriticalSamples, "critical_sample_ratio", FRACTION;
+    /// 1-norm of the gradient of the loss by the image, in nats per standard deviation of the pixels.
+    LossSensitivity, "loss_sensitivity", NOT_NEGATIVE;
+    /// Frobenius norm of the Jacobian of the class probabilities, per standard deviation of the pixels.
+    JacobianNorm, "jacobian_norm", NOT_NEGATIVE;
+    /// Rectifiers that go on or off along a circle; of a layer, per unit.
+    Switches, "switches", NOT_NEGATIVE;
+    /// Share of examples that are correct from an epoch on.
+    Learned, "learned", FRACTION;
+    /// Spectral norm of a layer's operator.
+    SpectralNorm, "spectral_norm", NOT_NEGATIVE;
+    /// Its squared Frobenius norm over its squared spectral norm.
+    StableRank, "stable_rank", NOT_NEGATIVE;
+    /// Path norm.
+    PathNorm, "path_norm", NOT_NEGATIVE;
+    /// Score at the label less the largest of the others.
+    Margin, "margin", ANY;
+    /// The same over the path norm.
+    NormalisedMargin, "normalised_margin", ANY;
 }
 
 /// A measure of the manifolds of a layer, out of the engine's list ([`MEASURES`]), by its name there.

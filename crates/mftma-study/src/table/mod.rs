@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use condition::{
-    AnalysisSetting, Ball, BallProperty, Condition, Curve, GradientInputs, Learner, Normalisation,
-    RewoundLayers, WeightScale,
+    AnalysisSetting, Ball, BallProperty, Condition, Control, Curve, GradientInputs, Learner,
+    Normalisation, RewoundLayers, WeightScale,
 };
 pub use group::Group;
 pub use measure::{Measure, OfManifolds, Range};
@@ -210,6 +210,10 @@ mod tests {
                 proptest::option::of(0.0..1e3f64)
             )
                 .prop_map(|(learner, time)| Condition::Learning { learner, time }),
+            layer().prop_map(Condition::Reset),
+            any::<usize>().prop_map(Condition::Zeroed),
+            any::<u8>().prop_map(Condition::Quantile),
+            select(Control::ALL.to_vec()).prop_map(Condition::Control),
         ]
     }
 
@@ -284,6 +288,13 @@ mod tests {
                 "conv1_1 x fc1",
             ),
             (Condition::Epochs(100, 1000), "epoch 100 x epoch 1000"),
+            (Condition::Reset(layer("conv1_1")), "reset conv1_1"),
+            (Condition::Zeroed(5), "channels zeroed 5"),
+            (Condition::Quantile(10), "quantile 10"),
+            (
+                Condition::Control(Control::WeightDecay),
+                "trained with weight decay",
+            ),
         ] {
             assert_eq!(condition.to_string(), text);
             assert_eq!(text.parse(), Ok(condition));

@@ -15,7 +15,9 @@ mod value;
 pub use convolve::{Window, convolution, linear};
 pub use dfdx::prelude::{Const, NoneTape, OwnedTape};
 pub use loss::{CrossEntropy, Pull, cross_entropy, pull};
-pub use normalise::{BatchNorm, Moments, Rectifier, Response, relu, respond, respond_pooled};
+pub use normalise::{
+    BatchNorm, Moments, NORMALISATION_EPSILON, Rectifier, Response, relu, respond, respond_pooled,
+};
 pub use parameter::{Parameter, ParameterRole};
 pub use pool::{average_pool, flatten, global_average_pool, max_pool};
 pub use sum::residual_sum;
@@ -120,6 +122,18 @@ impl<T> Value<Features, T> {
         let (batch, features) = *dfdx::prelude::HasShape::shape(self);
         rows(self.data().lanes(), batch, features, 1)
     }
+}
+
+/// Takes all that came back to a batch of images; zeros where nothing did. As [`Value::to_array`].
+pub(crate) fn collect_images<H: ConstDim, W: ConstDim>(
+    gradients: &mut value::TapeGradients,
+    images: &Value<Maps<H, W>>,
+) -> Result<Array2<f32>, NetworkError> {
+    let (batch, channels, ..) = *dfdx::prelude::HasShape::shape(images);
+    let (pool, len) = (images.data().pool(), images.data().len());
+    let gradient = value::collect(gradients, images.node(), pool, len)
+        .map_err(|error| NetworkError::Tape(error.to_string()))?;
+    Ok(rows(gradient.lanes(), batch, channels, H::SIZE * W::SIZE))
 }
 
 fn rows(

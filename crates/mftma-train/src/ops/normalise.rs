@@ -8,7 +8,7 @@ use crate::error::NetworkError;
 use crate::kernels::elementwise::{Activation, Extent, Spread};
 
 /// Added to the variance before its root is taken; the customary value.
-const EPSILON: f64 = 1e-5;
+pub const NORMALISATION_EPSILON: f64 = 1e-5;
 
 /// Mean and unbiased variance of each channel over one batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +136,7 @@ fn apply<H: ConstDim, W: ConstDim, P: ConstDim, Q: ConstDim, T: Recording>(
             }
         };
         for c in 0..channels {
-            let root = 1.0 / (variance[c] + EPSILON).sqrt();
+            let root = 1.0 / (variance[c] + NORMALISATION_EPSILON).sqrt();
             let gamma = f64::from(norm.scale.values()[c]);
             factor[c] = (gamma * root) as f32;
             offset[c] = (f64::from(norm.shift.values()[c]) - gamma * root * mean[c]) as f32;
