@@ -47,6 +47,8 @@ fn the_reference_readme_example_end_to_end() {
         .args([
             "--convention",
             "reference",
+            "--measures",
+            "mean-field",
             "--spectrum",
             "0.9",
             "--format",
