@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::command::{Commands, quoted};
-use super::plan::{CORES, LEAST_SECONDS, Plan, State};
+use super::plan::{CORES, LEAST_SECONDS, Plan};
 use super::store::jobs_folder;
 
 /// How the files begin.
@@ -17,13 +17,10 @@ pub const MARK: &str = "# Written by `cargo xtask reproduce export snakemake`";
 pub fn snakefile(plan: &Plan, commands: &Commands, store: &Path) -> String {
     let done = jobs_folder(store).join("done");
     let target = |id: &str| python(&done.join(id).display().to_string());
-    let nodes: Vec<_> = plan
-        .nodes
-        .iter()
-        .filter(|node| node.state != State::NotNeeded)
-        .collect();
+    // What turned out not to be needed too: its command ends at once, and the file stays the same while the study advances.
+    let nodes = &plan.nodes;
     let mut all = blake3::Hasher::new();
-    for node in &nodes {
+    for node in nodes {
         all.update(node.planned.as_bytes());
     }
     all.update(commands.draw().join("\0").as_bytes());
@@ -37,7 +34,7 @@ pub fn snakefile(plan: &Plan, commands: &Commands, store: &Path) -> String {
          rule all:\n    input: {drawn}\n    localrule: True\n",
         nodes.len()
     );
-    for node in &nodes {
+    for node in nodes {
         let inputs: Vec<String> = node
             .inputs
             .iter()
