@@ -2,7 +2,7 @@ use mftma_sensitivity::{
     CriticalSettings, Error, JacobianMethod, Outputs, critical_samples, jacobian_norms,
     loss_gradients, margins, scores,
 };
-use mftma_train::{Architecture, Network, StatisticsMode};
+use mftma_train::{Architecture, StatisticsMode};
 use ndarray::{Array2, Array4, Axis, s};
 
 use crate::networks::{images, linear_network, loss, matrix, network, parameter, set};
@@ -42,14 +42,16 @@ fn pulling_back_to_images_agrees_with_finite_differences() {
             let scores = network.logits(moved.view()).unwrap();
             (&scores * &v).iter().map(|x| f64::from(*x)).sum()
         };
-        // Kinks add noise to single differences; several steps are averaged.
-        let steps = [1e-3f32, 2e-3, 3e-3, 4e-3];
+        // Kinks bend long differences, rounding disturbs short ones; several of these are averaged.
+        let steps = [1e-4f32, 1.5e-4, 2e-4, 2.5e-4];
         let found = steps.map(|h| (value(h) - value(-h)) / (2.0 * f64::from(h)));
         let found = found.iter().sum::<f64>() / 4.0;
         let size = slope.abs().max(0.1);
         assert!(
             (found - slope).abs() < 0.03 * size,
-            "{architecture}: {found} {slope}"
+            "{architecture}: {found} {slope} {:?}",
+            [1e-5f32, 5e-5, 1e-4, 2e-4, 4e-4, 8e-4, 2e-3]
+                .map(|h| (value(h) - value(-h)) / (2.0 * f64::from(h)))
         );
     }
 }

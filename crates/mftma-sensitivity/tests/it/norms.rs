@@ -22,7 +22,7 @@ fn explicit(operator: &mftma_sensitivity::LayerOperator) -> Mat<f64> {
 fn spectral_norms_are_the_largest_singular_values() {
     // Strides of one and two, kernels of one and three, linear layers; the wide maps are left out, their matrices are large.
     let settings = SpectralSettings {
-        iterations: 20_000,
+        iterations: 4000,
         tolerance: 1e-13,
         seed: 3,
     };
@@ -40,13 +40,22 @@ fn spectral_norms_are_the_largest_singular_values() {
             let matrix = explicit(&operator);
             let (_, values, _) = thin_svd(matrix.as_ref()).unwrap();
             let found = operator.norms(&settings).unwrap();
-            assert!(
-                (found.spectral / values[0] - 1.0).abs() < 1e-6,
-                "{}: {} {}",
-                operator.layer(),
-                found.spectral,
-                values[0]
+            // From below, and nearer the farther the second value lies.
+            let (off, gap) = (
+                1.0 - found.spectral / values[0],
+                1.0 - values[1] / values[0],
             );
+            let near = if gap > 0.01 { 1e-6 } else { 1e-3 };
+            assert!(
+                (-1e-9..near).contains(&off),
+                "{}: {off} {gap}",
+                operator.layer()
+            );
+            // The residual says how far the nearest value may be.
+            let square = found.spectral.powi(2);
+            let nearest = values.iter().map(|s| (s * s - square).abs());
+            let nearest = nearest.fold(f64::INFINITY, f64::min);
+            assert!(nearest <= (found.residual + 1e-9) * square);
             let frobenius = values.iter().map(|s| s * s).sum::<f64>().sqrt();
             assert!(
                 (found.frobenius / frobenius - 1.0).abs() < 1e-9,
