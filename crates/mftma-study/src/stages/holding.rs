@@ -362,8 +362,19 @@ pub struct Complexity {
     pub layers: Vec<LayerNorms>,
     /// The path norm.
     pub path_norm: f64,
-    /// For each group with examples: mean margin, and deciles of the margins, 10 % to 90 %, each with half the width of its 68 % interval.
-    pub margins: Vec<(ExampleGroup, Estimate, Vec<(f64, f64)>)>,
+    /// The margins of each group with examples.
+    pub margins: Vec<Margins>,
+}
+
+/// The margins of one group.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Margins {
+    /// The group.
+    pub group: ExampleGroup,
+    /// Their mean.
+    pub mean: Estimate,
+    /// Their deciles, 10 % to 90 %, each with half the width of its 68 % interval.
+    pub deciles: Vec<(f64, f64)>,
 }
 
 impl ComplexityStage {
@@ -456,7 +467,11 @@ impl TypedStage for ComplexityStage {
             let sample = Sample::draw(&self.experiment, group, settings.examples, "margins");
             let found = margins(&*network, sample.images.view(), &sample.labels)?;
             if let Some(mean) = Estimate::of(found.iter().copied()) {
-                of_groups.push((group, mean, deciles(found)));
+                of_groups.push(Margins {
+                    group,
+                    mean,
+                    deciles: deciles(found),
+                });
             }
         }
         Ok(Complexity {

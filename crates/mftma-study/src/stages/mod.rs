@@ -15,7 +15,8 @@ mod umap;
 pub use geometry::{GeometryStage, LayerGeometry};
 pub use gradients::{ExpansionStage, GradientStage};
 pub use holding::{
-    Complexity, ComplexityStage, GroupSensitivity, Learned, LearningStage, SensitivityStage,
+    Complexity, ComplexityStage, GroupSensitivity, Learned, LearningStage, Margins,
+    SensitivityStage,
 };
 pub use joint::{JointStage, LayerJoint};
 pub use localization::{
