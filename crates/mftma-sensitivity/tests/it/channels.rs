@@ -17,7 +17,7 @@ fn planted() -> (Box<dyn Network>, Array4<f32>, [u16; 3]) {
             0..16 => sign,
             // The right half of the third is its own.
             _ if i == 2 => {
-                if (row + column) % 2 == 0 {
+                if (row + column).is_multiple_of(2) {
                     1.0
                 } else {
                     -1.0
@@ -31,7 +31,7 @@ fn planted() -> (Box<dyn Network>, Array4<f32>, [u16; 3]) {
         (0, 0..16) => 1.0 / 512.0,
         (1, 0..16) => -1.0 / 512.0,
         (5, 16..32) => {
-            if (row + column) % 2 == 0 {
+            if (row + column).is_multiple_of(2) {
                 1.0 / 512.0
             } else {
                 -1.0 / 512.0

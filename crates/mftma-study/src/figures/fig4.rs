@@ -396,7 +396,8 @@ fn channel_rows(plain: &Row, found: &ChannelsUndone) -> Vec<Row> {
         ));
         let kept = Estimate::of(of_group().filter_map(|e| e.held));
         rows.extend(estimated(&row, Measure::Kept, kept));
-        let longest = of_group().map(|e| e.undoing.zeroed.len()).max();
+        // As far as the longest search of either group, so that both lines end together.
+        let longest = found.examples.iter().map(|e| e.undoing.zeroed.len()).max();
         for count in 0..=longest.unwrap_or(0) {
             let row = Row {
                 condition: Some(Condition::Zeroed(count)),
@@ -554,11 +555,7 @@ fn draw(title: &str, panels: &[&str], table: &[Row], sweep: &Sweep<'_>, note: &s
         }
     }
     let width = page_width(panels);
-    height += if width < WIDTH {
-        FOOT.max(foot(note, width))
-    } else {
-        FOOT.max(foot(note, width))
-    };
+    height += FOOT.max(foot(note, width));
     let mut canvas = Canvas::new(width, height, title);
     if let Some(top) = tops[0] {
         draw_rewinding(&mut canvas, panels, table, top);

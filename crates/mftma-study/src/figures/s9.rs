@@ -12,7 +12,7 @@ use mftma_sensitivity::Estimate;
 use super::geometry::layer_names;
 use super::{Figure, Study, foot, group_colour, over_runs};
 use crate::cache::{Stage, Status};
-use crate::stages::{Complexity, GroupSensitivity, Learned, TrainStage, TrainingRecord};
+use crate::stages::{Complexity, GroupSensitivity, Learned, Margins, TrainStage, TrainingRecord};
 use crate::table::{Condition, Control, Measure, Row};
 use mftma_draw::{
     Anchor, Band, Canvas, Colour, INK, Panel, TextStyle, Weight, epoch_colour, footnote, log_ticks,
@@ -341,7 +341,12 @@ fn complexity_rows(found: &Complexity, like: &Row) -> Vec<Row> {
             }
         }
     }
-    for (group, margin, deciles) in &found.margins {
+    for Margins {
+        group,
+        mean: margin,
+        deciles,
+    } in &found.margins
+    {
         let row = Row {
             group: (*group).into(),
             ..like.clone()
@@ -404,9 +409,12 @@ fn panel_of(row: &Row) -> &'static str {
     }
 }
 
+/// What several runs gave, with the errors of their own.
+type Values = Vec<(f64, Option<f64>)>;
+
 /// The mean over runs at each place of the rows that `wanted` picks.
 fn points(rows: &[&Row], place: impl Fn(&Row) -> f64, wanted: impl Fn(&Row) -> bool) -> Vec<Band> {
-    let mut found: Vec<(f64, Vec<(f64, Option<f64>)>)> = Vec::new();
+    let mut found: Vec<(f64, Values)> = Vec::new();
     for row in rows.iter().filter(|row| wanted(row)) {
         let (x, value) = (place(row), (row.value, row.standard_error));
         match found.iter_mut().find(|(at, _)| *at == x) {
@@ -678,7 +686,11 @@ mod tests {
                 layers: names.iter().enumerate().map(norms).collect(),
                 path_norm: 2.0,
                 margins: ExampleGroup::ALL
-                    .map(|group| (group, estimate, vec![(0.5, 0.1); 9]))
+                    .map(|group| Margins {
+                        group,
+                        mean: estimate,
+                        deciles: vec![(0.5, 0.1); 9],
+                    })
                     .into(),
             };
             rows.extend(complexity_rows(&found, &row));

@@ -81,7 +81,7 @@ impl Default for ExampleSettings {
     fn default() -> Self {
         Self {
             examples: 200,
-            jacobian_examples: 40,
+            jacobian_examples: 32,
             circles: 8,
             circle_points: 300,
             critical: CriticalSettings::default(),

@@ -18,7 +18,8 @@ pub use effective::{Effective, EffectiveStage, LayerEffective};
 pub use geometry::{GeometryStage, LayerGeometry};
 pub use gradients::{ExpansionStage, GradientStage};
 pub use holding::{
-    Complexity, ComplexityStage, GroupSensitivity, Learned, LearningStage, SensitivityStage,
+    Complexity, ComplexityStage, GroupSensitivity, Learned, LearningStage, Margins,
+    SensitivityStage,
 };
 pub use joint::{JointStage, LayerJoint};
 pub use linear::{HALVES, LearningCurve, LinearLearning, LinearStage, Spectrum};
