@@ -26,7 +26,7 @@ use anyhow::{Result, bail};
 use mftma::Geometry;
 use mftma::measures::{Kind, MeanKind};
 use mftma_data::ExampleGroup;
-use mftma_draw::{Colour, Weight, text_width};
+use mftma_draw::{Band, Colour, Weight, text_width};
 
 use crate::cache::Stage;
 use crate::experiment::Experiment;
@@ -269,6 +269,32 @@ pub fn over_runs(values: &[(f64, Option<f64>)]) -> (f64, f64) {
             (mean, (squares / (n - 1.0) / n).sqrt())
         }
     }
+}
+
+/// A value and its own standard error.
+type Scored = (f64, Option<f64>);
+
+/// Means over runs with their errors ([`over_runs`]), at each place that `at` gives a row, rising; rows without one are left out.
+pub fn means_over_runs<'a>(
+    rows: impl IntoIterator<Item = &'a Row>,
+    at: impl Fn(&Row) -> Option<f64>,
+) -> Vec<Band> {
+    let mut found: Vec<(f64, Vec<Scored>)> = Vec::new();
+    for row in rows {
+        let Some(x) = at(row) else { continue };
+        match found.iter_mut().find(|(known, _)| *known == x) {
+            Some((_, values)) => values.push((row.value, row.standard_error)),
+            None => found.push((x, vec![(row.value, row.standard_error)])),
+        }
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found
+        .into_iter()
+        .map(|(x, values)| {
+            let (mean, error) = over_runs(&values);
+            (x, mean, error)
+        })
+        .collect()
 }
 
 /// Rows of every layer that has a geometry. `row` says whose geometry it is: epoch, group and condition are the caller's.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use anyhow::{Result, ensure};
 use mftma_data::ExampleGroup;
 
-use super::{Figure, Study, group_colour, over_runs};
+use super::{Figure, Study, group_colour, means_over_runs};
 use crate::cache::Stage;
 use crate::stages::{
     HALVES, LearningCurve, LinearLearning, LinearStage, TrainStage, TrainingRecord,
@@ -351,29 +351,6 @@ fn words(canvas: &mut Canvas, area: [f64; 4], heading: &str, across: &str, up: &
     canvas.text((left, top - 6.0), heading, style);
 }
 
-/// A value and its own standard error.
-type Scored = (f64, Option<f64>);
-
-/// Mean over runs of some rows, at each place that `at` gives them, rising.
-fn points<'a>(rows: impl Iterator<Item = &'a Row>, at: impl Fn(&Row) -> Option<f64>) -> Vec<Band> {
-    let mut found: Vec<(f64, Vec<Scored>)> = Vec::new();
-    for row in rows {
-        let Some(x) = at(row) else { continue };
-        match found.iter_mut().find(|(known, _)| *known == x) {
-            Some((_, values)) => values.push((row.value, row.standard_error)),
-            None => found.push((x, vec![(row.value, row.standard_error)])),
-        }
-    }
-    found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    found
-        .into_iter()
-        .map(|(x, values)| {
-            let (mean, error) = over_runs(&values);
-            (x, mean, error)
-        })
-        .collect()
-}
-
 fn draw_spectra(canvas: &mut Canvas, area: [f64; 4], table: &[Row]) {
     let of = |measure: Measure, group: ExampleGroup| {
         table
@@ -384,8 +361,8 @@ fn draw_spectra(canvas: &mut Canvas, area: [f64; 4], table: &[Row]) {
         Some(Condition::Mode(rank)) => Some(rank as f64 + 1.0),
         _ => None,
     };
-    let curves = HALVES.map(|group| points(of(Measure::SingularValue, group), rank));
-    let edge = |measure| points(of(measure, ExampleGroup::Permuted), |_| Some(0.0));
+    let curves = HALVES.map(|group| means_over_runs(of(Measure::SingularValue, group), rank));
+    let edge = |measure| means_over_runs(of(measure, ExampleGroup::Permuted), |_| Some(0.0));
     let edges = [Measure::RandomLowerEdge, Measure::RandomUpperEdge].map(edge);
     let all = || curves.iter().chain(&edges).flatten();
     let highest = all().map(|point| point.1).fold(0.0, f64::max).max(1e-9);
@@ -431,7 +408,7 @@ fn draw_accuracy(canvas: &mut Canvas, area: [f64; 4], table: &[Row], of_study: b
         let rows = table.iter().filter(move |row| {
             row.group == group && learning(row).is_some_and(|(known, _)| known == learner)
         });
-        let rows = points(rows, place).into_iter();
+        let rows = means_over_runs(rows, place).into_iter();
         let percent = rows.map(|(x, y, error)| (x, 100.0 * y, 100.0 * error));
         percent.collect::<Vec<Band>>()
     };
@@ -489,7 +466,7 @@ fn draw_times(canvas: &mut Canvas, area: [f64; 4], table: &[Row]) {
             });
             row.measure == Measure::LearningTime && row.group == group && row.condition == wanted
         });
-        points(rows, move |_| Some(x))
+        means_over_runs(rows, move |_| Some(x))
             .into_iter()
             .map(|(x, value, error)| {
                 // An error of a logarithm.

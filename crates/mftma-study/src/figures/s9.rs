@@ -10,7 +10,7 @@ use mftma_data::ExampleGroup;
 use mftma_sensitivity::Estimate;
 
 use super::geometry::layer_names;
-use super::{Figure, Study, foot, group_colour, over_runs};
+use super::{Figure, Study, foot, group_colour, means_over_runs};
 use crate::cache::{Stage, Status};
 use crate::stages::{Complexity, GroupSensitivity, Learned, Margins, TrainStage, TrainingRecord};
 use crate::table::{Condition, Control, Measure, Row};
@@ -409,27 +409,10 @@ fn panel_of(row: &Row) -> &'static str {
     }
 }
 
-/// What several runs gave, with the errors of their own.
-type Values = Vec<(f64, Option<f64>)>;
-
 /// The mean over runs at each place of the rows that `wanted` picks.
 fn points(rows: &[&Row], place: impl Fn(&Row) -> f64, wanted: impl Fn(&Row) -> bool) -> Vec<Band> {
-    let mut found: Vec<(f64, Values)> = Vec::new();
-    for row in rows.iter().filter(|row| wanted(row)) {
-        let (x, value) = (place(row), (row.value, row.standard_error));
-        match found.iter_mut().find(|(at, _)| *at == x) {
-            Some((_, values)) => values.push(value),
-            None => found.push((x, vec![value])),
-        }
-    }
-    found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    found
-        .into_iter()
-        .map(|(x, values)| {
-            let (mean, error) = over_runs(&values);
-            (x, mean, error)
-        })
-        .collect()
+    let wanted = rows.iter().copied().filter(|row| wanted(row));
+    means_over_runs(wanted, |row| Some(place(row)))
 }
 
 /// The lines of a panel, and the names along its axis where it runs over layers.
