@@ -194,12 +194,14 @@ pub struct Settings {
 
     /// Margin of the joint capacity, at least 0, in units of the activations (--kappa is in units of the centres' norms).
     #[arg(
-        long,
+        id = "joint-kappa",
+        long = "joint-kappa",
         default_value_t = 0.0,
         value_name = "MARGIN",
         allow_negative_numbers = true
     )]
-    pub joint_kappa: f64,
+    #[serde(rename = "joint-kappa")]
+    pub joint_margin: f64,
 
     /// First project every point to this many random directions (0: none). It blurs distances by about 1/sqrt(COUNT).
     /// The reference does so above 5,000 features to save memory; here it is needed only for comparing with it.
@@ -362,8 +364,8 @@ impl Settings {
         if !self.margin.is_finite() {
             return range("kappa", self.margin.to_string(), "a finite number");
         }
-        if !(self.joint_kappa >= 0.0 && self.joint_kappa.is_finite()) {
-            let value = self.joint_kappa.to_string();
+        if !(self.joint_margin >= 0.0 && self.joint_margin.is_finite()) {
+            let value = self.joint_margin.to_string();
             return range("joint-kappa", value, "at least 0 and finite");
         }
         if !(0.0..=1.0).contains(&self.spectrum) {
@@ -414,7 +416,7 @@ impl Settings {
             return None;
         }
         let settings = JointSettings::default()
-            .margin(self.joint_kappa)
+            .margin(self.joint_margin)
             .seed(self.seed)
             .labels(match self.dichotomies {
                 Dichotomies::Random => Labels::Random,

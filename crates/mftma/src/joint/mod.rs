@@ -767,10 +767,10 @@ impl Run<'_> {
         length: f64,
         workspace: &mut Workspace,
     ) -> Result<Solved, Error> {
-        let kappa = self.margin;
+        let margin = self.margin;
         let labels = self.labels(draw);
-        let solution = cone.solve(u, length, &labels, kappa, workspace);
-        if kappa > 0.0 && solution.status == SolverStatus::IterationLimit {
+        let solution = cone.solve(u, length, &labels, margin, workspace);
+        if margin > 0.0 && solution.status == SolverStatus::IterationLimit {
             return Err(Error::Setting {
                 setting: "margin",
                 value: self.settings.margin.to_string(),
@@ -788,7 +788,7 @@ impl Run<'_> {
             *w /= mass[class];
             overlap[class] += *w * u[i as usize];
         }
-        let shares = if kappa == 0.0 {
+        let shares = if margin == 0.0 {
             // On the face of the cone that t is projected to, F is chi-squared with as many degrees of freedom as there are duals,
             // independent of where on it: so the expectation of the duals' own terms is kept, and their tails are not (where nearly
             // all N directions are used, duals are huge and of both signs of y⟨z, t⟩).
@@ -803,7 +803,7 @@ impl Run<'_> {
             mass.iter()
                 .zip(&overlap)
                 .zip(&labels)
-                .map(|((mass, overlap), &label)| mass * (f64::from(label) * overlap + kappa))
+                .map(|((mass, overlap), &label)| mass * (f64::from(label) * overlap + margin))
                 .collect()
         };
         Ok(Solved {

@@ -266,16 +266,16 @@ impl Cone<'_> {
         u: &[f64],
         length: f64,
         labels: &[i8],
-        kappa: f64,
+        margin: f64,
         w: &mut Workspace,
     ) -> Solution {
         w.clear();
-        let scale = (self.longest * length + kappa).max(f64::MIN_POSITIVE);
+        let scale = (self.longest * length + margin).max(f64::MIN_POSITIVE);
         let tolerance = TOLERANCE * scale;
         for ((b, &class), u) in w.all_b.iter_mut().zip(self.classes).zip(u) {
             *b = match labels[class as usize] {
                 0 => f64::NEG_INFINITY,
-                label => f64::from(label) * u + kappa,
+                label => f64::from(label) * u + margin,
             };
         }
         w.all.copy_from_slice(&w.all_b);
