@@ -497,11 +497,11 @@ fn folders_of_layers_are_curves_of_one_plot() {
     case.succeeds("analyze one two --labels y.txt --n-t 20 --plot p.svg");
     let svg = std::fs::read_to_string(case.path("p.svg")).unwrap();
     let written = |text: &str| svg.matches(&format!(">{text}<")).count();
-    // Two curves with a name each in four panels, over the same two layers.
-    assert_eq!(svg.matches("<polyline").count(), 2 * 4);
+    // Two curves with a name each in four panels of joint and four of mean-field measures, over the same two layers.
+    assert_eq!(svg.matches("<polyline").count(), 2 * 8);
     assert_eq!([written("one"), written("two")], [1, 1]);
-    assert_eq!([written("a"), written("b")], [4, 4]);
-    assert_eq!(written("Layer"), 4);
+    assert_eq!([written("a"), written("b")], [8, 8]);
+    assert_eq!(written("Layer"), 8);
     assert!(svg.contains("Bands: 95 % intervals over classes"), "{svg}");
     case.succeeds("analyze one --labels y.txt --n-t 20 --resamples 0 --plot q.svg");
     let svg = std::fs::read_to_string(case.path("q.svg")).unwrap();

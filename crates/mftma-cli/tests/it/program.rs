@@ -220,11 +220,19 @@ fn parquet_holds_what_csv_holds() {
 }
 
 #[test]
-fn the_plot_is_an_svg_of_four_panels() {
+fn the_plot_is_an_svg_of_four_panels_for_each_kind_of_measures() {
     let folder = folder();
     let plot = path(&folder, "plot.svg");
-    succeeds(analyze(&["--plot", plot.to_str().unwrap()]));
-    let svg = std::fs::read_to_string(plot).unwrap();
+    let drawn = |measures: &[&str]| {
+        succeeds(analyze(
+            &[&["--plot", plot.to_str().unwrap()], measures].concat(),
+        ));
+        std::fs::read_to_string(&plot).unwrap()
+    };
+    let svg = drawn(&["--measures", "mean-field"]);
+    assert_eq!(svg.matches("<polyline").count(), 4);
+    assert_eq!(svg.matches("fill-opacity").count(), 4);
+    let svg = drawn(&[]);
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
     for word in [
         "Capacity",
@@ -235,8 +243,8 @@ fn the_plot_is_an_svg_of_four_panels() {
     ] {
         assert!(svg.contains(word), "{word}");
     }
-    assert_eq!(svg.matches("<polyline").count(), 4);
-    assert_eq!(svg.matches("fill-opacity").count(), 4);
+    assert_eq!(svg.matches("<polyline").count(), 2 * 4);
+    assert_eq!(svg.matches("fill-opacity").count(), 2 * 4);
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
 }
 
