@@ -598,7 +598,10 @@ mod tests {
     #[test]
     fn errors_name_the_key() {
         let error = Profile::load("enormous").unwrap_err().to_string();
-        assert!(error.contains("smoke, quick, laptop, paper"), "{error}");
+        assert!(
+            error.contains("smoke, quick, laptop, record, record64, paper"),
+            "{error}"
+        );
         for (behind, old, new, named) in [
             ("[training]", "momentum =", "momentun =", "momentun"),
             (

@@ -632,7 +632,7 @@ fn unknown_values_are_refused_with_the_known_ones() {
         .unwrap();
     assert!(!output.status.success());
     assert!(
-        stderr(&output).contains("smoke, quick, laptop, paper"),
+        stderr(&output).contains("smoke, quick, laptop, record, record64, paper"),
         "{}",
         stderr(&output)
     );

@@ -225,7 +225,7 @@ fn the_plot_is_an_svg_of_four_panels_for_each_kind_of_measures() {
     let plot = path(&folder, "plot.svg");
     let drawn = |measures: &[&str]| {
         succeeds(analyze(
-            &[&["--plot", plot.to_str().unwrap()], measures].concat(),
+            &[&["--force", "--plot", plot.to_str().unwrap()], measures].concat(),
         ));
         std::fs::read_to_string(&plot).unwrap()
     };

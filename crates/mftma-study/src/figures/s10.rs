@@ -2,9 +2,9 @@
 //! the study.
 //!
 //! a: singular values of the input–output correlation of either half of the training examples, with the band of random labels.
-//! b: accuracy of the four groups over time, by theory and in a trained linear network.
-//! c: the same over epochs in the network of the study.
-//! d: time until half of the highest accuracy, in units of that of unpermuted examples.
+//! b: how much of the four groups' labels is learned over time, by theory and in a trained linear network.
+//! c: accuracy over epochs in the network of the study.
+//! d: time until a group is half learned, in units of that of unpermuted examples.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use mftma_data::ExampleGroup;
 use super::{Figure, Study, group_colour, means_over_runs};
 use crate::cache::Stage;
 use crate::stages::{
-    HALVES, LearningCurve, LinearLearning, LinearStage, TrainStage, TrainingRecord,
+    HALVES, LearnedLabels, LearningCurve, LinearLearning, LinearStage, TrainStage, TrainingRecord,
 };
 use crate::table::{Condition, Learner, Measure, Row};
 use mftma_draw::{
@@ -30,7 +30,7 @@ const MARGINS: [f64; 4] = [40.0, 26.0, 14.0, 34.0];
 const FOOT: f64 = 44.0;
 /// Text size in points.
 const TEXT: f64 = 7.0;
-/// Share of the highest accuracy at which a group counts as learned \[D\].
+/// Share of the highest value at which a group counts as learned \[D\].
 const LEARNED: f64 = 0.5;
 /// Between whom learning times are compared.
 const LEARNERS: [Learner; 3] = Learner::ALL;
@@ -54,12 +54,12 @@ impl Figure for FigureS10 {
              & Ganguli 2013, arXiv 1312.6120; Lampinen & Ganguli 2018, arXiv 1809.10374). At most {} training images, made white in their {} \
              leading principal axes; one-hot targets less their means; squared error, all examples in every step. a: singular values of either \
              half of the training examples, each white in itself. Grey: between which values those of random labels lie (Wachter 1980), here \
-             the prediction for the permuted half; what unpermuted labels have above it is shared by many images. b: accuracy of the four \
-             groups, scored as in figure 2, by theory (lines) and in a linear network from small random weights (dots); time in units of that in \
-             which the strongest mode is half learned. c: the network of the study. d: time until a group has half of its highest accuracy, as a \
-             multiple of that of unpermuted examples; epochs between two evaluations are interpolated. Order and relative times can be compared \
-             with the linear theory, heights cannot: a linear network can't fit all labels. Bars: one standard error over runs; with one run of b \
-             and c over examples (binomial).",
+             the prediction for the permuted half; what unpermuted labels have above it is shared by many images. b: how much of the four \
+             groups' labels (those of figure 2) the scores hold, ⟨ŷ · y⟩/⟨‖y‖²⟩, by theory (lines) and in a linear network from small random weights \
+             (dots); time in units of that in which the strongest mode is half learned. c: accuracy in the network of the study. d: time until a group \
+             is half learned: half of its highest value in b, halfway from chance to its highest accuracy in c, as a multiple of that of unpermuted \
+             examples; between two looks on a straight line; no mark where a group never came to twice the chance level. Order and relative times can be compared with the linear theory, \
+             heights cannot: a linear network can't fit all labels. Bars and bands: one standard error over runs; with one run of b and c over examples.",
             self.title(),
             linear.depth,
             linear.examples,
@@ -120,7 +120,7 @@ impl Figure for FigureS10 {
         let mut table = Vec::new();
         for run in &study.runs {
             let like = study.row(run);
-            let mut curves: Vec<LearningCurve> = Vec::new();
+            let mut courses: Vec<Course> = Vec::new();
             if panels.iter().any(|panel| *panel != "c") {
                 let found: LinearLearning =
                     study.cache.output(&LinearStage::new(Rc::clone(run)))?;
@@ -135,7 +135,7 @@ impl Figure for FigureS10 {
                             .flat_map(|curve| over_time(curve, &like)),
                     );
                 }
-                curves.extend(found.curves);
+                courses.extend(of_curves(&found.curves));
             }
             if panels.iter().any(|panel| ["c", "d"].contains(panel)) {
                 let record: TrainingRecord =
@@ -143,10 +143,10 @@ impl Figure for FigureS10 {
                 if panels.contains(&"c") {
                     table.extend(over_epochs(&record, &like));
                 }
-                curves.extend(of_network(&record));
+                courses.extend(of_network(&record, run.data.dataset().classes()));
             }
             if panels.contains(&"d") {
-                table.extend(learning_times(&curves, &like));
+                table.extend(learning_times(&courses, &like));
             }
         }
         Ok(table)
@@ -197,22 +197,19 @@ fn spectra(found: &LinearLearning, like: &Row) -> Vec<Row> {
     rows
 }
 
-/// Accuracy at each time.
+/// What is learned at each time.
 fn over_time(curve: &LearningCurve, like: &Row) -> Vec<Row> {
-    let examples = curve.examples as f64;
-    let row = |&(time, correct): &(f64, usize)| {
-        let accuracy = correct as f64 / examples;
-        Row {
-            condition: Some(Condition::Learning {
-                learner: curve.learner,
-                time: Some(time),
-            }),
-            group: curve.group.into(),
-            value: accuracy,
-            standard_error: Some((accuracy * (1.0 - accuracy) / examples).sqrt()),
-            count: curve.examples,
-            ..like.clone()
-        }
+    let row = |point: &LearnedLabels| Row {
+        condition: Some(Condition::Learning {
+            learner: curve.learner,
+            time: Some(point.time),
+        }),
+        group: curve.group.into(),
+        measure: Measure::LearnedShare,
+        value: point.share,
+        standard_error: Some(point.error),
+        count: curve.examples,
+        ..like.clone()
     };
     curve.points.iter().map(row).collect()
 }
@@ -237,67 +234,85 @@ fn over_epochs(record: &TrainingRecord, like: &Row) -> Vec<Row> {
     rows
 }
 
-/// The same as curves.
-fn of_network(record: &TrainingRecord) -> Vec<LearningCurve> {
+/// One group's course: time and value.
+struct Course {
+    learner: Learner,
+    group: ExampleGroup,
+    examples: usize,
+    points: Vec<(f64, f64)>,
+}
+
+/// The courses of theory and linear network.
+fn of_curves(curves: &[LearningCurve]) -> Vec<Course> {
+    let course = |curve: &LearningCurve| Course {
+        learner: curve.learner,
+        group: curve.group,
+        examples: curve.examples,
+        points: curve.points.iter().map(|p| (p.time, p.share)).collect(),
+    };
+    curves.iter().map(course).collect()
+}
+
+/// Accuracy above chance in the network of the study; none of a group that never comes to twice the chance level.
+fn of_network(record: &TrainingRecord, classes: usize) -> Vec<Course> {
+    let chance = 1.0 / classes as f64;
     let of_group = |group| {
-        let scores = record
-            .history
-            .iter()
-            .filter_map(|metrics| Some((metrics.epoch as f64, metrics.groups.get(&group)?)));
+        let scores = record.history.iter();
+        let scores = scores.filter_map(|m| Some((m.epoch as f64, m.groups.get(&group)?)));
         let scores: Vec<_> = scores.collect();
-        LearningCurve {
+        let points = scores
+            .iter()
+            .map(|(epoch, score)| (*epoch, score.accuracy() - chance));
+        let points: Vec<_> = points.collect();
+        let known = points.iter().any(|point| point.1 >= chance);
+        known.then(|| Course {
             learner: Learner::Network,
             group,
             examples: scores.last().map_or(0, |(_, score)| score.examples),
-            points: scores
-                .iter()
-                .map(|(epoch, score)| (*epoch, score.correct))
-                .collect(),
-        }
+            points,
+        })
     };
-    ExampleGroup::ALL.into_iter().map(of_group).collect()
+    ExampleGroup::ALL.into_iter().filter_map(of_group).collect()
 }
 
-/// When a curve first has the share [`LEARNED`] of its highest value, between its points on a straight line.
-fn time_to_learn(points: &[(f64, usize)]) -> Option<f64> {
-    let highest = points.iter().map(|point| point.1).max()?;
-    let wanted = LEARNED * highest as f64;
-    let first = points.iter().position(|point| point.1 as f64 >= wanted)?;
+/// When a course first has the share [`LEARNED`] of its highest value, between its points on a straight line.
+fn time_to_learn(points: &[(f64, f64)]) -> Option<f64> {
+    let highest = points.iter().map(|point| point.1).fold(0.0, f64::max);
+    let wanted = LEARNED * highest;
+    let first = points
+        .iter()
+        .position(|point| highest > 0.0 && point.1 >= wanted)?;
     let (time, value) = points[first];
     let Some(&(before, low)) = first.checked_sub(1).and_then(|index| points.get(index)) else {
         return Some(time);
     };
-    Some(before + (time - before) * (wanted - low as f64) / (value as f64 - low as f64))
+    Some(before + (time - before) * (wanted - low) / (value - low))
 }
 
 /// Learning times of all groups in units of that of unpermuted examples; none where these are learned at once.
-fn learning_times(curves: &[LearningCurve], like: &Row) -> Vec<Row> {
+fn learning_times(courses: &[Course], like: &Row) -> Vec<Row> {
     let mut rows = Vec::new();
     for learner in LEARNERS {
         let of = |group| {
-            curves
+            courses
                 .iter()
                 .find(|c| c.learner == learner && c.group == group)
         };
-        let unit = of(ExampleGroup::Unpermuted).and_then(|curve| time_to_learn(&curve.points));
-        let Some(unit) = unit.filter(|&unit| unit > 0.0) else {
+        let time =
+            |group| of(group).and_then(|course| Some((course, time_to_learn(&course.points)?)));
+        let Some((_, unit)) = time(ExampleGroup::Unpermuted).filter(|&(_, unit)| unit > 0.0) else {
             continue;
         };
-        for group in ExampleGroup::ALL {
-            let Some((curve, time)) =
-                of(group).and_then(|curve| Some((curve, time_to_learn(&curve.points)?)))
-            else {
-                continue;
-            };
+        for (course, time) in ExampleGroup::ALL.into_iter().filter_map(time) {
             rows.push(Row {
                 condition: Some(Condition::Learning {
                     learner,
                     time: None,
                 }),
-                group: group.into(),
+                group: course.group.into(),
                 measure: Measure::LearningTime,
                 value: time / unit,
-                count: curve.examples,
+                count: course.examples,
                 ..like.clone()
             });
         }
@@ -323,8 +338,8 @@ fn draw(title: &str, panels: &[&str], table: &[Row], note: &str) -> String {
         canvas.text((corner.0 + 6.0, corner.1 + 14.0), panel, style);
         match *panel {
             "a" => draw_spectra(&mut canvas, area, table),
-            "b" => draw_accuracy(&mut canvas, area, table, false),
-            "c" => draw_accuracy(&mut canvas, area, table, true),
+            "b" => draw_learning(&mut canvas, area, table, false),
+            "c" => draw_learning(&mut canvas, area, table, true),
             _ => draw_times(&mut canvas, area, table),
         }
     }
@@ -391,10 +406,15 @@ fn draw_spectra(canvas: &mut Canvas, area: [f64; 4], table: &[Row]) {
     );
 }
 
-/// Accuracy, by theory and linear network over time, or of the network of the study over epochs.
-fn draw_accuracy(canvas: &mut Canvas, area: [f64; 4], table: &[Row], of_study: bool) {
+/// What is learned by theory and linear network over time, or accuracy of the network of the study over epochs; both in per cent.
+fn draw_learning(canvas: &mut Canvas, area: [f64; 4], table: &[Row], of_study: bool) {
+    let measure = if of_study {
+        Measure::Accuracy
+    } else {
+        Measure::LearnedShare
+    };
     let learning = |row: &Row| match row.condition {
-        Some(Condition::Learning { learner, time }) if row.measure == Measure::Accuracy => {
+        Some(Condition::Learning { learner, time }) if row.measure == measure => {
             Some((learner, time))
         }
         _ => None,
@@ -425,14 +445,19 @@ fn draw_accuracy(canvas: &mut Canvas, area: [f64; 4], table: &[Row], of_study: b
     let low = all().map(|point| point.0).fold(f64::INFINITY, f64::min);
     let high = all().map(|point| point.0).fold(f64::NEG_INFINITY, f64::max);
     let highest = all().map(|point| point.1).fold(1.0, f64::max);
-    let ticks = nice_ticks(0.0, highest, 5);
-    let top = ticks.last().copied().unwrap_or(100.0);
+    // Test images may be known worse than not at all.
+    let lowest = all().map(|point| point.1).fold(0.0, f64::min);
+    let ticks = nice_ticks(lowest, highest, 5);
+    let limits = match (ticks.first(), ticks.last()) {
+        (Some(&first), Some(&last)) => (first, last),
+        _ => (0.0, 100.0),
+    };
     let marks = log_ticks(low, high);
     let ends = match (marks.first(), marks.last()) {
         (Some(first), Some(last)) => (first.0, last.0),
         _ => (0.0, 1.0),
     };
-    let panel = Panel::new(area, ends, (0.0, top));
+    let panel = Panel::new(area, ends, limits);
     panel.y_axis(canvas, &ticks, true);
     for (learner, group, points) in &curves {
         match learner {
@@ -445,15 +470,16 @@ fn draw_accuracy(canvas: &mut Canvas, area: [f64; 4], table: &[Row], of_study: b
     }
     panel.frame(canvas);
     panel.x_marks(canvas, &marks);
-    let (heading, across) = if of_study {
-        ("the network of the study", "Epoch + 1")
+    let [heading, across, up] = if of_study {
+        ["the network of the study", "Epoch + 1", "Accuracy (%)"]
     } else {
-        (
+        [
             "linear: theory (lines), network (dots)",
             "Time / time of the strongest mode",
-        )
+            "Labels learned (%)",
+        ]
     };
-    words(canvas, area, heading, across, "Accuracy (%)");
+    words(canvas, area, heading, across, up);
 }
 
 /// Learning times, a column for each learner.
@@ -510,7 +536,7 @@ fn draw_times(canvas: &mut Canvas, area: [f64; 4], table: &[Row]) {
     words(
         canvas,
         area,
-        "time to half of the highest accuracy",
+        "time until half learned",
         "",
         "Time / that of unpermuted",
     );
@@ -523,8 +549,8 @@ mod tests {
     use crate::stages::Spectrum;
     use mftma_draw::clipped_texts;
 
-    fn curve(learner: Learner, group: ExampleGroup, points: &[(f64, usize)]) -> LearningCurve {
-        LearningCurve {
+    fn course(learner: Learner, group: ExampleGroup, points: &[(f64, f64)]) -> Course {
+        Course {
             learner,
             group,
             examples: 100,
@@ -533,34 +559,35 @@ mod tests {
     }
 
     #[test]
-    fn learning_times_are_where_half_of_the_highest_accuracy_is() {
-        assert_eq!(
-            time_to_learn(&[(1.0, 0), (2.0, 20), (3.0, 80), (4.0, 60)]),
-            Some(2.0 + 20.0 / 60.0)
-        );
-        assert_eq!(time_to_learn(&[(1.0, 50), (2.0, 80)]), Some(1.0));
+    fn learning_times_are_where_half_of_the_highest_value_is() {
+        let rise = [(1.0, 0.0), (2.0, 0.2), (3.0, 0.8), (4.0, 0.6)];
+        let time = time_to_learn(&rise).unwrap();
+        assert!((time - (2.0 + 1.0 / 3.0)).abs() < 1e-12, "{time}");
+        assert_eq!(time_to_learn(&[(1.0, 0.5), (2.0, 0.8)]), Some(1.0));
+        // Nothing, or less than nothing, was learned.
+        assert_eq!(time_to_learn(&[(1.0, 0.0), (2.0, -0.1)]), None);
         assert_eq!(time_to_learn(&[]), None);
         let like = geometry_table().remove(0);
-        let curves = [
-            curve(
+        let courses = [
+            course(
                 Learner::Theory,
                 ExampleGroup::Unpermuted,
-                &[(1.0, 0), (3.0, 100)],
+                &[(1.0, 0.0), (3.0, 1.0)],
             ),
-            curve(
+            course(
                 Learner::Theory,
                 ExampleGroup::Permuted,
-                &[(5.0, 0), (9.0, 100)],
+                &[(5.0, 0.0), (9.0, 1.0)],
             ),
             // Learned at once: nothing to compare with.
-            curve(Learner::Network, ExampleGroup::Unpermuted, &[(0.0, 100)]),
-            curve(
+            course(Learner::Network, ExampleGroup::Unpermuted, &[(0.0, 1.0)]),
+            course(
                 Learner::Network,
                 ExampleGroup::Permuted,
-                &[(0.0, 0), (9.0, 100)],
+                &[(0.0, 0.0), (9.0, 1.0)],
             ),
         ];
-        let times = learning_times(&curves, &like);
+        let times = learning_times(&courses, &like);
         let values: Vec<f64> = times.iter().map(|row| row.value).collect();
         assert_eq!(values, [1.0, 3.5]);
     }
@@ -582,37 +609,45 @@ mod tests {
                 values: vec![0.09, 0.05, 0.03],
                 random: (0.01, 0.04),
             });
+            let shares = [(0.2, 0.0), (1.0, 0.3 + 0.01 * seed as f64), (30.0, 0.6)];
             let mut curves = Vec::new();
-            for learner in LEARNERS {
-                for group in ExampleGroup::ALL {
-                    let points = [(0.2, 2), (1.0, 30 + seed as usize), (30.0, 60)];
-                    curves.push(curve(learner, group, &points));
-                }
+            for learner in [Learner::Theory, Learner::LinearNetwork] {
+                curves.extend(ExampleGroup::ALL.map(|group| {
+                    LearningCurve {
+                        learner,
+                        group,
+                        examples: 100,
+                        points: shares
+                            .map(|(time, share)| LearnedLabels {
+                                time,
+                                share,
+                                error: 0.01,
+                            })
+                            .to_vec(),
+                    }
+                }));
             }
+            rows.extend(curves.iter().flat_map(|curve| over_time(curve, &like)));
+            for group in ExampleGroup::ALL {
+                rows.extend(shares.iter().enumerate().map(|(epoch, &(_, value))| Row {
+                    epoch,
+                    condition: Some(Condition::Learning {
+                        learner: Learner::Network,
+                        time: None,
+                    }),
+                    group: group.into(),
+                    value,
+                    ..like.clone()
+                }));
+            }
+            let mut courses = of_curves(&curves);
+            courses.extend(ExampleGroup::ALL.map(|group| course(Learner::Network, group, &shares)));
+            rows.extend(learning_times(&courses, &like));
             let found = LinearLearning {
                 spectra: spectra_of.to_vec(),
-                curves: curves.clone(),
+                curves,
             };
             rows.extend(spectra(&found, &like));
-            for curve in &curves {
-                rows.extend(
-                    over_time(curve, &like)
-                        .into_iter()
-                        .enumerate()
-                        .map(|(epoch, row)| match curve.learner {
-                            Learner::Network => Row {
-                                epoch,
-                                condition: Some(Condition::Learning {
-                                    learner: Learner::Network,
-                                    time: None,
-                                }),
-                                ..row
-                            },
-                            _ => row,
-                        }),
-                );
-            }
-            rows.extend(learning_times(&curves, &like));
         }
         rows
     }

@@ -123,7 +123,8 @@ impl Figure for FigureS6 {
 
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
         let settings = &study.profile.supplement.similarity;
-        let points = table.iter().map(|row| row.count).max().unwrap_or(0);
+        let images = table.iter().filter(|row| panel_of(row) != PANELS[2]);
+        let points = images.map(|row| row.count).max().unwrap_or(settings.points);
         let note = format!(
             "{}. {points} test images. Above: pairs of layers after the last epoch; PWCCA is weighted by the features of the layer at the left. Below: \
              each layer at an epoch with itself after the last. SVCCA and PWCCA keep {:.0} % of the variance. Matches: share of channels \

@@ -37,7 +37,7 @@ pub struct LinearStage {
 pub struct LinearLearning {
     /// Of either half of the training examples.
     pub spectra: Vec<Spectrum>,
-    /// Accuracy over time, of theory and network; times in units of that in which the strongest mode is half learned.
+    /// How the groups are learned, by theory and by the network; times in units of that in which the strongest mode is half learned.
     pub curves: Vec<LearningCurve>,
 }
 
@@ -63,8 +63,20 @@ pub struct LearningCurve {
     pub group: ExampleGroup,
     /// How many.
     pub examples: usize,
-    /// Time and how many are given their label.
-    pub points: Vec<(f64, usize)>,
+    /// After which time how much.
+    pub points: Vec<LearnedLabels>,
+}
+
+/// How much of the labels of some examples has been learned: ⟨ŷ · y⟩/⟨‖y‖²⟩, 0 where the scores know nothing of them, 1 where they are the
+/// targets. Accuracy would not do: of weights that are aligned with the modes it is high before anything is learned, whatever their size.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct LearnedLabels {
+    /// When.
+    pub time: f64,
+    /// The share.
+    pub share: f64,
+    /// Its standard error over the examples.
+    pub error: f64,
 }
 
 /// The images in use, and what is looked for among them.
@@ -201,18 +213,29 @@ impl Examples {
         })
     }
 
-    /// How many of each group a linear map (C, k) gives their label.
-    fn correct(&self, map: ArrayView2<'_, f64>) -> Vec<usize> {
+    /// How much of each group's labels a linear map (C, k) knows, with the standard error. `means` (C) are those of the one-hot targets.
+    fn learned(&self, map: ArrayView2<'_, f64>, means: &[f64]) -> Vec<(f64, f64)> {
         let scores = [self.train.dot(&map.t()), self.test.dot(&map.t())];
+        let squares: f64 = means.iter().map(|mean| mean * mean).sum();
         let of_group = |(group, rows, labels): &(ExampleGroup, Vec<usize>, Vec<u16>)| {
             let scores = &scores[usize::from(*group == ExampleGroup::Test)];
-            let hit = |&(&row, &label): &(&usize, &u16)| {
+            let product = |(&row, &label): (&usize, &u16)| {
                 let row = scores.row(row);
-                let best =
-                    (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-                best == usize::from(label)
+                let mean: f64 = row
+                    .iter()
+                    .zip(means)
+                    .map(|(score, mean)| score * mean)
+                    .sum();
+                row[usize::from(label)] - mean
             };
-            rows.iter().zip(labels).filter(hit).count()
+            let products: Vec<f64> = rows.iter().zip(labels).map(product).collect();
+            let power = |&label: &u16| 1.0 - 2.0 * means[usize::from(label)] + squares;
+            let count = products.len() as f64;
+            let power = labels.iter().map(power).sum::<f64>() / count;
+            let mean = products.iter().sum::<f64>() / count;
+            let spread: f64 = products.iter().map(|p| (p - mean).powi(2)).sum();
+            let error = (spread / (count * (count - 1.0).max(1.0))).sqrt();
+            (mean / power, error / power)
         };
         self.groups.iter().map(of_group).collect()
     }
@@ -284,7 +307,10 @@ impl TypedStage for LinearStage {
             .map(|half| examples.spectrum(half))
             .collect::<Result<Vec<_>>>()?;
 
-        let targets = centred(one_hot(&examples.labels, examples.classes)?.view())?;
+        let labels = one_hot(&examples.labels, examples.classes)?;
+        let targets = centred(labels.view())?;
+        let means = labels.sum_axis(Axis(0)) / labels.nrows() as f64;
+        let means = means.to_vec();
         let modes = Svd::new(correlation(examples.train.view(), targets.view())?.view())?;
         let strongest = modes.values.first().copied().context("no mode")?;
         let initial = linear.initial * strongest;
@@ -324,8 +350,8 @@ impl TypedStage for LinearStage {
                 .map(|&value| theory.strength(value, now))
                 .collect();
             let map = (&modes.left * &ndarray::arr1(&learned)).dot(&modes.right.t());
-            let by_theory = examples.correct(map.view());
-            let by_network = examples.correct(network.product().view());
+            let by_theory = examples.learned(map.view(), &means);
+            let by_network = examples.learned(network.product().view(), &means);
             points.push((now / unit, by_theory, by_network));
             bar.set(index as u64 + 1);
         }
@@ -342,9 +368,16 @@ impl TypedStage for LinearStage {
                     examples: rows.len(),
                     points: points
                         .iter()
-                        .map(|(time, by_theory, by_network)| match learner {
-                            Learner::Theory => (*time, by_theory[place]),
-                            _ => (*time, by_network[place]),
+                        .map(|(time, by_theory, by_network)| {
+                            let (share, error) = match learner {
+                                Learner::Theory => by_theory[place],
+                                _ => by_network[place],
+                            };
+                            LearnedLabels {
+                                time: *time,
+                                share,
+                                error,
+                            }
                         })
                         .collect(),
                 })

@@ -22,7 +22,7 @@ pub use holding::{
     SensitivityStage,
 };
 pub use joint::{JointStage, LayerJoint};
-pub use linear::{HALVES, LearningCurve, LinearLearning, LinearStage, Spectrum};
+pub use linear::{HALVES, LearnedLabels, LearningCurve, LinearLearning, LinearStage, Spectrum};
 pub use localization::{
     ChannelStage, ChannelsUndone, ExampleUndone, Forgotten, HELD_GROUPS, ResetStage, Resets,
 };

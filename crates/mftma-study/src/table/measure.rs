@@ -125,7 +125,9 @@ measures! {
     RandomLowerEdge, "random_lower_edge", NOT_NEGATIVE;
     /// Where they end, above.
     RandomUpperEdge, "random_upper_edge", NOT_NEGATIVE;
-    /// Time until half of the highest accuracy is reached, in units of that of unpermuted examples.
+    /// How much of the labels' targets the scores of a linear network are: 0 nothing, 1 all.
+    LearnedShare, "learned_share", ANY;
+    /// Time until a group is half learned, in units of that of unpermuted examples.
     LearningTime, "learning_time", NOT_NEGATIVE;
     /// How many times more an unpermuted example contributes to the gradient than a permuted one.
     Advantage, "advantage", NOT_NEGATIVE;
