@@ -20,7 +20,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -282,12 +282,24 @@ pub fn attempt(folder: &Path, judge: &Judge<'_>) -> Result<Attempt> {
     loop {
         let path = path(folder, number);
         let text = serde_json::to_vec(judge.me)?;
-        match mftma_atomic::write_new(&path, &text) {
+        // In one breath with the list of claims: a process that is told to end meanwhile gives this one back too.
+        let written = {
+            let mut held = held();
+            let written = mftma_atomic::write_new(&path, &text);
+            if written.is_ok() {
+                held.push(path.clone());
+            }
+            written
+        };
+        match written {
             // A reply of a file server may be lost and the request sent again: what counts is whose name stands there.
             Ok(()) if read(&path)?.is_some_and(|there| there.nonce == judge.me.nonce) => {
-                return Ok(Attempt::Claimed(Claim::held(folder, number)));
+                return Ok(Attempt::Claimed(Claim::of(folder, number)));
             }
-            Ok(()) => continue,
+            Ok(()) => {
+                held().retain(|other| *other != path);
+                continue;
+            }
             Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {}
             // Who has the right sweeps away what killed writers left, and took this one's temporary file for such.
             Err(error)
@@ -305,7 +317,8 @@ pub fn attempt(folder: &Path, judge: &Judge<'_>) -> Result<Attempt> {
             // It was given back in this moment.
             None => continue,
             Some(holder) if holder.nonce == judge.me.nonce => {
-                return Ok(Attempt::Claimed(Claim::held(folder, number)));
+                held().push(path);
+                return Ok(Attempt::Claimed(Claim::of(folder, number)));
             }
             Some(_) if self::path(folder, number + 1).exists() => number += 1,
             Some(holder) => match judge.life(&holder) {
@@ -361,15 +374,16 @@ fn highest(folder: &Path) -> Result<Option<u32>> {
 /// The claims of this process.
 static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+fn held() -> MutexGuard<'static, Vec<PathBuf>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Claim {
-    fn held(folder: &Path, number: u32) -> Self {
-        let claim = Self {
+    fn of(folder: &Path, number: u32) -> Self {
+        Self {
             folder: folder.to_owned(),
             number,
-        };
-        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        held.push(path(folder, number));
-        claim
+        }
     }
 
     /// Gives the right back: the work is not done.
@@ -387,17 +401,18 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let path = path(&self.folder, self.number);
-        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|other| *other != path);
+        held().retain(|other| *other != path);
     }
 }
 
-/// Gives back what this process claimed: it ends now.
+/// Gives back what this process claimed: it ends now, and claims nothing more.
 pub fn give_back_all() {
-    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = held();
     for path in held.iter() {
         let _ = fs::remove_file(path);
     }
+    // Whoever would claim waits for the end.
+    std::mem::forget(held);
 }
 
 /// Removes the claims of an entry up to a number: those above are of somebody who came later.
