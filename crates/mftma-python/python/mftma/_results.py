@@ -330,7 +330,7 @@ class Geometry(_Result):
     def __eq__(self, other: object) -> bool:
         return super().__eq__(other) and isinstance(other, Geometry) and self.joint == other.joint
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     @cached_property
     def capacity(self) -> Measure:
