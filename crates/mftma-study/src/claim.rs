@@ -281,37 +281,40 @@ pub fn attempt(folder: &Path, judge: &Judge<'_>) -> Result<Attempt> {
     let mut swept = 0;
     loop {
         let path = path(folder, number);
-        let text = serde_json::to_vec(judge.me)?;
-        // In one breath with the list of claims: a process that is told to end meanwhile gives this one back too.
-        let written = {
-            let mut held = held();
-            let written = mftma_atomic::write_new(&path, &text);
-            if written.is_ok() {
-                held.push(path.clone());
+        // Most who ask find somebody's claim: they only read it.
+        if !path.exists() {
+            let text = serde_json::to_vec(judge.me)?;
+            // In one breath with the list of claims: a process that is told to end meanwhile gives this one back too.
+            let written = {
+                let mut held = held();
+                let written = mftma_atomic::write_new(&path, &text);
+                if written.is_ok() {
+                    held.push(path.clone());
+                }
+                written
+            };
+            match written {
+                // A reply of a file server may be lost and the request sent again: what counts is whose name stands there.
+                Ok(()) if read(&path)?.is_some_and(|there| there.nonce == judge.me.nonce) => {
+                    return Ok(Attempt::Claimed(Claim::of(folder, number)));
+                }
+                Ok(()) => {
+                    held().retain(|other| *other != path);
+                    continue;
+                }
+                Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {}
+                // Who has the right sweeps away what killed writers left, and took this one's temporary file for such.
+                Err(error)
+                    if error.source.kind() == ErrorKind::NotFound
+                        && swept < SWEPT
+                        && folder.is_dir() =>
+                {
+                    swept += 1;
+                    number = highest(folder)?.unwrap_or(number);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             }
-            written
-        };
-        match written {
-            // A reply of a file server may be lost and the request sent again: what counts is whose name stands there.
-            Ok(()) if read(&path)?.is_some_and(|there| there.nonce == judge.me.nonce) => {
-                return Ok(Attempt::Claimed(Claim::of(folder, number)));
-            }
-            Ok(()) => {
-                held().retain(|other| *other != path);
-                continue;
-            }
-            Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {}
-            // Who has the right sweeps away what killed writers left, and took this one's temporary file for such.
-            Err(error)
-                if error.source.kind() == ErrorKind::NotFound
-                    && swept < SWEPT
-                    && folder.is_dir() =>
-            {
-                swept += 1;
-                number = highest(folder)?.unwrap_or(number);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
         }
         match read(&path)? {
             // It was given back in this moment.
