@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use mftma_train::{LayerKind, Network, ParameterRole, Recorder, StatisticsMode};
-use ndarray::{Array2, ArrayView2, ArrayView4, Axis};
+use ndarray::{Array2, ArrayView4, Axis};
 
 use crate::Error;
 
@@ -55,16 +55,4 @@ pub fn last_layer_inputs(
         features.assign(&values.mapv(f64::from));
     }
     Ok(features)
-}
-
-/// The softmax of each row of class scores.
-pub(crate) fn softmax(logits: ArrayView2<'_, f32>) -> Array2<f64> {
-    let mut out = logits.mapv(f64::from);
-    for mut row in out.rows_mut() {
-        let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        row.mapv_inplace(|z| (z - top).exp());
-        let sum = row.sum();
-        row /= sum;
-    }
-    out
 }

@@ -2,14 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use mftma_train::{Network, StatisticsMode};
+use mftma_train::{Network, StatisticsMode, softmax};
 use ndarray::{Array2, ArrayView2, ArrayView4, Axis};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::features::softmax;
 use crate::theory::check_labels;
 
 /// A group of training examples whose gradient is measured.

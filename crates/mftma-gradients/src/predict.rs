@@ -1,10 +1,9 @@
 //! Prediction beside measurement, for the networks of `mftma-train`.
 
-use mftma_train::{Architecture, Network, ParameterRole};
+use mftma_train::{Architecture, Network, ParameterRole, softmax};
 use ndarray::{Array1, Array2, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
-use crate::features::softmax;
 use crate::measure::{Contributions, Examples, GradientGroup};
 use crate::theory::{Activation, ClassMoments, Expansion};
 use crate::{Error, last_layer_inputs};

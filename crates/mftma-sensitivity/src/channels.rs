@@ -1,13 +1,12 @@
 //! The channels that hold an example: which few must be zeroed until it is no longer classified by its label.
 
-use mftma_train::{Network, ParameterRole, StatisticsMode};
+use mftma_train::{Network, ParameterRole, StatisticsMode, predicted, softmax};
 use ndarray::{Array2, Array4, ArrayView3, ArrayView4, Axis, s};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::error::{check_labels, setting};
-use crate::scores::{predicted, softmax};
 
 /// One channel of a convolution, or one unit of a linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

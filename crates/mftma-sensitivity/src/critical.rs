@@ -1,13 +1,13 @@
 //! Critical samples: is there another answer close by?
 
-use mftma_train::{Network, StatisticsMode};
+use mftma_train::{Network, StatisticsMode, predicted, softmax};
 use ndarray::{Array1, ArrayView4, Axis};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::error::setting;
-use crate::scores::{BATCH, predicted, scores, softmax};
+use crate::scores::{BATCH, scores};
 
 /// The search for a changed prediction within a box (Langevin adversarial sample search; Arpit et al. 2017, arXiv 1706.05394, algorithm 1).
 /// Lengths are in a unit of the caller's, see [`critical_samples`]. Defaults are decided by us \[D\], in grey levels of 255.

@@ -1,13 +1,13 @@
 //! Derivatives by the image: loss sensitivity and the norm of the input–output Jacobian.
 
-use mftma_train::{Network, StatisticsMode};
+use mftma_train::{Network, StatisticsMode, softmax};
 use ndarray::{Array2, ArrayView4, Axis};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::error::{check_labels, setting};
-use crate::scores::{BATCH, softmax};
+use crate::scores::BATCH;
 
 /// The gradient of one example's loss by its image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

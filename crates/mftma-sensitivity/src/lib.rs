@@ -50,4 +50,4 @@ pub use jacobian::{
 pub use learning::learning_epochs;
 pub use norms::{LayerNorms, LayerOperator, SpectralSettings, layer_norms, operators, path_norm};
 pub use path::{Crossings, LayerCrossings, circle, crossings, segment};
-pub use scores::{margins, predicted, scores};
+pub use scores::{margins, scores};

@@ -1,36 +1,13 @@
 //! What is read off class scores.
 
 use mftma_train::Network;
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView4, Axis, s};
+use ndarray::{Array2, ArrayView4, Axis, s};
 
 use crate::Error;
 use crate::error::check_labels;
 
 /// Images in one pass. No result depends on it: running statistics treat examples one by one.
 pub(crate) const BATCH: usize = 128;
-
-/// The softmax of each row of class scores.
-pub(crate) fn softmax(scores: ArrayView2<'_, f32>) -> Array2<f64> {
-    let mut out = scores.mapv(f64::from);
-    for mut row in out.rows_mut() {
-        let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        row.mapv_inplace(|z| (z - top).exp());
-        let sum = row.sum();
-        row /= sum;
-    }
-    out
-}
-
-/// The class of the largest score, the first of equals.
-pub fn predicted(scores: ArrayView1<'_, f32>) -> usize {
-    let mut best = 0;
-    for (class, value) in scores.iter().enumerate() {
-        if *value > scores[best] {
-            best = class;
-        }
-    }
-    best
-}
 
 /// Class scores of `images` (n × channels × height × width), n × classes, with running statistics.
 ///

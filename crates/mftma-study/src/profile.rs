@@ -314,7 +314,7 @@ impl Profile {
 
     fn parse(text: &str, name: &str, changes: &[(&str, Value)]) -> Result<Self> {
         let profile = || -> Result<Self> {
-            let mut table: Table = toml::from_str(text)?;
+            let mut table = whole(toml::from_str(text)?)?;
             for (key, value) in changes {
                 set(&mut table, key, value)?;
             }
@@ -448,6 +448,9 @@ fn check_compared(key: &str, value: usize) -> Result<()> {
     Ok(())
 }
 
+/// Names the built-in profile that another one changes.
+const BASE: &str = "base";
+
 /// The tables that make up an experiment.
 const PARTS: [&str; 4] = ["data", "network", "training", "geometry"];
 /// Under which name they are gathered.
@@ -488,6 +491,21 @@ fn gather_experiments(table: &mut Table) -> Result<()> {
         here.insert(GATHERED.to_owned(), Value::Table(whole));
     }
     Ok(())
+}
+
+/// A profile with what it leaves out as in the built-in one that its `base` names, if any.
+fn whole(mut own: Table) -> Result<Table> {
+    let Some(base) = own.remove(BASE) else {
+        return Ok(own);
+    };
+    let known = |name: &str| BUILT_IN.iter().find(|(known, _)| *known == name);
+    let Some((_, text)) = base.as_str().and_then(known) else {
+        let names: Vec<&str> = BUILT_IN.iter().map(|(known, _)| *known).collect();
+        bail!("{BASE} is {base}: give one of {}", names.join(", "));
+    };
+    let mut table = whole(toml::from_str(text)?)?;
+    overlay(&mut table, own);
+    Ok(table)
 }
 
 /// Puts `own` over `settings`, table by table. A table that names its kind stands for itself: the settings of another kind are none
@@ -564,6 +582,22 @@ mod tests {
         for (name, _) in BUILT_IN {
             Profile::load(name).unwrap();
         }
+    }
+
+    #[test]
+    fn a_profile_may_change_another() {
+        let own = |text: &str| Profile::parse(text, "x", &[]);
+        let (_, laptop) = Profile::load("laptop").unwrap();
+        let same = own("base = \"laptop\"").unwrap();
+        assert_eq!(same, laptop);
+        let wide = own("base = \"laptop\"\nseed = 5\n[network]\nwidth = 64").unwrap();
+        assert_eq!((wide.seed, wide.experiment.network.width), (5, 64));
+        assert_eq!(wide.experiment.data, laptop.experiment.data);
+        let error = format!("{:#}", own("base = \"enormous\"").unwrap_err());
+        assert!(
+            error.contains("base is \"enormous\": give one of smoke"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use init::{Initialization, InitializationScheme};
 pub use metrics::{EpochMetrics, StopReason};
 pub use network::{
     BatchMoments, LayerInfo, LayerKind, Network, Place, Pulled, PulledImages, Recorder,
-    StatisticsMode, Step,
+    StatisticsMode, Step, predicted, softmax,
 };
 pub use ops::{Moments, Parameter, ParameterRole};
 pub use optim::{Optimizer, OptimizerSettings};

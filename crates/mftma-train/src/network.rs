@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::{Array2, Array4, ArrayView2, ArrayView4};
+use ndarray::{Array2, Array4, ArrayView1, ArrayView2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
 use crate::error::NetworkError;
@@ -97,20 +97,32 @@ impl Step {
 
 /// Number of rows of `logits` (batch × classes) whose largest entry is at the label; the first wins a tie.
 pub fn correct(logits: ArrayView2<'_, f32>, labels: &[u16]) -> usize {
-    logits
-        .rows()
-        .into_iter()
-        .zip(labels)
-        .filter(|(row, label)| {
-            let mut best = 0;
-            for (class, value) in row.iter().enumerate() {
-                if *value > row[best] {
-                    best = class;
-                }
-            }
-            best == usize::from(**label)
-        })
+    let rows = logits.rows().into_iter().zip(labels);
+    rows.filter(|(row, label)| predicted(*row) == usize::from(**label))
         .count()
+}
+
+/// The class of the largest score, the first of equals.
+pub fn predicted(scores: ArrayView1<'_, f32>) -> usize {
+    let mut best = 0;
+    for (class, value) in scores.iter().enumerate() {
+        if *value > scores[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+/// The softmax of each row of class scores (batch × classes).
+pub fn softmax(scores: ArrayView2<'_, f32>) -> Array2<f64> {
+    let mut out = scores.mapv(f64::from);
+    for mut row in out.rows_mut() {
+        let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        row.mapv_inplace(|z| (z - top).exp());
+        let sum = row.sum();
+        row /= sum;
+    }
+    out
 }
 
 /// Where in a layer values are taken. Input and poolings have one place only, and so has a last layer without non-linearity.

@@ -1,7 +1,7 @@
 use mftma_sensitivity::{
-    Channel, Error, UndoSettings, channel_effects, channels, predicted, scores, undo, zero,
+    Channel, Error, UndoSettings, channel_effects, channels, scores, undo, zero,
 };
-use mftma_train::{Architecture, Network, Place, StatisticsMode};
+use mftma_train::{Architecture, Network, Place, StatisticsMode, predicted};
 use ndarray::{Array2, Array4, Axis, s};
 
 use crate::networks::{images, loss, network, parameter, set};

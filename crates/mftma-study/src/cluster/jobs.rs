@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Node, Plan, State};
 use super::slurm::{Known, Slurm};
-use super::store::jobs_folder;
+use super::store::{alone, jobs_folder};
 
 /// Jobs that were submitted for a store.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -300,7 +300,7 @@ pub fn cancel(store: &Path, slurm: &Slurm, to: &mut dyn Write) -> Result<()> {
             store.display()
         );
     };
-    let jobs = super::submit::alone(store, || {
+    let jobs = alone(store, || {
         let mut ledger = Ledger::read(store)?;
         let jobs = Alive::ask(slurm, &id)?.to_cancel();
         slurm.cancel(&jobs)?;

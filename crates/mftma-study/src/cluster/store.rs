@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::claim::{host, nonce};
+use crate::claim::{self, Attempt, Holder, Judge, host, nonce};
 
 /// What jobs need besides finished work, in the store.
 pub fn jobs_folder(store: &Path) -> PathBuf {
@@ -18,6 +18,27 @@ pub fn jobs_folder(store: &Path) -> PathBuf {
 /// Where logs of jobs go.
 pub fn logs_folder(store: &Path) -> PathBuf {
     jobs_folder(store).join("logs")
+}
+
+/// Does `work` while nobody else submits to the store.
+pub fn alone<T>(store: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let me = Holder::this();
+    let judge = Judge {
+        me: &me,
+        locked: None,
+        ask: &claim::slurm_word,
+    };
+    match claim::attempt(&jobs_folder(store), &judge)? {
+        Attempt::Claimed(claim) => {
+            let done = work();
+            claim.fulfil();
+            done
+        }
+        Attempt::Held(holder, path, _) => bail!(
+            "{holder} submits to this store now; wait for it (if it has ended, remove {})",
+            path.display()
+        ),
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

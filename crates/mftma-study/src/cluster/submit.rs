@@ -13,7 +13,7 @@ use super::plan::{BASE_BYTES, CORES, LEAST_SECONDS, Node, Plan, State};
 use super::slurm::Slurm;
 use super::stage::TRY_AGAIN;
 use super::store;
-use crate::claim::{self, Attempt, Holder, Judge};
+use crate::claim;
 use crate::record::{duration, size};
 
 /// Most tasks of an array: Slurm's `MaxArraySize` is 1001 where nobody changed it.
@@ -82,27 +82,6 @@ fn size_class(node: &Node) -> Size {
 
 /// Where a node's output will come from: a task of an array.
 type Source = (String, usize);
-
-/// Does `work` while nobody else submits to the store.
-pub fn alone<T>(store: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let me = Holder::this();
-    let judge = Judge {
-        me: &me,
-        locked: None,
-        ask: &claim::slurm_word,
-    };
-    match claim::attempt(&store::jobs_folder(store), &judge)? {
-        Attempt::Claimed(claim) => {
-            let done = work();
-            claim.fulfil();
-            done
-        }
-        Attempt::Held(holder, path, _) => bail!(
-            "{holder} submits to this store now; wait for it (if it has ended, remove {})",
-            path.display()
-        ),
-    }
-}
 
 /// Submits what is missing.
 pub struct Submission<'a> {

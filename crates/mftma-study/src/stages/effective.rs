@@ -1,9 +1,10 @@
 //! Joint capacity with effective dimension, radius and utility, and mean-field capacity of the same points.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use mftma::joint::{Centring, JointGeometry, JointSettings, joint_geometry};
+use mftma::joint::{Centring, JointGeometry, JointSettings};
 use mftma::{AnalysisSettings, MeanEstimate};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
 use mftma_train::Place;
@@ -157,8 +158,8 @@ impl TypedStage for EffectiveStage {
         StageInputs::none().stage(&TrainStage::new(Rc::clone(&self.experiment)))
     }
 
-    /// Seconds on two quiet cores, roughly: in every layer two ways through the network, inner products of all points, for each vector a
-    /// growing set of them, and some work that does not grow.
+    /// Seconds on two quiet cores, roughly: in every layer a way through the network, inner products of all points, for each vector a growing
+    /// set of them, and some work that does not grow.
     fn amount(&self) -> f64 {
         let ManifoldSettings {
             manifolds,
@@ -173,7 +174,7 @@ impl TypedStage for EffectiveStage {
         let of_layer = |features: f64| {
             let products = points * points * features / 2.0;
             let solves = 100.0 * points * points * vectors;
-            0.05 + 3.0e-11 * (products + solves) + 2.2e-11 * forward
+            0.05 + 3.0e-11 * (products + solves) + 1.1e-11 * forward
         };
         layers
             .filter(|(name, _)| wanted.contains(name))
@@ -219,11 +220,12 @@ impl TypedStage for EffectiveStage {
                 .experiment
                 .activations(&*network, &manifolds, &layer.name)?;
             let in_layer = || format!("layer {}", layer.name);
+            let (mean_field, joint) = analysis
+                .run_with_joint(&source, &joint, &|_| ControlFlow::Continue(()))
+                .with_context(in_layer)?;
             let mut problem = None;
-            let joint =
-                measured(joint_geometry(&source, &joint), &mut problem).with_context(in_layer)?;
-            let mean_field =
-                measured(analysis.run(&source), &mut problem).with_context(in_layer)?;
+            let joint = measured(joint, &mut problem).with_context(in_layer)?;
+            let mean_field = measured(mean_field, &mut problem).with_context(in_layer)?;
             found.push(LayerEffective {
                 layer_index,
                 layer: layer.name.clone(),

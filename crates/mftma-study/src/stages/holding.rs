@@ -15,7 +15,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
-use super::sample::{Sample, shuffled};
+use super::sample::{Sample, drawn, shuffled};
 use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::profile::{ComplexitySettings, ExampleSettings, LearningSettings};
@@ -316,11 +316,8 @@ impl TypedStage for LearningStage {
             .memorization
             .learning
             .examples;
-        let samples = ExampleGroup::ALL.map(|group| {
-            let mut indices = shuffled(&self.experiment, group, "learning");
-            indices.truncate(limit);
-            (group, indices)
-        });
+        let samples = ExampleGroup::ALL
+            .map(|group| (group, drawn(&self.experiment, group, limit, "learning")));
         let train = TrainStage::new(Rc::clone(&self.experiment));
         let bar = work.progress.bar(
             &format!("learning {}", self.label()),

@@ -14,6 +14,7 @@ use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
+use super::sample::Sample;
 use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::linear_network::LinearNetwork;
@@ -129,10 +130,9 @@ impl LinearStage {
         let data = &self.experiment.data;
         let (train, test) = self.indices();
         let flat = |group, indices: &[usize]| {
-            let mut pixels = Vec::new();
-            data.batch_into(data.split(group), indices, &mut pixels);
-            let features = pixels.len() / indices.len().max(1);
-            Array2::from_shape_vec((indices.len(), features), pixels)
+            let images = Sample::at(&self.experiment, group, indices.to_vec()).images;
+            let features = data.split(group).image_shape().iter().product::<usize>();
+            images.into_shape_with_order((indices.len(), features))
         };
         let images = flat(ExampleGroup::Unpermuted, &train)?;
         let whitening = Whitening::fit(images.view(), self.linear().components)?;

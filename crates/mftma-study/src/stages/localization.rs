@@ -4,15 +4,15 @@ use std::rc::Rc;
 
 use anyhow::{Result, ensure};
 use mftma_data::{ExampleGroup, stream};
-use mftma_sensitivity::{Estimate, UndoSettings, Undoing, channels, predicted, scores, undo};
-use mftma_train::{rewind, rewindable_layers, score_examples};
+use mftma_sensitivity::{Estimate, UndoSettings, Undoing, channels, scores, undo};
+use mftma_train::{predicted, rewind, rewindable_layers, score_examples};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
 use super::rewind::statistics;
-use super::sample::{Sample, shuffled};
+use super::sample::{Sample, drawn, shuffled};
 use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::profile::{ChannelSettings, ResetSettings, RewindingSettings, RewindingStatistics};
@@ -142,11 +142,7 @@ impl TypedStage for ResetStage {
             .memorization
             .resets
             .examples;
-        let samples = HELD_GROUPS.map(|group| {
-            let mut indices = shuffled(&self.experiment, group, "resets");
-            indices.truncate(limit);
-            indices
-        });
+        let samples = HELD_GROUPS.map(|group| drawn(&self.experiment, group, limit, "resets"));
         let correct = |layers: &[&str]| -> Result<[Vec<bool>; 2]> {
             let network = rewind(&end, &early, layers, statistics(&self.experiment))?;
             let mut found = [Vec::new(), Vec::new()];

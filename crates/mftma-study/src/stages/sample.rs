@@ -36,10 +36,20 @@ impl Sample {
 
     /// `limit` examples of `group` at most, drawn by the run's seed for `purpose`. Permuted and restored ones are the same images.
     pub fn draw(experiment: &Experiment, group: ExampleGroup, limit: usize, purpose: &str) -> Self {
-        let mut indices = shuffled(experiment, group, purpose);
-        indices.truncate(limit);
-        Self::at(experiment, group, indices)
+        Self::at(experiment, group, drawn(experiment, group, limit, purpose))
     }
+}
+
+/// The places of what [`Sample::draw`] draws.
+pub fn drawn(
+    experiment: &Experiment,
+    group: ExampleGroup,
+    limit: usize,
+    purpose: &str,
+) -> Vec<usize> {
+    let mut indices = shuffled(experiment, group, purpose);
+    indices.truncate(limit);
+    indices
 }
 
 /// All examples of `group` in an order drawn by the run's seed for `purpose`.
