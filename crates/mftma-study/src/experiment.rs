@@ -10,8 +10,10 @@ use mftma_data::{
     Dataset, Error as DataError, ExampleGroup, LabelPermutation, ManifoldIndices, ManifoldSettings,
     PermutationScheme, Shortage, Subset, draw_manifolds,
 };
+use mftma_train::activations::MEMORY_LIMIT;
 use mftma_train::{
-    DataIdentity, ImageShape, LayerActivations, Network, NetworkSpec, ParameterRole, TrainingData,
+    DataIdentity, ImageShape, LayerActivations, Layers, Network, NetworkSpec, ParameterRole,
+    TrainingData,
 };
 
 use crate::cache::StageInputs;
@@ -129,6 +131,13 @@ impl Experiment {
         self.training_memory() + 8.0 * points * widest + 4.0 * 8.0 * points * points
     }
 
+    /// Bytes of the layers with so many features for `points` points that are held together; for estimates. And how many forward passes
+    /// they take.
+    pub fn held_layers(&self, points: f64, features: f64) -> (f64, f64) {
+        let (bytes, limit) = (4.0 * points * features, MEMORY_LIMIT as f64);
+        (bytes.min(limit), (bytes / limit).ceil())
+    }
+
     /// Features of each layer's output; for estimates. None where the network cannot be built.
     pub fn features(&self) -> Vec<f64> {
         let named = self.named_features().into_iter();
@@ -200,6 +209,24 @@ impl Experiment {
     ) -> Result<LayerActivations<'a>> {
         let source = LayerActivations::new(network, &self.data, manifolds, layer)?;
         Ok(source.place(self.settings.geometry.place))
+    }
+
+    /// The same of several layers, computed together as far as memory goes.
+    pub fn layers_activations<'a>(
+        &'a self,
+        network: &'a dyn Network,
+        manifolds: &ManifoldIndices,
+        layers: &[&str],
+    ) -> Result<Layers<'a>> {
+        let place = self.settings.geometry.place;
+        Ok(LayerActivations::of_layers(
+            network,
+            &self.data,
+            manifolds,
+            layers,
+            place,
+            MEMORY_LIMIT,
+        )?)
     }
 
     /// Which run it is, for people: `vgg16 x16 on glyphs, 50 % permuted, seed 1`.

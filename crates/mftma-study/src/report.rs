@@ -39,6 +39,8 @@ pub struct Shown {
     pub title: String,
     /// What it shows and how it was made.
     pub caption: String,
+    /// What its table says, beside the claims.
+    pub reading: Option<String>,
     /// The drawing.
     pub svg: String,
     /// How it compares with published values.
@@ -310,6 +312,7 @@ fn shown(figure: &Shown, report: &Report<'_>) -> Markup {
             div.page tabindex="0" { (PreEscaped(&figure.svg)) }
             figcaption {
                 strong { (label(&figure.name)) ". " (figure.title) ". " } (figure.caption)
+                @if let Some(reading) = &figure.reading { " " em { (reading) } }
                 " Table: " code { (figure.name) ".csv" } ". Drawn by commit " code { (short(commit)) } "."
             }
         }
@@ -499,6 +502,7 @@ mod tests {
             name: "s3".into(),
             title: "A title".into(),
             caption: "a < b".into(),
+            reading: Some("both <agree>".into()),
             svg: "<svg></svg>\n".into(),
             comparison: Some(Comparison {
                 title: "Beside <i>".into(),
@@ -526,6 +530,7 @@ mod tests {
         let page = page(&[finding(1, Verdict::Holds, vec![])]);
         assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
         assert!(page.contains("Title 1 &lt;&amp;&gt;") && page.contains("a &lt; b"));
+        assert!(page.contains("<em>both &lt;agree&gt;</em>"));
         assert!(page.contains("<svg></svg>"));
         // The comparison with published values stands before the claims, its means before the single groups.
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));

@@ -424,6 +424,7 @@ fn shown_as(study: &Study<'_>, selection: &Selection, table: &[Row], svg: String
         name: selection.stem(),
         title: selection.figure.title().to_owned(),
         caption: selection.figure.caption(study),
+        reading: selection.figure.reading(table),
         svg,
         comparison: selection.figure.comparison(table),
     }

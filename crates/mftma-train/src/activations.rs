@@ -4,9 +4,11 @@
 //! so what an example gives does not depend on which others are measured with it. They are taken at one [`Place`] of each layer, flattened in
 //! (channel, row, column) order.
 
+use std::collections::VecDeque;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use mftma::{Activations, Block, SourceError};
 use mftma_atomic::AtomicFile;
@@ -19,15 +21,17 @@ use crate::{Network, Place, TrainError, TrainingData};
 
 /// Images in one forward pass.
 const BATCH: usize = 100;
-/// Features handed to the engine at a time.
-const BLOCK_WIDTH: usize = 256;
-/// Default of [`LayerActivations::memory_limit`]: 1 GiB \[D\].
-const MEMORY_LIMIT: usize = 1 << 30;
+/// Features handed to the engine at a time: as many as it takes.
+const BLOCK_WIDTH: usize = 2_048;
+/// Default of [`LayerActivations::memory_limit`] and [`LayerActivations::of_layers`]: 1 GiB \[D\].
+pub const MEMORY_LIMIT: usize = 1 << 30;
 
 /// One layer's activations of the manifolds of one example group, as the engine's input.
 ///
-/// The layer is held once (points × features, `f32`) while its blocks are handed out, or in parts where that would pass the memory
-/// limit: each part then costs a forward pass of all images. Nothing is held between calls.
+/// The layer is held (points × features, `f32`) from the first time that its blocks are asked for until the source is dropped, for
+/// the engine reads the first blocks twice. Where that would pass the memory limit, it is handed out in parts instead, each of which
+/// costs a forward pass of all images, and nothing is held between calls. Several layers of the same images:
+/// [`LayerActivations::of_layers`].
 #[derive(Clone)]
 pub struct LayerActivations<'a> {
     network: &'a dyn Network,
@@ -39,6 +43,8 @@ pub struct LayerActivations<'a> {
     place: Place,
     features: usize,
     memory_limit: usize,
+    /// The whole layer, once it has been computed.
+    held: OnceLock<Arc<Array2<f32>>>,
 }
 
 impl<'a> LayerActivations<'a> {
@@ -84,7 +90,59 @@ impl<'a> LayerActivations<'a> {
             place: Place::default(),
             features: network.layers()[layer].features(),
             memory_limit: MEMORY_LIMIT,
+            held: OnceLock::new(),
         })
+    }
+
+    /// The activations of several layers for the same examples, one layer after the other: as many as fit in `memory_limit` bytes come
+    /// from one forward pass and are held until they are dropped. A layer that does not fit alone is handed out as by
+    /// [`LayerActivations::new`].
+    ///
+    /// # Errors
+    /// As [`LayerActivations::of_examples`]; the iterator also where a forward pass fails.
+    pub fn of_layers(
+        network: &'a dyn Network,
+        data: &'a TrainingData,
+        manifolds: &ManifoldIndices,
+        layers: &[&str],
+        place: Place,
+        memory_limit: usize,
+    ) -> Result<Layers<'a>, TrainError> {
+        let waiting = layers.iter().map(|layer| {
+            let source = Self::new(network, data, manifolds, layer)?;
+            Ok(source.place(place).memory_limit(memory_limit))
+        });
+        Ok(Layers {
+            waiting: waiting.collect::<Result<_, TrainError>>()?,
+            held: VecDeque::new(),
+            memory_limit,
+        })
+    }
+
+    /// Bytes of the whole layer.
+    fn bytes(&self) -> usize {
+        4 * self.indices.len() * self.features
+    }
+
+    fn zeros(&self) -> Array2<f32> {
+        Array2::zeros((self.indices.len(), self.features))
+    }
+
+    /// The whole layer, from a forward pass where it is not there yet.
+    fn whole(&self) -> Result<Arc<Array2<f32>>, TrainError> {
+        if let Some(held) = self.held.get() {
+            return Ok(Arc::clone(held));
+        }
+        let mut arrays = vec![self.zeros()];
+        fill(
+            self.network,
+            self.examples(),
+            &[self.layer],
+            self.place,
+            &mut arrays,
+        )?;
+        let whole = Arc::new(arrays.remove(0));
+        Ok(Arc::clone(self.held.get_or_init(|| whole)))
     }
 
     fn examples(&self) -> Examples<'_> {
@@ -98,12 +156,14 @@ impl<'a> LayerActivations<'a> {
     /// Where in the layer they are taken; [`Place::Preactivation`] by default.
     pub fn place(mut self, place: Place) -> Self {
         self.place = place;
+        self.held = OnceLock::new();
         self
     }
 
-    /// Bytes of activations to hold at a time; 1 GiB by default \[D\]. At least one block of 256 features is held.
+    /// Bytes of activations to hold at a time; [`MEMORY_LIMIT`] by default. At least one block of 2,048 features is held.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
+        self.held = OnceLock::new();
         self
     }
 }
@@ -121,6 +181,19 @@ impl Activations for LayerActivations<'_> {
         &self,
         visit: &mut dyn FnMut(Block<'_>) -> ControlFlow<()>,
     ) -> Result<(), SourceError> {
+        let mut hand_out = |part: ArrayView2<'_, f32>| {
+            for start in (0..part.ncols()).step_by(BLOCK_WIDTH) {
+                let end = part.ncols().min(start + BLOCK_WIDTH);
+                if visit(Block::F32(part.slice(s![.., start..end]))).is_break() {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        if self.held.get().is_some() || self.bytes() <= self.memory_limit {
+            let _ = hand_out(self.whole()?.view());
+            return Ok(());
+        }
         let n = self.indices.len();
         let affordable = self.memory_limit / (4 * n).max(1) / BLOCK_WIDTH * BLOCK_WIDTH;
         let part = affordable.max(BLOCK_WIDTH).min(self.features.max(1));
@@ -140,14 +213,66 @@ impl Activations for LayerActivations<'_> {
                     Ok(())
                 },
             )?;
-            for at in (0..end - start).step_by(BLOCK_WIDTH) {
-                let block = held.slice(s![.., at..(end - start).min(at + BLOCK_WIDTH)]);
-                if visit(Block::F32(block)).is_break() {
-                    return Ok(());
-                }
+            if hand_out(held.slice(s![.., ..end - start])).is_break() {
+                break;
             }
         }
         Ok(())
+    }
+}
+
+/// Layers of the same examples, in the order in which they were asked for; see [`LayerActivations::of_layers`].
+#[derive(Clone)]
+pub struct Layers<'a> {
+    waiting: VecDeque<LayerActivations<'a>>,
+    /// Computed, and not yet handed out.
+    held: VecDeque<LayerActivations<'a>>,
+    memory_limit: usize,
+}
+
+impl<'a> Layers<'a> {
+    /// Computes as many of the waiting layers as fit, at least one where that fits.
+    fn hold(&mut self) -> Result<(), TrainError> {
+        let mut bytes = 0usize;
+        while let Some(next) = self.waiting.front()
+            && bytes.saturating_add(next.bytes()) <= self.memory_limit
+        {
+            bytes += next.bytes();
+            self.held.extend(self.waiting.pop_front());
+        }
+        let Some(first) = self.held.front() else {
+            return Ok(());
+        };
+        let layers: Vec<usize> = self.held.iter().map(|source| source.layer).collect();
+        let mut arrays: Vec<Array2<f32>> = self.held.iter().map(LayerActivations::zeros).collect();
+        fill(
+            first.network,
+            first.examples(),
+            &layers,
+            first.place,
+            &mut arrays,
+        )?;
+        for (source, array) in self.held.iter_mut().zip(arrays) {
+            source.held = OnceLock::from(Arc::new(array));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Iterator for Layers<'a> {
+    type Item = Result<LayerActivations<'a>, TrainError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.held.is_empty()
+            && let Err(error) = self.hold()
+        {
+            self.waiting.clear();
+            self.held.clear();
+            return Some(Err(error));
+        }
+        // One that does not fit comes in parts.
+        let next = self.held.pop_front().or_else(|| self.waiting.pop_front());
+        next.map(Ok)
     }
 }
 
@@ -311,6 +436,25 @@ fn for_each_batch(
         std::mem::replace(&mut failed, Ok(()))?;
     }
     Ok(())
+}
+
+/// The whole of `layers`, each into its array (examples, features), by one forward pass.
+fn fill(
+    network: &dyn Network,
+    examples: Examples<'_>,
+    layers: &[usize],
+    place: Place,
+    arrays: &mut [Array2<f32>],
+) -> Result<(), TrainError> {
+    let mut rows = vec![0; arrays.len()];
+    for_each_batch(network, examples, layers, place, &mut |which, batch| {
+        let end = rows[which] + batch.nrows();
+        arrays[which]
+            .slice_mut(s![rows[which]..end, ..])
+            .assign(&batch);
+        rows[which] = end;
+        Ok(())
+    })
 }
 
 /// The place of a layer in [`Network::layers`].

@@ -35,7 +35,7 @@ mod spec;
 mod trainer;
 pub mod zoo;
 
-pub use activations::LayerActivations;
+pub use activations::{LayerActivations, Layers};
 pub use checkpoint::Checkpoint;
 pub use data::{DataIdentity, TrainingData};
 pub use error::{NetworkError, TrainError};

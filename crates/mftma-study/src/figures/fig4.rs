@@ -12,6 +12,7 @@ use mftma_data::ExampleGroup;
 use mftma_gradients::Measure as GradientMeasure;
 use mftma_sensitivity::Estimate;
 
+use super::agreement::{self, Depth};
 use super::geometry::check_size;
 use super::group_colour;
 use super::{Figure, Study, foot, geometry_rows, over_runs, runs_in_words};
@@ -118,11 +119,10 @@ impl Figure for Figure4 {
              that it no longer does after one layer is put back to the initialization (broken) or to the epoch of the highest test accuracy \
              (lines). g, left: in which layers the channels lie that are zeroed, one by one and greedily by gradient, until an example is \
              undone while others are kept (grey: where all channels lie); right: share of examples undone after so many channels. {} \
-             Where the orange line of f lies above the blue one only in late layers, and where the channels that undo permuted examples \
-             are late ones more than those of unpermuted examples, this view agrees with the claim that memorization is late in depth; \
-             where it does so in early layers too, it does not: putting back a layer to its initialization destroys what later layers \
-             build on, so that early layers can matter to an example that is stored in later ones, and only the difference between the two \
-             groups speaks of memorization.",
+             Where the orange line of f lies above the blue one in late layers more than in early ones, and where the channels that undo \
+             permuted examples are later ones than those of unpermuted examples, this view agrees with the claim that memorization is late \
+             in depth. Putting back a layer to its initialization destroys what later layers build on, so that early layers can matter to \
+             an example that is stored in later ones, and only the difference between the two groups speaks of memorization.",
             statistics_in_words(study),
             100.0 * sweep.experiment.data.permuted_fraction,
             sweep.layer,
@@ -224,6 +224,10 @@ impl Figure for Figure4 {
             }
         }
         Ok(rows)
+    }
+
+    fn reading(&self, table: &[Row]) -> Option<String> {
+        agreement::reading(table)
     }
 
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
@@ -368,6 +372,7 @@ fn estimated(row: &Row, measure: Measure, estimate: Option<Estimate>) -> Option<
 fn channel_rows(plain: &Row, found: &ChannelsUndone) -> Vec<Row> {
     let mut rows = Vec::new();
     let all: usize = found.layers.iter().map(|(_, _, count)| count).sum();
+    let depth = Depth::of(found.layers.iter().map(|(place, _, _)| *place));
     let in_layer = |place: usize, name: &str| Row {
         layer_index: Some(place),
         layer: Some(name.to_owned()),
@@ -382,6 +387,17 @@ fn channel_rows(plain: &Row, found: &ChannelsUndone) -> Vec<Row> {
             ..in_layer(*place, name)
         });
     }
+    let of_all = found
+        .layers
+        .iter()
+        .flat_map(|(place, _, count)| std::iter::repeat_n(*place, *count));
+    rows.extend(depth.mean(of_all).map(|value| Row {
+        group: Group::Training,
+        measure: Measure::DepthOfChannels,
+        value,
+        count: all,
+        ..plain.clone()
+    }));
     for group in HELD_GROUPS {
         let of_group = || found.examples.iter().filter(move |e| e.group == group);
         let row = Row {
@@ -393,6 +409,14 @@ fn channel_rows(plain: &Row, found: &ChannelsUndone) -> Vec<Row> {
             &row,
             Measure::ChannelsZeroed,
             Estimate::of(counts),
+        ));
+        // Of each example that any channel was zeroed for: the mean over its channels.
+        let depths =
+            of_group().filter_map(|e| depth.mean(e.undoing.zeroed.iter().map(|c| c.layer)));
+        rows.extend(estimated(
+            &row,
+            Measure::DepthOfChannels,
+            Estimate::of(depths),
         ));
         let kept = Estimate::of(of_group().filter_map(|e| e.held));
         rows.extend(estimated(&row, Measure::Kept, kept));
@@ -1278,6 +1302,10 @@ mod tests {
         // Of the first a third, of the second a half.
         assert!((share(permuted, "conv1_1") - 5.0 / 12.0).abs() < 1e-12);
         assert_eq!(share(unpermuted, "conv5_3b"), 1.0);
+        let depth = |group| value(group, Measure::DepthOfChannels, None, None).unwrap();
+        // Of the first two thirds, of the second a half; 30 of all 40 channels are in the last layer.
+        assert!((depth(permuted) - 7.0 / 12.0).abs() < 1e-12);
+        assert_eq!((depth(unpermuted), depth(Group::Training)), (1.0, 0.75));
         let all = value(
             Group::Training,
             Measure::ShareOfChannels,

@@ -2,6 +2,7 @@
 //!
 //! A figure names the stages it needs and draws from their outputs. It computes nothing expensive.
 
+mod agreement;
 mod fig1;
 mod fig2;
 mod fig3;
@@ -64,6 +65,12 @@ pub trait Figure {
 
     /// Draws these panels, and no others, from their table as SVG.
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String>;
+
+    /// What its table says, in sentences made from its numbers, where it answers a question that is no claim of the paper's. Shown
+    /// below the caption.
+    fn reading(&self, _table: &[Row]) -> Option<String> {
+        None
+    }
 
     /// How its table compares with published values, where it holds them.
     fn comparison(&self, _table: &[Row]) -> Option<Comparison> {

@@ -123,7 +123,7 @@ pub struct EffectiveIdentity {
 
 impl TypedStage for EffectiveStage {
     const KIND: &'static str = "effective";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = true;
     type Settings = EffectiveIdentity;
     type Output = Vec<LayerEffective>;

@@ -89,6 +89,17 @@ impl GeometryStage {
             .manifolds(self.group, &self.manifold_settings())
     }
 
+    fn is_measured(&self, layer: &str) -> bool {
+        self.layer.as_ref().is_none_or(|one| one == layer)
+    }
+
+    /// Features of the layers that are measured; for estimates.
+    fn measured_features(&self) -> Vec<f64> {
+        let layers = self.experiment.named_features().into_iter();
+        let measured = layers.filter(|(name, _)| self.is_measured(name));
+        measured.map(|(_, features)| features).collect()
+    }
+
     fn analysis(&self) -> AnalysisSettings {
         analysis_settings(&self.experiment, self.experiment.settings.geometry.margin)
             .conventions(self.conventions.clone())
@@ -119,7 +130,7 @@ pub struct GeometryIdentity {
 
 impl TypedStage for GeometryStage {
     const KIND: &'static str = "geometry";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = true;
     type Settings = GeometryIdentity;
     type Output = Vec<LayerGeometry>;
@@ -148,31 +159,32 @@ impl TypedStage for GeometryStage {
         StageInputs::none().stage(&TrainStage::new(Rc::clone(&self.experiment)))
     }
 
-    /// Seconds on two quiet cores, by the runs of record of `quick` and `laptop`: every layer has its own way through the network,
-    /// inner products of all points, anchor points, and some work that does not grow.
+    /// Seconds on two quiet cores, by the runs of record of `quick` and `laptop`: every layer has inner products of all points, anchor
+    /// points, and some work that does not grow; as many layers as memory holds come from one way through the network.
     fn amount(&self) -> f64 {
         let geometry = &self.experiment.settings.geometry;
         let classes = self.experiment.data.dataset().classes();
         let manifolds = geometry.manifolds.min(classes) as f64;
         let (points, vectors) = (geometry.points as f64, geometry.gaussian_vectors as f64);
         let examples = manifolds * points;
-        let forward = examples * self.experiment.multiply_adds();
-        let wanted = |name: &str| self.layer.as_ref().is_none_or(|layer| layer == name);
-        let layers = self.experiment.named_features();
         let of_layer = |features: f64| {
             let products = examples.powi(2) * features / 2.0;
             let solves = 100.0 * manifolds * vectors * points * points.min(features);
-            0.01 + 3.5e-11 * (products + solves) + 1.1e-11 * forward
+            0.01 + 3.5e-11 * (products + solves)
         };
-        let wanted = layers.into_iter().filter(|(name, _)| wanted(name));
-        wanted.map(|(_, features)| of_layer(features)).sum()
+        let measured = self.measured_features();
+        let (_, passes) = self.experiment.held_layers(examples, measured.iter().sum());
+        let forward = passes * examples * self.experiment.multiply_adds();
+        1.1e-11 * forward + measured.into_iter().map(of_layer).sum::<f64>()
     }
 
     fn space(&self) -> Space {
         let geometry = &self.experiment.settings.geometry;
         let points = (geometry.manifolds * geometry.points) as f64;
+        let features = self.measured_features().iter().sum();
+        let (held, _) = self.experiment.held_layers(points, features);
         Space {
-            memory: self.experiment.analysis_memory(points),
+            memory: self.experiment.analysis_memory(points) + held,
             ..Space::default()
         }
     }
@@ -185,20 +197,24 @@ impl TypedStage for GeometryStage {
         let train = TrainStage::new(Rc::clone(&self.experiment));
         let network = train.network(work, self.epoch)?;
         let (analysis, manifolds) = (self.analysis().build()?, self.manifolds()?);
-        let layers = network.layers();
+        let layers: Vec<(usize, &str)> = network
+            .layers()
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| (index, layer.name.as_str()))
+            .filter(|(_, name)| self.is_measured(name))
+            .collect();
         let bar = work
             .progress
             .bar(&format!("geometry {}", self.label()), layers.len() as u64);
+        let names: Vec<&str> = layers.iter().map(|(_, name)| *name).collect();
+        let sources = self
+            .experiment
+            .layers_activations(&*network, &manifolds, &names)?;
         let mut measured = Vec::with_capacity(layers.len());
-        let wanted = |name: &str| self.layer.as_ref().is_none_or(|layer| layer == name);
-        for (layer_index, layer) in layers.iter().enumerate() {
-            if !wanted(&layer.name) {
-                continue;
-            }
-            bar.message(layer.name.clone());
-            let activations = self
-                .experiment
-                .activations(&*network, &manifolds, &layer.name)?;
+        for ((layer_index, name), activations) in layers.into_iter().zip(sources) {
+            bar.message(name.to_owned());
+            let activations = activations.with_context(|| format!("layer {name}"))?;
             let (geometry, problem) = match analysis.run(&activations) {
                 Ok(geometry) => (Some(geometry), None),
                 // Points that coincide are a finding about the layer, not a reason to lose the other layers.
@@ -207,16 +223,16 @@ impl TypedStage for GeometryStage {
                     @ (mftma::Error::NoCentre { .. } | mftma::Error::CoincidentCentres { .. }),
                 ) => (None, Some(error.to_string())),
                 Err(error) => {
-                    return Err(error).with_context(|| format!("layer {}", layer.name));
+                    return Err(error).with_context(|| format!("layer {name}"));
                 }
             };
             measured.push(LayerGeometry {
                 layer_index,
-                layer: layer.name.clone(),
+                layer: name.to_owned(),
                 geometry,
                 problem,
             });
-            bar.set(layer_index as u64 + 1);
+            bar.set(measured.len() as u64);
         }
         Ok(measured)
     }

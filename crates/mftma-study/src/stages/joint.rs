@@ -71,7 +71,7 @@ pub struct JointIdentity {
 
 impl TypedStage for JointStage {
     const KIND: &'static str = "joint";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = true;
     type Settings = JointIdentity;
     type Output = Vec<LayerJoint>;

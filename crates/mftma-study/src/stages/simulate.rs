@@ -93,7 +93,7 @@ pub struct SimulateIdentity {
 
 impl TypedStage for SimulateStage {
     const KIND: &'static str = "simulate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = true;
     type Settings = SimulateIdentity;
     type Output = Vec<LayerCapacities>;

@@ -101,7 +101,7 @@ pub struct UmapIdentity {
 
 impl TypedStage for UmapStage {
     const KIND: &'static str = "umap";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = false;
     type Settings = UmapIdentity;
     type Output = Vec<PicturePoint>;

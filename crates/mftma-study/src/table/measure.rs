@@ -143,6 +143,8 @@ measures! {
     ShareOfZeroed, "share_of_zeroed", FRACTION;
     /// Share of all channels that lie in a layer.
     ShareOfChannels, "share_of_channels", FRACTION;
+    /// Where in depth channels lie on average: 0 the first layer that has any, 1 the last.
+    DepthOfChannels, "depth_of_channels", FRACTION;
     /// Share of other training examples that keep their label.
     Kept, "kept", FRACTION;
     /// Critical sample ratio.

@@ -1,15 +1,19 @@
 //! Activations come out the same by every way, in the order of the examples asked for.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{self, data, settings};
 use mftma::{Activations, Block};
 use mftma_data::{ExampleGroup, ManifoldSettings, Shortage, draw_manifolds};
 use mftma_train::activations::{Examples, write_npy, write_safetensors};
-use mftma_train::{
-    Architecture, LayerActivations, Network, Place, TrainError, Trainer, TrainingData,
+use mftma_train::network::{
+    LayerInfo, NetworkError, Parameter, Pulled, PulledImages, Recorder, StatisticsMode, Step,
 };
-use ndarray::{Array2, ArrayView4, s};
+use mftma_train::{
+    Architecture, LayerActivations, Network, NetworkSpec, Place, TrainError, Trainer, TrainingData,
+};
+use ndarray::{Array2, ArrayView2, ArrayView4, s};
 
 /// Row by row through the network, one image at a time.
 fn direct(
@@ -112,6 +116,8 @@ fn agree(place: Place) {
         assert!(close(&whole, &expected), "{layer}");
         // In parts of one block each, whatever the limit: the same bytes.
         assert_eq!(streamed(&source.clone().memory_limit(1)), whole, "{layer}");
+        // Once held, and held together with others as far as the limit goes: the same.
+        assert_eq!(streamed(&source), whole, "{layer}");
 
         let tensor = tensors.tensor(layer).expect("a tensor of each layer");
         assert_eq!(tensor.shape(), whole.shape());
@@ -138,6 +144,132 @@ fn agree(place: Place) {
                 .eq(whole.iter()),
             "{layer}"
         );
+    }
+}
+
+/// A network that counts its forward passes, and does nothing else.
+struct Counting<'a> {
+    network: &'a dyn Network,
+    passes: AtomicUsize,
+}
+
+impl Network for Counting<'_> {
+    fn forward(
+        &self,
+        images: ArrayView4<'_, f32>,
+        statistics: StatisticsMode,
+        recorder: &mut dyn Recorder,
+    ) -> Result<Option<Array2<f32>>, NetworkError> {
+        self.passes.fetch_add(1, Ordering::Relaxed);
+        self.network.forward(images, statistics, recorder)
+    }
+
+    fn spec(&self) -> &NetworkSpec {
+        self.network.spec()
+    }
+
+    fn layers(&self) -> &[LayerInfo] {
+        self.network.layers()
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        self.network.parameters()
+    }
+
+    fn statistics(&self) -> Vec<&Parameter> {
+        self.network.statistics()
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        unreachable!("nothing is changed")
+    }
+
+    fn statistics_mut(&mut self) -> Vec<&mut Parameter> {
+        unreachable!("nothing is changed")
+    }
+
+    fn loss_and_gradients(
+        &mut self,
+        _: ArrayView4<'_, f32>,
+        _: &[u16],
+        _: StatisticsMode,
+    ) -> Result<Step, NetworkError> {
+        unreachable!("nothing is trained")
+    }
+
+    fn pull_back(
+        &self,
+        _: ArrayView4<'_, f32>,
+        _: StatisticsMode,
+        _: &mut dyn FnMut(ArrayView2<'_, f32>) -> Array2<f32>,
+    ) -> Result<Pulled, NetworkError> {
+        unreachable!("nothing is trained")
+    }
+
+    fn pull_back_to_images(
+        &self,
+        _: ArrayView4<'_, f32>,
+        _: StatisticsMode,
+        _: &mut dyn FnMut(ArrayView2<'_, f32>) -> Array2<f32>,
+    ) -> Result<PulledImages, NetworkError> {
+        unreachable!("nothing is trained")
+    }
+}
+
+#[test]
+fn layers_that_fit_come_from_one_forward_pass_and_are_those_of_their_own() {
+    let data = data(32, 24, 1);
+    let trainer = Trainer::new(settings(Architecture::Vgg11, 32), &data).expect("starts");
+    let manifolds = draw_manifolds(
+        ExampleGroup::Permuted,
+        data.permutation(),
+        data.dataset().test().labels(),
+        &ManifoldSettings {
+            manifolds: 4,
+            examples: 3,
+            seed: 1,
+            shortage: Shortage::Refuse,
+        },
+    )
+    .expect("enough examples");
+    let network = trainer.network();
+    let names: Vec<&str> = network.layers().iter().map(|l| l.name.as_str()).collect();
+    let alone: Vec<Array2<f32>> = names
+        .iter()
+        .map(|name| streamed(&LayerActivations::new(network, &data, &manifolds, name).unwrap()))
+        .collect();
+    let bytes: Vec<usize> = alone.iter().map(|layer| 4 * layer.len()).collect();
+    let all = bytes.iter().sum();
+    let largest = *bytes.iter().max().unwrap();
+    // Nothing fits: a pass for each part of each layer. The largest fits, and so some groups.
+    for (limit, passes) in [
+        (all, 1..=1),
+        (largest, 2..=names.len() - 1),
+        (0, names.len()..=1000),
+    ] {
+        let counting = Counting {
+            network,
+            passes: AtomicUsize::new(0),
+        };
+        let layers = LayerActivations::of_layers(
+            &counting,
+            &data,
+            &manifolds,
+            &names,
+            Place::default(),
+            limit,
+        );
+        let mut found = 0;
+        for (layer, alone) in layers.expect("layers").zip(&alone) {
+            let layer = layer.expect("a layer");
+            assert!(streamed(&layer) == *alone, "{limit}: {}", names[found]);
+            // The engine looks at the first block twice.
+            assert!(limit == 0 || streamed(&layer) == *alone);
+            found += 1;
+        }
+        assert_eq!(found, names.len());
+        let counted = counting.passes.into_inner();
+        assert!(passes.contains(&counted), "{limit}: {counted} passes");
     }
 }
 
