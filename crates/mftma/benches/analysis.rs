@@ -26,6 +26,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use faer::{Accum, Mat, Par, linalg::matmul::matmul};
+use mftma::joint::{Centring, JointSettings};
 use mftma::{Analysis, ArrayActivations};
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -169,5 +170,29 @@ fn gram_stage(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, whole, gram_stage);
+/// What a call from elsewhere, from Python for instance, has as its lower bound: 6 classes of 3 points in 10 features, as
+/// `mftma analyze` measures by default.
+fn smallest(c: &mut Criterion) {
+    let mut group = c.benchmark_group("smallest");
+    let data = points(6, 3, 10, 1);
+    let (Ok(source), Ok(analysis)) = (
+        ArrayActivations::new(data.view(), &[3; 6]),
+        Analysis::builder().resamples(1_000).build(),
+    ) else {
+        return;
+    };
+    let joint = JointSettings::default()
+        .resamples(1_000)
+        .centring(Centring::ByManifold);
+    let on = |_| std::ops::ControlFlow::Continue(());
+    group.bench_function("mean-field P6 M3 N10", |b| {
+        b.iter(|| analysis.run(black_box(&source)))
+    });
+    group.bench_function("both P6 M3 N10", |b| {
+        b.iter(|| analysis.run_with_joint(black_box(&source), &joint, &on))
+    });
+    group.finish();
+}
+
+criterion_group!(benches, whole, gram_stage, smallest);
 criterion_main!(benches);

@@ -177,25 +177,26 @@ fn describe(place: &Place, dataset: &Dataset, by_matlab: bool) -> Result<ArrayIn
     if dataset.attribute("MATLAB_empty").is_ok() {
         return Err(NoArray::Other("empty"));
     }
+    let whole = |size: u8, signed: bool| match (size, signed) {
+        (1, true) => Some(Element::I8),
+        (1, false) => Some(Element::U8),
+        (2, true) => Some(Element::I16),
+        (2, false) => Some(Element::U16),
+        (4, true) => Some(Element::I32),
+        (4, false) => Some(Element::U32),
+        (8, true) => Some(Element::I64),
+        (8, false) => Some(Element::U64),
+        _ => None,
+    };
     let (element, byte_order) = match dataset.dtype() {
         Datatype::FixedPoint {
             size,
             signed,
             byte_order,
-        } => {
-            let element = match (size, signed) {
-                (1, true) => Element::I8,
-                (1, false) => Element::U8,
-                (2, true) => Element::I16,
-                (2, false) => Element::U16,
-                (4, true) => Element::I32,
-                (4, false) => Element::U32,
-                (8, true) => Element::I64,
-                (8, false) => Element::U64,
-                _ => return refused("integers of an unusual width", "save x.astype('int64')"),
-            };
-            (element, *byte_order)
-        }
+        } => match whole(*size, *signed) {
+            Some(element) => (element, *byte_order),
+            None => return refused("integers of an unusual width", "save x.astype('int64')"),
+        },
         Datatype::FloatingPoint { size, byte_order } => {
             // The width of the exponent tells bfloat16 from float16.
             let exponent = dataset
@@ -216,15 +217,24 @@ fn describe(place: &Place, dataset: &Dataset, by_matlab: bool) -> Result<ArrayIn
             };
             (element, *byte_order)
         }
-        // How h5py stores bool.
-        Datatype::Enum { base, .. } => match **base {
-            Datatype::FixedPoint {
-                size: 1,
+        Datatype::Enum { base, members } => {
+            let Datatype::FixedPoint {
+                size,
+                signed,
                 byte_order,
-                ..
-            } => (Element::Bool, byte_order),
-            _ => return Err(NoArray::Other("an enumeration")),
-        },
+            } = **base
+            else {
+                return Err(NoArray::Other("an enumeration"));
+            };
+            let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            match whole(size, signed) {
+                // How h5py stores bool.
+                Some(_) if size == 1 && names == ["FALSE", "TRUE"] => (Element::Bool, byte_order),
+                // Classes by name: their numbers are as good.
+                Some(element) => (element, byte_order),
+                None => return Err(NoArray::Other("an enumeration")),
+            }
+        }
         Datatype::Compound { fields, .. } => {
             let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
             if matches!(names[..], ["r", "i"] | ["real", "imag"]) {

@@ -1,7 +1,7 @@
 //! Columns of numbers in Parquet, read by the format's own crate.
 //!
 //! The file is read column by column, so the array is in Fortran order: points × columns, `float32` where every column is, else
-//! `float64`. pandas' index is left out.
+//! `float64`. pandas' index is no feature, also where it has a name, and may hold the labels.
 
 use std::fmt;
 use std::io::Write;
@@ -23,8 +23,25 @@ const REWRITE: &str =
     "write it again: pandas.DataFrame(x).to_parquet('acts.parquet') with its default compression";
 /// Values of a column that are read at a time.
 const BATCH: usize = 1 << 13;
-/// Columns that pandas makes of an index.
+/// Columns that pandas makes of an index without a name.
 const INDEX: &str = "__index_level_";
+
+/// The columns that pandas took from an index, by the description that it leaves in the file. What is no such description says nothing.
+fn index_of_pandas(reader: &Reader) -> Vec<String> {
+    let entries = reader.metadata().file_metadata().key_value_metadata();
+    let described = entries
+        .and_then(|entries| entries.iter().find(|entry| entry.key == "pandas"))
+        .and_then(|entry| serde_json::from_str::<serde_json::Value>(entry.value.as_deref()?).ok());
+    let columns = described
+        .as_ref()
+        .and_then(|d| d["index_columns"].as_array());
+    // A range is described without a column.
+    let names = columns
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str());
+    names.map(str::to_owned).collect()
+}
 
 type Reader = SerializedFileReader<bytes::Bytes>;
 
@@ -128,7 +145,10 @@ struct Column {
 struct Table {
     reader: Arc<Reader>,
     rows: usize,
+    /// Those that may be features.
     columns: Vec<Column>,
+    /// Those of pandas' index.
+    index: Vec<Column>,
 }
 
 impl fmt::Debug for Table {
@@ -178,11 +198,14 @@ impl Table {
                 kind: Kind::of(column),
                 defined: column.max_def_level(),
             });
-        let columns = columns.filter(|c| !c.name.starts_with(INDEX)).collect();
+        let named = index_of_pandas(&reader);
+        let (index, columns) =
+            columns.partition(|c| c.name.starts_with(INDEX) || named.contains(&c.name));
         Ok(Self {
             reader: Arc::new(reader),
             rows,
             columns,
+            index,
         })
     }
 
@@ -402,7 +425,10 @@ pub(super) fn column(
 ) -> Result<Vec<String>, InputError> {
     let table = Table::open(place, &bytes)?;
     let found = match name {
-        Some(name) => table.columns.iter().find(|c| c.name == name),
+        Some(name) => {
+            let mut all = table.columns.iter().chain(&table.index);
+            all.find(|c| c.name == name)
+        }
         None if table.columns.len() == 1 => table.columns.first(),
         None => None,
     };

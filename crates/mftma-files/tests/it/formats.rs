@@ -271,6 +271,11 @@ fn hdf5() {
             same_labels(&[&format!("{}::{name}", path.display())]);
         }
     }
+    // Classes with names are numbers, of which h5py's bool is but one case.
+    same_labels(&["labels_named.h5::kind"]);
+    let mut entries = open("labels_named.h5");
+    let kinds = take(&mut entries, "kind");
+    assert_eq!(kinds.info.unwrap().describe(), "6 int8");
 }
 
 /// MATLAB sees points x features where h5py sees features x points.
@@ -310,6 +315,14 @@ fn parquet() {
         "numbers_labelled.parquet::label",
         "numbers_labelled.parquet::class",
     ]);
+    // What pandas took from an index with a name is no feature, and may be the labels.
+    check(
+        open("numbers_indexed.parquet").remove(0),
+        "6 x 8 float32, Fortran order",
+        8,
+        number,
+    );
+    same_labels(&["numbers_indexed.parquet::image class"]);
     let load = |file: &str| open(file).remove(0).load(OPTIONS);
     refused(
         load("refused_zstd.parquet"),
