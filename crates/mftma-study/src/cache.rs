@@ -16,6 +16,7 @@
 //! | `stage.json` | key, label, settings and the checksum of each file; written last, so where it is, the stage is finished |
 //! | anything else | what the stage keeps to go on after an interruption, for instance checkpoints |
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::{self, File};
@@ -244,6 +245,25 @@ pub struct Work<'a> {
     pub cache: &'a Cache,
     /// Where to report progress.
     pub progress: Progress,
+    /// Share of the work that interrupted attempts had done before: no rate of this one.
+    found: Cell<f64>,
+}
+
+impl<'a> Work<'a> {
+    /// Work in `folder`.
+    pub(crate) fn new(folder: &'a Path, cache: &'a Cache) -> Self {
+        Self {
+            folder,
+            cache,
+            progress: cache.progress.clone(),
+            found: Cell::new(0.0),
+        }
+    }
+
+    /// Says that `found` of `all` the work was there when this attempt began.
+    pub(crate) fn found(&self, found: usize, all: usize) {
+        self.found.set(found as f64 / all.max(1) as f64);
+    }
 }
 
 /// Why a stage would run, or that it need not.
@@ -296,7 +316,7 @@ struct Record {
     files: BTreeMap<String, String>,
     /// Seconds spent by the process that finished the stage (not by interrupted attempts).
     wall_seconds: f64,
-    /// How much work it was, in a unit of its kind's own.
+    /// How much work those seconds did, in a unit of its kind's own.
     #[serde(default = "one")]
     amount: f64,
 }
@@ -435,12 +455,9 @@ impl Cache {
             _ => {}
         }
         let start = Instant::now();
+        let work = Work::new(folder, self);
         let output = stage
-            .compute_json(&Work {
-                folder,
-                cache: self,
-                progress: self.progress.clone(),
-            })
+            .compute_json(&work)
             .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
         mftma_atomic::write(&folder.join(OUTPUT), &output)?;
         let mut files = BTreeMap::new();
@@ -454,7 +471,7 @@ impl Cache {
             identity: stage.identity(),
             files,
             wall_seconds: start.elapsed().as_secs_f64(),
-            amount: stage.amount(),
+            amount: stage.amount() * (1.0 - work.found.get()),
         };
         Ok(mftma_atomic::write(
             &folder.join(RECORD),
@@ -485,12 +502,8 @@ impl Cache {
     ) -> Result<T> {
         let mut record = read_record(folder)?
             .with_context(|| format!("{} {} is not finished", stage.kind(), stage.label()))?;
-        let added = add(&Work {
-            folder,
-            cache: self,
-            progress: self.progress.clone(),
-        })
-        .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
+        let added = add(&Work::new(folder, self))
+            .with_context(|| format!("{} {}", stage.kind(), stage.label()))?;
         for name in work_files(folder)? {
             let path = folder.join(&name);
             if let Entry::Vacant(entry) = record.files.entry(name) {
@@ -754,7 +767,6 @@ fn brief(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
 
     use super::*;
 

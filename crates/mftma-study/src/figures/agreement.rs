@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::over_runs;
+use super::{Scored, over_runs};
 use crate::stages::HELD_GROUPS;
 use crate::table::{Condition, Group, Measure, Row};
 
@@ -114,7 +114,7 @@ fn resets(table: &[Row]) -> Option<ByHalf> {
         let of_resets = table.iter().filter(|row| row.measure == Measure::Forgotten);
         of_resets.filter(|row| matches!(row.condition, Some(Condition::Reset(_))) && row.epoch > 0)
     };
-    let mut layers: BTreeMap<usize, [Vec<(f64, Option<f64>)>; 2]> = BTreeMap::new();
+    let mut layers: BTreeMap<usize, [Vec<Scored>; 2]> = BTreeMap::new();
     for row in rows() {
         let group = HELD_GROUPS.iter().position(|&group| row.group == group);
         if let (Some(layer), Some(group)) = (row.layer_index, group) {

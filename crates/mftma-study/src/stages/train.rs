@@ -249,6 +249,7 @@ impl TypedStage for TrainStage {
     fn compute(&self, work: &Work<'_>) -> Result<TrainingRecord> {
         let epochs = self.experiment.settings.training.stop.max_epochs;
         let trainer = self.trainer(work)?;
+        let found = trainer.history().len();
         let bar = work
             .progress
             .bar(&format!("train {}", self.label()), 1000 * epochs as u64);
@@ -265,6 +266,9 @@ impl TypedStage for TrainStage {
             }
             ControlFlow::Continue(())
         })?;
+        // The state before the first epoch is the first of each history.
+        let epochs = |history: usize| history.saturating_sub(1);
+        work.found(epochs(found), epochs(trained.history.len()));
         Ok(TrainingRecord {
             history: trained.history,
             stopped: trained.stopped,
@@ -334,17 +338,33 @@ mod tests {
             .map(|m| record.test_accuracy(m.epoch))
             .fold(None, |a, b| if b > a { b } else { a });
         assert_eq!(record.test_accuracy(best), highest);
-        let work = Work {
-            folder: folder.path(),
-            cache: &cache,
-            progress: Reports::silent(),
-        };
+        let work = Work::new(folder.path(), &cache);
         let found = train.checkpoint(&work, best).unwrap();
         assert_eq!(found.header().epoch, best);
         let run = cache.folder(&train).join(RUN);
         let kept = |epoch| run.join(kept_file(epoch)).exists();
         let last = record.last_epoch();
         assert!((0..last).all(|epoch| !kept(epoch)) && kept(last));
+    }
+
+    /// Seconds of the last attempt over the work of all would promise others too much.
+    #[test]
+    fn an_interrupted_training_tells_its_rate_by_what_its_last_attempt_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"), Reports::silent());
+        let train = training(&[]);
+        let entry = cache.folder(&train);
+        fs::create_dir_all(&entry).unwrap();
+        let trainer = train.trainer(&Work::new(&entry, &cache)).unwrap();
+        let stopped = trainer.run(&mut |progress| match progress {
+            Progress::EpochFinished { metrics, .. } if metrics.epoch == 3 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        drop(stopped);
+        assert_eq!(cache.ensure(&train, false).unwrap().last_epoch(), 4);
+        let (_, amount, _) = Cache::measured(cache.root()).remove(0);
+        let whole = TypedStage::amount(&train);
+        assert!((amount / whole - 0.25).abs() < 1e-12, "{amount} of {whole}");
     }
 
     /// A lock of a machine that died, as some file servers keep it: the claim decides.
@@ -370,11 +390,7 @@ mod tests {
         here.ensure(&few, false).unwrap();
         there.ensure(&many, false).unwrap();
         let wall = here.wall_seconds(&few);
-        let work = Work {
-            folder: folder.path(),
-            cache: &here,
-            progress: Reports::silent(),
-        };
+        let work = Work::new(folder.path(), &here);
         let run = here.folder(&few).join(RUN);
         for epoch in [1, 3] {
             assert!(!run.join(kept_file(epoch)).exists());
