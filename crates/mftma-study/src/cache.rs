@@ -767,7 +767,6 @@ fn brief(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     struct Double<'a> {

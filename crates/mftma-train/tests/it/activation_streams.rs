@@ -7,11 +7,10 @@ use crate::common::{self, data, settings};
 use mftma::{Activations, Block};
 use mftma_data::{ExampleGroup, ManifoldSettings, Shortage, draw_manifolds};
 use mftma_train::activations::{Examples, write_npy, write_safetensors};
-use mftma_train::network::{
-    LayerInfo, NetworkError, Parameter, Pulled, PulledImages, Recorder, StatisticsMode, Step,
-};
+use mftma_train::network::{LayerInfo, Pulled, PulledImages, Recorder, StatisticsMode, Step};
 use mftma_train::{
-    Architecture, LayerActivations, Network, NetworkSpec, Place, TrainError, Trainer, TrainingData,
+    Architecture, LayerActivations, Network, NetworkError, NetworkSpec, Parameter, Place,
+    TrainError, Trainer, TrainingData,
 };
 use ndarray::{Array2, ArrayView2, ArrayView4, s};
 
@@ -186,6 +185,10 @@ impl Network for Counting<'_> {
 
     fn statistics_mut(&mut self) -> Vec<&mut Parameter> {
         unreachable!("nothing is changed")
+    }
+
+    fn duplicate(&self) -> Box<dyn Network> {
+        unreachable!("one is enough")
     }
 
     fn loss_and_gradients(
