@@ -245,8 +245,8 @@ pub struct Work<'a> {
     pub cache: &'a Cache,
     /// Where to report progress.
     pub progress: Progress,
-    /// Share of the work that interrupted attempts had done before: no rate of this one.
-    found: Cell<f64>,
+    /// Share of the work that was already done when this attempt began; it is left out of the recorded amount.
+    done_before: Cell<f64>,
 }
 
 impl<'a> Work<'a> {
@@ -256,13 +256,13 @@ impl<'a> Work<'a> {
             folder,
             cache,
             progress: cache.progress.clone(),
-            found: Cell::new(0.0),
+            done_before: Cell::new(0.0),
         }
     }
 
-    /// Says that `found` of `all` the work was there when this attempt began.
-    pub(crate) fn found(&self, found: usize, all: usize) {
-        self.found.set(found as f64 / all.max(1) as f64);
+    /// Says that `done` of `all` the work was there when this attempt began.
+    pub(crate) fn resumed_from(&self, done: usize, all: usize) {
+        self.done_before.set(done as f64 / all.max(1) as f64);
     }
 }
 
@@ -471,7 +471,7 @@ impl Cache {
             identity: stage.identity(),
             files,
             wall_seconds: start.elapsed().as_secs_f64(),
-            amount: stage.amount() * (1.0 - work.found.get()),
+            amount: stage.amount() * (1.0 - work.done_before.get()),
         };
         Ok(mftma_atomic::write(
             &folder.join(RECORD),

@@ -131,13 +131,6 @@ impl Experiment {
         self.training_memory() + 8.0 * points * widest + 4.0 * 8.0 * points * points
     }
 
-    /// Bytes of the layers with so many features for `points` points that are held together; for estimates. And how many forward passes
-    /// they take.
-    pub fn held_layers(&self, points: f64, features: f64) -> (f64, f64) {
-        let (bytes, limit) = (4.0 * points * features, MEMORY_LIMIT as f64);
-        (bytes.min(limit), (bytes / limit).ceil())
-    }
-
     /// Features of each layer's output; for estimates. None where the network cannot be built.
     pub fn features(&self) -> Vec<f64> {
         let named = self.named_features().into_iter();
@@ -239,6 +232,38 @@ impl Experiment {
             100.0 * self.settings.data.permuted_fraction,
             self.seed
         )
+    }
+}
+
+/// What layers take that are computed together as far as memory goes; for estimates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeldLayers {
+    /// Bytes at the peak, beside those of an analysis of the widest layer.
+    pub bytes: f64,
+    /// Forward passes of all images.
+    pub passes: usize,
+}
+
+impl HeldLayers {
+    /// Of layers with these `features` for `points` points, as [`LayerActivations::of_layers`] takes them together.
+    pub fn of(points: f64, features: &[f64]) -> Self {
+        let limit = MEMORY_LIMIT as f64;
+        let (mut together, mut bytes, mut passes) = (0.0, 0.0_f64, 0);
+        for layer in features.iter().map(|features| 4.0 * points * features) {
+            if layer > limit {
+                // In parts, the first of which is looked at twice.
+                passes += 1 + (layer / limit).ceil() as usize;
+                together = 0.0;
+                continue;
+            }
+            if together == 0.0 || together + layer > limit {
+                passes += 1;
+                together = 0.0;
+            }
+            together += layer;
+            bytes = bytes.max(together);
+        }
+        Self { bytes, passes }
     }
 }
 
@@ -448,6 +473,18 @@ mod tests {
 
     fn smoke() -> Profile {
         Profile::load("smoke").unwrap().1
+    }
+
+    #[test]
+    fn layers_are_held_together_as_far_as_memory_goes() {
+        // Bytes in units of an eighth of the limit: 3 + 4 fit, 2 begins anew, 10 comes in two parts and a look ahead, 8 alone, 1 last.
+        let eighth = MEMORY_LIMIT as f64 / 8.0 / 4.0 / 100.0;
+        let features = [3.0, 4.0, 2.0, 10.0, 8.0, 1.0].map(|n| n * eighth);
+        let held = HeldLayers::of(100.0, &features);
+        assert_eq!(held.passes, 1 + 1 + 3 + 1 + 1);
+        assert!((held.bytes / MEMORY_LIMIT as f64 - 1.0).abs() < 1e-12);
+        let none = HeldLayers::of(100.0, &[]);
+        assert_eq!((none.bytes, none.passes), (0.0, 0));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{Network, Place, TrainError, TrainingData};
 const BATCH: usize = 100;
 /// Features handed to the engine at a time: as many as it takes.
 const BLOCK_WIDTH: usize = 2_048;
-/// Default of [`LayerActivations::memory_limit`] and [`LayerActivations::of_layers`]: 1 GiB \[D\].
+/// Default of [`LayerActivations::memory_limit`], and what the study gives to [`LayerActivations::of_layers`]: 1 GiB \[D\].
 pub const MEMORY_LIMIT: usize = 1 << 30;
 
 /// One layer's activations of the manifolds of one example group, as the engine's input.
@@ -153,14 +153,15 @@ impl<'a> LayerActivations<'a> {
         }
     }
 
-    /// Where in the layer they are taken; [`Place::Preactivation`] by default.
+    /// Where in the layer they are taken; [`Place::Preactivation`] by default. What was held is computed anew.
     pub fn place(mut self, place: Place) -> Self {
         self.place = place;
         self.held = OnceLock::new();
         self
     }
 
-    /// Bytes of activations to hold at a time; [`MEMORY_LIMIT`] by default. At least one block of 2,048 features is held.
+    /// Bytes of activations to hold at a time; [`MEMORY_LIMIT`] by default. At least one block of 2,048 features is held. What
+    /// was held is computed anew.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self.held = OnceLock::new();

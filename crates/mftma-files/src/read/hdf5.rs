@@ -230,7 +230,7 @@ fn describe(place: &Place, dataset: &Dataset, by_matlab: bool) -> Result<ArrayIn
             match whole(size, signed) {
                 // How h5py stores bool.
                 Some(_) if size == 1 && names == ["FALSE", "TRUE"] => (Element::Bool, byte_order),
-                // Classes by name: their numbers are as good.
+                // Classes by name; the names are not kept.
                 Some(element) => (element, byte_order),
                 None => return Err(NoArray::Other("an enumeration")),
             }

@@ -409,9 +409,12 @@ impl Decode for Table {
     }
 
     fn without_column(&self, place: &Place, name: &str) -> Option<Columns> {
-        let at = self.columns.iter().position(|c| c.name == name)?;
         let mut table = self.clone();
-        table.columns.remove(at);
+        // An index is no feature anyway.
+        if !self.index.iter().any(|c| c.name == name) {
+            let at = self.columns.iter().position(|c| c.name == name)?;
+            table.columns.remove(at);
+        }
         Some((table.info(place), Box::new(table)))
     }
 }
@@ -424,16 +427,14 @@ pub(super) fn column(
     options: ReadOptions<'_>,
 ) -> Result<Vec<String>, InputError> {
     let table = Table::open(place, &bytes)?;
+    let all = || table.columns.iter().chain(&table.index);
     let found = match name {
-        Some(name) => {
-            let mut all = table.columns.iter().chain(&table.index);
-            all.find(|c| c.name == name)
-        }
-        None if table.columns.len() == 1 => table.columns.first(),
+        Some(name) => all().find(|c| c.name == name),
+        None if all().count() == 1 => all().next(),
         None => None,
     };
     let Some(column) = found else {
-        let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        let names: Vec<&str> = all().map(|c| c.name.as_str()).collect();
         return Err(InputError::content(
             place,
             match name {

@@ -276,6 +276,8 @@ fn hdf5() {
     let mut entries = open("labels_named.h5");
     let kinds = take(&mut entries, "kind");
     assert_eq!(kinds.info.unwrap().describe(), "6 int8");
+    let sides = take(&mut entries, "side");
+    assert_eq!(sides.info.unwrap().describe(), "6 int16, big-endian");
 }
 
 /// MATLAB sees points x features where h5py sees features x points.
@@ -323,6 +325,10 @@ fn parquet() {
         number,
     );
     same_labels(&["numbers_indexed.parquet::image class"]);
+    // And so the layer stays where it holds the labels.
+    let mut indexed = open("numbers_indexed.parquet").remove(0);
+    assert!(indexed.drop_column("image class"));
+    check(indexed, "6 x 8 float32, Fortran order", 8, number);
     let load = |file: &str| open(file).remove(0).load(OPTIONS);
     refused(
         load("refused_zstd.parquet"),

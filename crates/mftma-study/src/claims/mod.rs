@@ -16,7 +16,7 @@ mod claim6;
 mod claim7;
 mod claim8;
 pub mod inputs;
-mod statistics;
+pub(crate) mod statistics;
 #[cfg(test)]
 mod synthetic;
 

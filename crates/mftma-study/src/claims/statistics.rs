@@ -183,13 +183,13 @@ fn mean_and_error(values: &[f64]) -> (f64, f64) {
 }
 
 /// Half the width of the central interval of Student's distribution.
-fn student(freedom: f64, coverage: f64) -> f64 {
+pub fn student(freedom: f64, coverage: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom)
         .map_or(f64::INFINITY, |law| law.inverse_cdf(0.5 + coverage / 2.0))
 }
 
 /// Half the width of the central interval of the standard normal distribution.
-fn normal(coverage: f64) -> f64 {
+pub fn normal(coverage: f64) -> f64 {
     Normal::standard().inverse_cdf(0.5 + coverage / 2.0)
 }
 

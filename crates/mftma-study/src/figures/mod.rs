@@ -66,8 +66,7 @@ pub trait Figure {
     /// Draws these panels, and no others, from their table as SVG.
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String>;
 
-    /// What its table says, in sentences made from its numbers, where it answers a question that is no claim of the paper's. Shown
-    /// below the caption.
+    /// What its table says beside the claims, in sentences made from its numbers: no verdict. Shown below the caption.
     fn reading(&self, _table: &[Row]) -> Option<String> {
         None
     }

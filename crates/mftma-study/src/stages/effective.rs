@@ -210,15 +210,21 @@ impl TypedStage for EffectiveStage {
         let bar = work
             .progress
             .bar(&format!("joint {}", self.label()), layers.len() as u64);
-        let mut found = Vec::with_capacity(layers.len());
-        for (layer_index, layer) in network.layers().iter().enumerate() {
-            if !layers.contains(&layer.name) {
-                continue;
-            }
+        let wanted = network.layers().iter().enumerate();
+        let wanted: Vec<_> = wanted
+            .filter(|(_, layer)| layers.contains(&layer.name))
+            .collect();
+        let names: Vec<&str> = wanted
+            .iter()
+            .map(|(_, layer)| layer.name.as_str())
+            .collect();
+        let sources = self
+            .experiment
+            .layers_activations(&*network, &manifolds, &names)?;
+        let mut found = Vec::with_capacity(wanted.len());
+        for ((layer_index, layer), source) in wanted.into_iter().zip(sources) {
             bar.message(layer.name.clone());
-            let source = self
-                .experiment
-                .activations(&*network, &manifolds, &layer.name)?;
+            let source = source.with_context(|| format!("layer {}", layer.name))?;
             let in_layer = || format!("layer {}", layer.name);
             let (mean_field, joint) = analysis
                 .run_with_joint(&source, &joint, &|_| ControlFlow::Continue(()))

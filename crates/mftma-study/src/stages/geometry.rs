@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
 use crate::cache::{Space, StageInputs, TypedStage, Work};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, HeldLayers};
 
 /// Resamples of the classes behind the intervals \[D\].
 const RESAMPLES: usize = 400;
@@ -173,7 +173,7 @@ impl TypedStage for GeometryStage {
             0.01 + 3.5e-11 * (products + solves)
         };
         let measured = self.measured_features();
-        let (_, passes) = self.experiment.held_layers(examples, measured.iter().sum());
+        let passes = HeldLayers::of(examples, &measured).passes as f64;
         let forward = passes * examples * self.experiment.multiply_adds();
         1.1e-11 * forward + measured.into_iter().map(of_layer).sum::<f64>()
     }
@@ -181,8 +181,7 @@ impl TypedStage for GeometryStage {
     fn space(&self) -> Space {
         let geometry = &self.experiment.settings.geometry;
         let points = (geometry.manifolds * geometry.points) as f64;
-        let features = self.measured_features().iter().sum();
-        let (held, _) = self.experiment.held_layers(points, features);
+        let held = HeldLayers::of(points, &self.measured_features()).bytes;
         Space {
             memory: self.experiment.analysis_memory(points) + held,
             ..Space::default()

@@ -225,6 +225,8 @@ impl TypedStage for GradientStage {
         let bar = work
             .progress
             .bar(&format!("gradients {}", self.label()), steps.len() as u64);
+        let measured = |step: &&usize| state_file(work.folder, **step).exists();
+        work.resumed_from(steps.iter().filter(measured).count(), steps.len());
         // States before an epoch that an interrupted attempt finished are on the disk: they were measured before it was saved.
         if trainer.history().is_empty() && steps.contains(&0) {
             self.measure(trainer.network(), 0, work.folder)?;

@@ -249,7 +249,7 @@ impl TypedStage for TrainStage {
     fn compute(&self, work: &Work<'_>) -> Result<TrainingRecord> {
         let epochs = self.experiment.settings.training.stop.max_epochs;
         let trainer = self.trainer(work)?;
-        let found = trainer.history().len();
+        let before = trainer.history().len();
         let bar = work
             .progress
             .bar(&format!("train {}", self.label()), 1000 * epochs as u64);
@@ -268,7 +268,7 @@ impl TypedStage for TrainStage {
         })?;
         // The state before the first epoch is the first of each history.
         let epochs = |history: usize| history.saturating_sub(1);
-        work.found(epochs(found), epochs(trained.history.len()));
+        work.resumed_from(epochs(before), epochs(trained.history.len()));
         Ok(TrainingRecord {
             history: trained.history,
             stopped: trained.stopped,
