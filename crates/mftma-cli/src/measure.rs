@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use mftma::joint::{JointGeometry, JointSettings, joint_geometry_with};
+use mftma::joint::{JointGeometry, JointSettings, ManifoldsPerDraw, joint_geometry_with};
 use mftma::{Activations, Analysis, Error, Geometry, Progress};
 
 use crate::settings::Settings;
@@ -55,6 +55,15 @@ impl LeftOut {
                 manifold, reason, ..
             } => format!("{}: {reason}", class(*manifold)),
             Error::Manifold { manifold, source } => format!("{}: {source}", class(*manifold)),
+            Error::NotSeparable {
+                rank,
+                separable,
+                draws,
+                ..
+            } => format!(
+                "the {rank} directions that all points span separate {separable} of {draws} labellings of the classes: the joint capacity is below \
+                 what so few can show; --classes-per-draw labels fewer at once, --points takes fewer of each"
+            ),
             error => error.to_string(),
         };
         match self {
@@ -145,10 +154,32 @@ impl Plan {
     }
 }
 
-/// Draws of the joint problem that ended at the iteration limit, in words.
-pub fn unsolved(joint: &JointGeometry) -> Option<String> {
+/// What a reader of the joint measures must know of their draws, in words: that some ended at the iteration limit, that fewer classes
+/// took part than there are, and that some cannot be separated all the same.
+pub fn doubtful(joint: &JointGeometry) -> impl Iterator<Item = String> + use<> {
     let (limit, of) = (joint.statuses.iteration_limit, joint.vectors);
-    (limit > 0).then(|| {
+    let unsolved = (limit > 0).then(|| {
         format!("{limit} of {of} draws of the joint capacity ended at the iteration limit")
-    })
+    });
+    let beyond = of - (joint.separable * of as f64).round() as usize;
+    let inseparable = (beyond > 0).then(|| {
+        format!(
+            "{beyond} of {of} draws of the joint capacity cannot be separated in the {} directions that the points span: it is near the least \
+             that so few can show, and may be lower; --classes-per-draw labels fewer classes at once",
+            joint.rank
+        )
+    });
+    let (classes, taken) = (joint.manifolds.len(), joint.manifolds_per_draw);
+    let asked = matches!(
+        joint.settings.manifolds_per_draw,
+        ManifoldsPerDraw::Count(_)
+    );
+    let fewer = (taken < classes && !asked).then(|| {
+        format!(
+            "the joint measures are of {taken} of the {classes} classes in each draw: labellings of more cannot all be separated in the {} \
+             directions that the points span; compare with layers of equal number (--classes-per-draw {taken})",
+            joint.rank
+        )
+    });
+    [unsolved, fewer, inseparable].into_iter().flatten()
 }

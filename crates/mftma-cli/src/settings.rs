@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
 #[cfg(feature = "program")]
-use mftma::joint::{self, InactiveManifolds, JointSettings, Labels};
+use mftma::joint::{self, InactiveManifolds, JointSettings, Labels, ManifoldsPerDraw};
 #[cfg(feature = "program")]
 use mftma::{AnalysisSettings, Conventions, RankRule, Vectors};
 use serde::{Deserialize, Serialize};
@@ -184,6 +184,11 @@ pub struct Settings {
     #[arg(long, value_enum, default_value_t = Dichotomies::Random)]
     pub dichotomies: Dichotomies,
 
+    /// Classes that take part in each labelling of the joint measures, drawn at random each time. When left out, all; or half of them, a
+    /// quarter, ... where the features are too few to separate more, and a note says how many.
+    #[arg(long, value_name = "COUNT")]
+    pub classes_per_draw: Option<usize>,
+
     /// What to subtract from every point before the joint measures.
     #[arg(long, value_enum, default_value_t = Centring::ByClass)]
     pub centring: Centring,
@@ -355,6 +360,9 @@ impl Settings {
                 "at least 2",
             );
         }
+        if let Some(count @ (0 | 1)) = self.classes_per_draw {
+            return range("classes-per-draw", count.to_string(), "at least 2");
+        }
         if self.n_t == 0 {
             return range("n-t", "0".into(), "at least 1");
         }
@@ -428,6 +436,10 @@ impl Settings {
                 Centring::ByClass => joint::Centring::ByManifold,
                 Centring::ByPoint => joint::Centring::ByPoint,
                 Centring::None => joint::Centring::None,
+            })
+            .manifolds_per_draw(match self.classes_per_draw {
+                Some(count) => ManifoldsPerDraw::Count(count),
+                None => ManifoldsPerDraw::Separable,
             })
             .inactive(match self.inactive {
                 Inactive::Zero => InactiveManifolds::Zero,

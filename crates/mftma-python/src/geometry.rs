@@ -265,7 +265,8 @@ pub(crate) fn analyze<'py>(
         None => format!("class number {class}"),
     };
     notes.extend(left_out.map(|left| errors::pythonic(&left.describe(&name))));
-    notes.extend(joint.as_ref().and_then(measure::unsolved));
+    let doubtful = joint.iter().flat_map(measure::doubtful);
+    notes.extend(doubtful.map(|note| errors::pythonic(&note)));
     Ok(pythonize(
         py,
         &Measured {
@@ -420,9 +421,11 @@ pub(crate) fn joint_capacity<'py>(
     }
     let input = input(&parts, names, &codes, &choice.wanted())?;
     let run = (choice.threads, progress);
-    measured(py, input, run, &choice, move |source, control| {
+    let (found, mut notes) = found(py, &input, run, move |source, control| {
         joint_geometry_with(source, &joint, &|p| control.tell(p))
-    })
+    })?;
+    notes.extend(measure::doubtful(&found).map(|note| errors::pythonic(&note)));
+    outcome(py, &found, &choice, &input.selection, &notes)
 }
 
 /// Participation ratio of all rows about their mean, and the directions that hold `share` of their variance; `None` where all rows

@@ -99,7 +99,7 @@ def test_defaults_are_the_programs():
         default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
         assert defaults[name.replace("_", "-")] == default, name
     # The joint measures are a call of their own; bins of a time axis are slices.
-    joint = {"measures", "dichotomies", "centring", "inactive", "joint-kappa"}
+    joint = {"measures", "dichotomies", "classes-per-draw", "centring", "inactive", "joint-kappa"}
     assert set(defaults) - {"inflate-limit", "time-axis"} - joint <= {
         name.replace("_", "-") for name in inspect.signature(mftma.analyze).parameters
     }
@@ -236,6 +236,28 @@ def test_joint():
     adaptive = mftma.joint_capacity(x, labels, target_error=0.05, max_n_t=3200)
     assert adaptive.capacity.standard_error / adaptive.capacity <= 0.05 or adaptive.vectors == 3200
     assert found.to_pandas().shape[0] == 12
+
+
+def test_more_classes_than_the_features_can_separate():
+    x = np.random.default_rng(5).normal(size=(30 * 10, 20))
+    labels = np.repeat(np.arange(30), 10)
+    both = mftma.analyze(x, labels, n_t=50, resamples=0)
+    taken = both.joint.classes_per_draw
+    assert taken < 30 and both.joint.separable > 0.8
+    note = next(note for note in both.notes if "of the 30 classes" in note)
+    assert f"(classes_per_draw {taken})" in note
+    alone = mftma.joint_capacity(x, labels, n_t=50, centring="by-manifold")
+    assert alone.capacity == both.joint.capacity
+    assert any("of the 30 classes" in note for note in alone.notes)
+    asked = mftma.joint_capacity(x, labels, n_t=50, centring="by-manifold", classes_per_draw=taken)
+    assert asked.capacity == alone.capacity and not any("of the 30" in note for note in asked.notes)
+    with pytest.raises(ValueError, match=r"separate 0 of 50 labellings(?s:.*)try: .*classes_per_draw.*fewer points"):
+        mftma.joint_capacity(x, labels, n_t=50, classes_per_draw=30)
+    with pytest.raises(ValueError, match="classes_per_draw is 31"):
+        mftma.joint_capacity(x, labels, n_t=50, classes_per_draw=31)
+    left_out = mftma.analyze(x, labels, n_t=50, classes_per_draw=30)
+    assert left_out.joint is None
+    assert any("the joint measures are left out" in note and "classes_per_draw" in note for note in left_out.notes)
 
 
 def test_golden_joint(golden):

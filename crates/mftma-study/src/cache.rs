@@ -217,7 +217,17 @@ impl<T: TypedStage> Stage for T {
     }
 
     fn compute_json(&self, work: &Work<'_>) -> Result<Vec<u8>> {
-        Ok(serde_json::to_vec(&self.compute(work)?)?)
+        let bytes = serde_json::to_vec(&self.compute(work)?)?;
+        // JSON has no NaN: it would be found out when the figure is drawn, after the stage counts as finished.
+        let read: Result<T::Output, _> = serde_json::from_slice(&bytes);
+        read.with_context(|| {
+            format!(
+                "{} {}: a number that was computed is not finite, so there is nothing to keep",
+                T::KIND,
+                TypedStage::label(self)
+            )
+        })?;
+        Ok(bytes)
     }
 
     fn amount(&self) -> f64 {

@@ -172,6 +172,24 @@ pub enum Error {
     #[error("every point of every manifold is at the origin, so no vector is constrained")]
     AllAtOrigin,
 
+    /// The manifolds cannot be told apart by as many labellings as the joint capacity needs: where no vector separates them, the cone of
+    /// their signed points is their whole span, F its dimension whatever the manifolds are, and anchors are not unique.
+    #[error(
+        "all {rank} directions that the points span separate {separable} of {draws} labellings: the joint capacity is below {} / {rank} = {:.3}, \
+         and how far below cannot be said; take fewer points of each manifold, fewer manifolds, or fewer in each draw",
+        shown(*manifolds), *manifolds / *rank as f64
+    )]
+    NotSeparable {
+        /// Draws whose labelled manifolds some vector separates; half of them are needed.
+        separable: usize,
+        /// Draws.
+        draws: usize,
+        /// Manifolds that are labelled in a draw, on average.
+        manifolds: f64,
+        /// Dimension of the points' span.
+        rank: usize,
+    },
+
     /// All points are the same.
     #[error("all points are the same: there is no variance to compare")]
     NoVariance,
@@ -183,4 +201,12 @@ pub enum Error {
     /// The progress callback asked to stop.
     #[error("cancelled by the caller")]
     Cancelled,
+}
+
+/// A number of manifolds, which is a whole one but for odd choices of labels.
+fn shown(manifolds: f64) -> String {
+    match manifolds.fract() {
+        0.0 => manifolds.to_string(),
+        _ => format!("{manifolds:.1}"),
+    }
 }

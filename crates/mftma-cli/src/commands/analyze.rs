@@ -15,7 +15,7 @@ use super::resume::{self, Earlier, Stamp};
 use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
-use crate::measure::{Found, LeftOut, Plan, unsolved};
+use crate::measure::{Found, LeftOut, Plan, doubtful};
 use crate::plot::{self, Measured, Plot};
 use crate::report::{self, Cell, Table};
 use crate::settings::{Measures, Settings, SettingsError};
@@ -44,7 +44,7 @@ impl Layer {
         let known = warnings.map(|warning| warning.describe(&name));
         left_out
             .chain(known)
-            .chain(self.joint.iter().filter_map(unsolved))
+            .chain(self.joint.iter().flat_map(doubtful))
             .collect()
     }
 
@@ -252,6 +252,22 @@ fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
             ),
             "if each class was centred or scaled by itself, do that to all classes together; a constant layer cannot be measured",
         )
+        .into(),
+        Error::NotSeparable { rank, separable, draws, .. } => InputError::content(
+            place,
+            format!("the {rank} directions that all points span separate {separable} of {draws} labellings of the classes: the joint capacity is below what so few can show"),
+            "fewer classes in each labelling (--classes-per-draw; as many as can be separated when left out), or fewer --points",
+        )
+        .into(),
+        Error::Setting {
+            setting: "manifolds_per_draw",
+            value,
+            requirement: _,
+        } => SettingsError::Range {
+            name: "classes-per-draw",
+            value,
+            requirement: "at least 2 and at most the number of classes",
+        }
         .into(),
         Error::Setting {
             setting: "rank",
@@ -561,6 +577,7 @@ fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
         rank,
         max_rank,
         dichotomies,
+        classes_per_draw,
         centring,
         inactive,
         joint_margin,
@@ -591,6 +608,7 @@ fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
         ("rank", maybe(rank)),
         ("max_rank", maybe(max_rank)),
         ("dichotomies", Cell::Text(word(dichotomies))),
+        ("classes_per_draw", maybe(classes_per_draw)),
         ("centring", Cell::Text(word(centring))),
         ("inactive", Cell::Text(word(inactive))),
         ("joint_kappa", Cell::real(*joint_margin)),

@@ -125,6 +125,65 @@ fn lines() -> String {
     labels().map(|c| format!("{c}\n")).collect()
 }
 
+/// 240 points in 16 features: no readout separates labellings of all classes.
+#[test]
+fn more_classes_than_the_features_can_separate() {
+    let case = Case::new();
+    let mut state = 7_u32;
+    let mut draw = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let points: Vec<f32> = (0..240 * 16).map(|_| draw()).collect();
+    case.npy("x.npy", &[240, 16], &points);
+    let labels: String = (0..240).map(|i| format!("{}\n", i / 8)).collect();
+    case.write("y.txt", labels);
+
+    let (found, _) = case.analyze("x.npy --labels y.txt");
+    let joint = &found["layers"][0]["joint"];
+    let taken = joint["manifolds_per_draw"].as_u64().unwrap();
+    assert!(
+        taken < 30 && joint["separable"].as_f64().unwrap() > 0.5,
+        "{joint}"
+    );
+    let told = notes(&found);
+    assert!(
+        told.contains(&format!("of {taken} of the 30 classes")),
+        "{told}"
+    );
+
+    // Asked for, that number gives the same and no note of it; all of them have no joint measures, and the rest stays.
+    let asked = format!("x.npy --labels y.txt --classes-per-draw {taken}");
+    let (same, _) = case.analyze(&asked);
+    assert_eq!(same["layers"][0]["joint"]["capacity"], joint["capacity"]);
+    assert!(
+        !same["layers"][0]["warnings"]
+            .to_string()
+            .contains("of the 30 classes")
+    );
+    let (all, _) = case.analyze("x.npy --labels y.txt --classes-per-draw 30");
+    assert!(all["layers"][0]["joint"].is_null() && !all["layers"][0]["geometry"].is_null());
+    let told = notes(&all);
+    assert!(
+        told.contains("separate 0 of 20 labellings") && told.contains("--classes-per-draw"),
+        "{told}"
+    );
+    let alone = "analyze x.npy --labels y.txt --measures joint --n-t 20";
+    let refusal = ["separate 0 of 20 labellings", "--classes-per-draw"];
+    case.fails(&format!("{alone} --classes-per-draw 30"), 3, &refusal);
+    case.fails(
+        &format!("{alone} --classes-per-draw 31"),
+        2,
+        &["--classes-per-draw is 31"],
+    );
+    case.fails(
+        &format!("{alone} --classes-per-draw 1"),
+        2,
+        &["--classes-per-draw is 1"],
+    );
+    case.succeeds(alone);
+}
+
 #[test]
 fn semicolons_part_columns() {
     let case = Case::new();

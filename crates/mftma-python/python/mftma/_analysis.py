@@ -40,6 +40,7 @@ def analyze(
     spectrum: float = 0.0,
     measures: str = "both",
     dichotomies: str = "random",
+    classes_per_draw: int | None = None,
     centring: str = "by-class",
     inactive: str = "zero",
     joint_kappa: float = 0.0,
@@ -75,6 +76,7 @@ def analyze(
     spectrum: float = 0.0,
     measures: str = "both",
     dichotomies: str = "random",
+    classes_per_draw: int | None = None,
     centring: str = "by-class",
     inactive: str = "zero",
     joint_kappa: float = 0.0,
@@ -109,6 +111,7 @@ def analyze(
     spectrum: float = 0.0,
     measures: str = "both",
     dichotomies: str = "random",
+    classes_per_draw: int | None = None,
     centring: str = "by-class",
     inactive: str = "zero",
     joint_kappa: float = 0.0,
@@ -175,9 +178,10 @@ def analyze(
     measures
         ``"both"``, ``"joint"``, or ``"mean-field"``, which is the quick way. Above 10,000 points ``"both"`` leaves the joint measures out,
         and says so; ``"joint"`` takes 30,000 at most.
-    dichotomies, centring, inactive, joint_kappa
-        Of the joint measures: labellings of the classes (``"random"``, ``"balanced"``, ``"one-against-rest"``, ``"pairs"``); what is
-        subtracted first (``"by-class"``, the mean of the classes' means, ``"by-point"`` or ``"none"``); how a class without a support
+    dichotomies, classes_per_draw, centring, inactive, joint_kappa
+        Of the joint measures: labellings of the classes (``"random"``, ``"balanced"``, ``"one-against-rest"``, ``"pairs"``); how many classes
+        take part in each (``None`` for all, or half of them, a quarter, … where the features are too few to separate more, and
+        ``notes`` says how many); what is subtracted first (``"by-class"``, the mean of the classes' means, ``"by-point"`` or ``"none"``); how a class without a support
         vector counts (``"zero"`` or ``"active"``); the margin, in units of the activations.
     progress
         ``True`` for a bar, or a function that is called with a :class:`mftma.Progress` in the calling thread.
@@ -236,6 +240,7 @@ def analyze(
         "dichotomies": str(dichotomies).replace("_", "-"),
         "centring": str(centring).replace("_", "-"),
         "inactive": inactive,
+        "classes-per-draw": classes_per_draw,
         "joint-kappa": joint_kappa,
         "layout": str(layout).replace("_", "-"),
     }
@@ -380,6 +385,7 @@ def joint_capacity(
     target_error: float | None = None,
     max_n_t: int = 10_000,
     dichotomies: str | ArrayLike = "random",
+    classes_per_draw: int | None = None,
     centring: str = "none",
     inactive: str = "zero",
     points: int | None = None,
@@ -408,6 +414,10 @@ def joint_capacity(
         As in :func:`analyze`, the error being that of the joint measures.
     dichotomies
         ``"random"``, ``"balanced"``, ``"one-against-rest"``, ``"pairs"``, or rows of labels ±1 for each class.
+    classes_per_draw
+        How many classes, drawn at random, take part in each draw. ``None`` for all, or half of them, a quarter, … where the features are
+        too few to separate more (the capacity of more is then below P over the rank, and no measure tells how far); rows of labels are
+        always of all.
     centring
         What is subtracted first: ``"none"``, ``"by-manifold"`` (the mean of the class means) or ``"by-point"``.
     inactive
@@ -431,6 +441,7 @@ def joint_capacity(
     choice = _choice(points, classes, only_classes, leave_out, seed, threads)
     given: dict[str, Any] = {
         "margin": kappa,
+        "manifolds_per_draw": "separable" if classes_per_draw is None else {"count": count(classes_per_draw, "classes_per_draw")},
         "centring": centring,
         "inactive": inactive,
         "resamples": resamples,

@@ -705,6 +705,21 @@ class JointCapacity(_Result):
         return float(self._found["active"])
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before the numbers are used; of an analysis, ``Geometry.notes`` has it."""
+        return tuple(self._raw["notes"])
+
+    @property
+    def classes_per_draw(self) -> int:
+        """Classes that took part in each draw."""
+        return int(self._found["manifolds_per_draw"])
+
+    @property
+    def separable(self) -> float:
+        """Share of the draws that some vector separates; below 1 the capacity is rather too large."""
+        return float(self._found["separable"])
+
+    @property
     def vectors(self) -> int:
         """Gaussian vectors drawn."""
         return int(self._found["vectors"])

@@ -59,11 +59,17 @@ fn parts(capacities: &[Capacities]) -> Result<Vec<Part>, Gap> {
             open.group, open.layer
         )));
     }
+    if let Some(open) = capacities.iter().find(|layer| layer.joint.is_none()) {
+        return Err(Gap::Premise(format!(
+            "{} manifolds have no joint capacity in {}: fewer than half of the labellings can be separated there",
+            open.group, open.layer
+        )));
+    }
     let mut parts = Vec::with_capacity(PARTS);
     for (theory, of) in [
         (
             "mean-field",
-            (|c| c.mean_field) as fn(&Capacities) -> Logarithm,
+            (|c| Some(c.mean_field)) as fn(&Capacities) -> Option<Logarithm>,
         ),
         ("joint", |c| c.joint),
     ] {
@@ -79,14 +85,16 @@ type Logarithm = (f64, f64);
 
 fn part(
     theory: &str,
-    of: fn(&Capacities) -> Logarithm,
+    of: fn(&Capacities) -> Option<Logarithm>,
     group: ExampleGroup,
     capacities: &[Capacities],
 ) -> Result<Part, String> {
     let mut departures = Vec::new();
     for layer in capacities.iter().filter(|layer| layer.group == group) {
-        let ((value, error), (simulated, of_simulation)) =
-            (of(layer), layer.simulated.unwrap_or((f64::NAN, f64::NAN)));
+        let (Some((value, error)), Some((simulated, of_simulation))) = (of(layer), layer.simulated)
+        else {
+            continue;
+        };
         let error = error.hypot(of_simulation);
         departures.extend([(value - simulated, error), (simulated - value, error)]);
     }
@@ -121,7 +129,7 @@ mod tests {
                     layer: format!("conv{index}"),
                     simulated: Some((simulated, error)),
                     mean_field: (simulated + f64::ln(ratio), 0.01),
-                    joint: (simulated + f64::ln(joint), 0.01),
+                    joint: Some((simulated + f64::ln(joint), 0.01)),
                 });
             }
         }
@@ -156,6 +164,11 @@ mod tests {
         let error = parts(&unbounded).unwrap_err();
         assert!(matches!(error, Gap::Premise(_)), "{error}");
         assert!(error.to_string().contains("in conv2"), "{error}");
+        let mut inseparable = table(1.0, 1.0, 1.0, 0.01);
+        inseparable[3].joint = None;
+        let error = parts(&inseparable).unwrap_err();
+        assert!(matches!(error, Gap::Premise(_)), "{error}");
+        assert!(error.to_string().contains("in conv3"), "{error}");
         assert!(parts(&[]).is_err());
     }
 

@@ -123,7 +123,7 @@ pub struct Capacities {
     /// Mean-field, with the error over Gaussian vectors.
     pub mean_field: (f64, f64),
     /// Joint, likewise.
-    pub joint: (f64, f64),
+    pub joint: Option<(f64, f64)>,
 }
 
 /// One number about a layer's gradient.
@@ -310,7 +310,7 @@ pub fn capacities(study: &Study<'_>) -> Result<Vec<Capacities>> {
                 layer: layer.layer,
                 simulated: bounded(),
                 mean_field: logarithm(layer.mean_field),
-                joint: logarithm(joint.capacity),
+                joint: joint.capacity.map(logarithm),
             });
         }
     }

@@ -146,12 +146,12 @@ impl Figure for Figure1 {
                         ..study.row(run)
                     };
                     let theory = layer.mean_field;
-                    rows.push(Row {
+                    rows.extend(joint.capacity.map(|capacity| Row {
                         measure: Measure::JointCapacity,
-                        value: joint.capacity.value,
-                        standard_error_vectors: joint.capacity.standard_error,
+                        value: capacity.value,
+                        standard_error_vectors: capacity.standard_error,
                         ..row.clone()
-                    });
+                    }));
                     for (measure, value) in [
                         (Measure::CAPACITY, Some(theory.value)),
                         (Measure::CapacityLower, theory.interval.map(|i| i.lower)),

@@ -125,7 +125,8 @@ impl Figure for FigureS8 {
         let (joint, compared) = (&study.profile.supplement.joint, study.profile.compared());
         format!(
             "{}, of the same {} points of each of {} classes, about the mean of the classes. Columns are example groups, colours are epochs. \
-             a: joint capacity, one problem over all points of all classes ({} Gaussian vectors). b: mean-field capacity, class by class after \
+             a: joint capacity, one problem over all points of all classes ({} Gaussian vectors; of half of the classes, a quarter, … in each draw \
+             where the layer has too few directions to separate more, by the table's manifolds_per_draw). b: mean-field capacity, class by class after \
              shared directions of the centres are removed. Dots in both: capacity by simulation ({} random dichotomies) in {}, with 68 % intervals. \
              c: change of the natural logarithm of the joint capacity from the first of the epochs to the last (black), and its three parts, which \
              add up to it exactly, since α = Ψ(1 + 1/R²)/D: utility Ψ (how much of the geometry the labellings can use), radius R and \
@@ -256,7 +257,7 @@ impl Figure for FigureS8 {
 fn belongs(panel: &str, measure: Measure) -> bool {
     let drawn = |place: usize| CAPACITIES[place].0 == measure;
     match panel {
-        "a" => drawn(0) || SIMULATED.contains(&measure),
+        "a" => drawn(0) || measure == Measure::ManifoldsPerDraw || SIMULATED.contains(&measure),
         "b" => drawn(1) || SIMULATED.contains(&measure),
         _ => !drawn(0) && !drawn(1) && !SIMULATED.contains(&measure),
     }
@@ -275,6 +276,12 @@ fn capacity_rows(layer: &LayerEffective, like: &Row) -> Vec<Row> {
             Measure::EffectiveDimension,
             Measure::Utility,
         ];
+        rows.push(Row {
+            measure: Measure::ManifoldsPerDraw,
+            value: joint.manifolds as f64,
+            count,
+            ..like.clone()
+        });
         let relative = relative_influences(&joint.shares);
         for (place, measure) in measures.into_iter().enumerate() {
             let spread = error_of_sum(&relative[place]);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use mftma::joint::{Centring, JointGeometry, JointSettings};
+use mftma::joint::{Centring, JointGeometry, JointSettings, ManifoldsPerDraw};
 use mftma::{AnalysisSettings, MeanEstimate};
 use mftma_data::{ExampleGroup, ManifoldIndices, ManifoldSettings};
 use mftma_train::Place;
@@ -42,6 +42,8 @@ pub struct LayerEffective {
 pub struct Effective {
     /// α, R, D and Ψ.
     pub capacity: f64,
+    /// P, manifolds that take part in each draw: fewer than there are where the layer cannot separate more.
+    pub manifolds: usize,
     /// R.
     pub radius: f64,
     /// D.
@@ -50,7 +52,7 @@ pub struct Effective {
     pub utility: f64,
     /// Standard errors of the four, in this order, over Gaussian vectors.
     pub errors: [Option<f64>; 4],
-    /// Each manifold's ⟨F⟩, ⟨b⟩ and ⟨c⟩, of which the four are made: α = P/ΣF, R = √(Σc/Σ(b − c)), D = Σb/P, Ψ = Σc/ΣF.
+    /// Each manifold's ⟨F⟩, ⟨b⟩ and ⟨c⟩, of which the four are made: α = n/ΣF, R = √(Σc/Σ(b − c)), D = Σb/n, Ψ = Σc/ΣF of n.
     pub shares: Vec<[f64; 3]>,
 }
 
@@ -66,6 +68,7 @@ impl Effective {
         let measures = [joint.capacity, joint.radius, joint.dimension, joint.utility];
         Self {
             capacity: joint.capacity.value,
+            manifolds: joint.manifolds_per_draw,
             radius: joint.radius.value,
             dimension: joint.dimension.value,
             utility: joint.utility.value,
@@ -123,7 +126,7 @@ pub struct EffectiveIdentity {
 
 impl TypedStage for EffectiveStage {
     const KIND: &'static str = "effective";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const RUNS_ENGINE: bool = true;
     type Settings = EffectiveIdentity;
     type Output = Vec<LayerEffective>;
@@ -147,6 +150,7 @@ impl TypedStage for EffectiveStage {
             joint: JointSettings::default()
                 .vectors(self.experiment.profile.supplement.joint.gaussian_vectors)
                 .centring(Centring::ByManifold)
+                .manifolds_per_draw(ManifoldsPerDraw::Separable)
                 .seed(self.experiment.seed),
             // As beside the simulation.
             analysis: analysis_settings(&self.experiment, 0.0),
@@ -245,7 +249,7 @@ impl TypedStage for EffectiveStage {
     }
 }
 
-/// Points that coincide are a finding about the layer, not a reason to lose the other layers.
+/// Points that coincide, or that no vector separates, are a finding about the layer, not a reason to lose the other layers.
 fn measured<T>(
     outcome: Result<T, mftma::Error>,
     problem: &mut Option<String>,
@@ -255,7 +259,8 @@ fn measured<T>(
         Err(
             error @ (mftma::Error::NoCentre { .. }
             | mftma::Error::CoincidentCentres { .. }
-            | mftma::Error::AllAtOrigin),
+            | mftma::Error::AllAtOrigin
+            | mftma::Error::NotSeparable { .. }),
         ) => {
             *problem = Some(error.to_string());
             Ok(None)

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use mftma::MeanEstimate;
+use mftma::{Activations as _, MeanEstimate};
+
 use mftma::joint::{Centring, JointSettings, joint_geometry};
 use mftma_data::{ExampleGroup, ManifoldSettings};
 use mftma_train::Place;
@@ -30,8 +31,9 @@ pub struct JointStage {
 pub struct LayerJoint {
     /// Name of the layer.
     pub layer: String,
-    /// P over the mean of F, and its standard error over draws.
-    pub capacity: MeanEstimate,
+    /// P over the mean of F, and its standard error over draws; none where the layer has too few directions to separate half of the draws,
+    /// as the simulated capacity is none there.
+    pub capacity: Option<MeanEstimate>,
     /// P, manifolds.
     pub manifolds: usize,
 }
@@ -71,7 +73,7 @@ pub struct JointIdentity {
 
 impl TypedStage for JointStage {
     const KIND: &'static str = "joint";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const RUNS_ENGINE: bool = true;
     type Settings = JointIdentity;
     type Output = Vec<LayerJoint>;
@@ -148,12 +150,15 @@ impl TypedStage for JointStage {
                 .experiment
                 .activations(&*network, &manifolds, layer)
                 .context("simulation.layers of the profile")?;
-            let geometry =
-                joint_geometry(&source, &joint).with_context(|| format!("layer {layer}"))?;
+            let capacity = match joint_geometry(&source, &joint) {
+                Ok(geometry) => Some(geometry.capacity),
+                Err(mftma::Error::NotSeparable { .. }) => None,
+                Err(error) => return Err(error).with_context(|| format!("layer {layer}")),
+            };
             found.push(LayerJoint {
                 layer: layer.clone(),
-                capacity: geometry.capacity,
-                manifolds: geometry.manifolds.len(),
+                capacity,
+                manifolds: source.points_per_manifold().len(),
             });
             bar.set(index as u64 + 1);
         }

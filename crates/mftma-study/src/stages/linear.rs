@@ -250,7 +250,7 @@ pub struct LinearIdentity {
 
 impl TypedStage for LinearStage {
     const KIND: &'static str = "linear";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const RUNS_ENGINE: bool = false;
     type Settings = LinearIdentity;
     type Output = LinearLearning;

@@ -75,6 +75,8 @@ measures! {
     EffectiveDimension, "effective_dimension", NOT_NEGATIVE;
     /// Utility Ψ, for which α = Ψ(1 + R⁻²)/D with the two above.
     Utility, "utility", POSITIVE;
+    /// Manifolds that take part in each draw of the joint measures: all, or fewer where a layer cannot separate all.
+    ManifoldsPerDraw, "manifolds_per_draw", POSITIVE;
     /// Natural logarithm of a ratio of joint capacities: the sum of the three that follow.
     CapacityLogChange, "joint_capacity_log_change", ANY;
     /// That of utilities.

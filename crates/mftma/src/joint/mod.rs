@@ -67,6 +67,9 @@ use solve::{Cone, Workspace};
 /// Vectors whose inner products with the points are taken at once.
 const CHUNK: usize = 8;
 
+/// Draws that must all be separable where as many manifolds are taken as can be.
+const PILOT: usize = 32;
+
 /// Vectors before the relative error is first looked at, where it decides how many there are.
 const FIRST_VECTORS: usize = 200;
 
@@ -86,6 +89,22 @@ pub enum Labels {
     Pairs,
     /// Given: rows of P labels ±1; draw v has row v modulo their number. One row is one fixed dichotomy.
     Fixed(Vec<Vec<i8>>),
+}
+
+/// How many manifolds are labelled in each draw. The others take no part, and P is the number of those that do: so fewer directions
+/// can separate them ([`Error::NotSeparable`]), and the correlations that count are those among so many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ManifoldsPerDraw {
+    /// All, as the papers have it.
+    #[default]
+    All,
+    /// This many, drawn at random in each draw.
+    Count(usize),
+    /// All, or half of them, or a quarter, …: the first of these at which the first 32 draws can all be separated. Given labels are
+    /// always of all.
+    Separable,
 }
 
 /// What is subtracted from every point first.
@@ -151,6 +170,8 @@ pub struct JointSettings {
     pub seed: u64,
     /// How the manifolds are labelled. Default [`Labels::Random`].
     pub labels: Labels,
+    /// How many manifolds are labelled in each draw. Default [`ManifoldsPerDraw::All`].
+    pub manifolds_per_draw: ManifoldsPerDraw,
     /// What is subtracted first. Default [`Centring::None`].
     pub centring: Centring,
     /// How manifolds without dual mass count. Default [`InactiveManifolds::Zero`].
@@ -170,6 +191,7 @@ impl Default for JointSettings {
             vectors: JointVectors::Count(200),
             seed: 0,
             labels: Labels::default(),
+            manifolds_per_draw: ManifoldsPerDraw::default(),
             centring: Centring::default(),
             inactive: InactiveManifolds::default(),
             resamples: 0,
@@ -216,6 +238,12 @@ impl JointSettings {
     /// How the manifolds are labelled.
     pub fn labels(mut self, labels: Labels) -> Self {
         self.labels = labels;
+        self
+    }
+
+    /// How many manifolds are labelled in each draw.
+    pub fn manifolds_per_draw(mut self, manifolds: ManifoldsPerDraw) -> Self {
+        self.manifolds_per_draw = manifolds;
         self
     }
 
@@ -280,6 +308,17 @@ impl JointSettings {
             }
             JointVectors::Given(vectors) if !vectors.iter().all(|t| t.is_finite()) => {
                 return refuse("given_vectors", "not finite".into(), "finite everywhere");
+            }
+            _ => {}
+        }
+        match (self.manifolds_per_draw, &self.labels) {
+            (ManifoldsPerDraw::Count(count), _) if count < 2 || count > manifolds => {
+                let requirement = "from 2 to the number of manifolds";
+                return refuse("manifolds_per_draw", count.to_string(), requirement);
+            }
+            (ManifoldsPerDraw::Count(count), Labels::Fixed(_)) => {
+                let requirement = "left at all manifolds where labels are given";
+                return refuse("manifolds_per_draw", count.to_string(), requirement);
             }
             _ => {}
         }
@@ -406,6 +445,11 @@ pub struct JointGeometry {
     pub radius: MeanEstimate,
     /// Ψ = ⟨c⟩/⟨F⟩.
     pub utility: MeanEstimate,
+    /// Manifolds labelled in each draw (with [`Labels::Pairs`], 2 of these).
+    pub manifolds_per_draw: usize,
+    /// Share of the draws whose labelled manifolds some vector separates: at least a half ([`Error::NotSeparable`]). In the others F is the
+    /// dimension of the points' span, the most it can be, so the capacity is rather too large where this is below 1.
+    pub separable: f64,
     /// Alignments of centres and axes.
     pub alignments: Alignments,
     /// Share of manifolds that carry a dual, over draws.
@@ -432,7 +476,8 @@ pub struct JointGeometry {
 ///
 /// # Errors
 /// [`Error`] for input that cannot be measured: fewer than two manifolds, values that are not finite, settings out of range,
-/// more than 30,000 points, a margin at which the labelled manifolds are not separable.
+/// more than 30,000 points, a margin at which the labelled manifolds are not separable, manifolds that fewer than half of the labellings
+/// separate ([`Error::NotSeparable`]).
 pub fn joint_geometry<A: Activations + ?Sized>(
     source: &A,
     settings: &JointSettings,
@@ -527,7 +572,8 @@ fn measure<A: Activations + ?Sized>(
             (VectorSource::Drawn { factor }, rank)
         }
     };
-    let run = Run {
+    let p = source.points_per_manifold().len();
+    let mut run = Run {
         settings,
         margin: source.own_length(settings.margin),
         layout: Layout {
@@ -538,8 +584,15 @@ fn measure<A: Activations + ?Sized>(
         source: source_of_vectors,
         longest: longest.sqrt(),
         rank,
+        taking_part: match settings.manifolds_per_draw {
+            ManifoldsPerDraw::Count(count) => count,
+            _ => p,
+        },
         progress,
     };
+    if settings.manifolds_per_draw == ManifoldsPerDraw::Separable {
+        run.take_as_many_as_can_be_separated()?;
+    }
     run.measure(source.n_features())
 }
 
@@ -617,6 +670,8 @@ struct Run<'a> {
     source: VectorSource,
     longest: f64,
     rank: usize,
+    /// Manifolds labelled in each draw.
+    taking_part: usize,
     progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync),
 }
 
@@ -627,6 +682,7 @@ struct Solved {
     shares: Vec<f64>,
     anchors: Anchors,
     status: SolverStatus,
+    separable: bool,
     kkt: f64,
     columns: usize,
 }
@@ -642,6 +698,7 @@ impl Run<'_> {
                 anchors.push(core::mem::replace(&mut draw.anchors, Anchors::none()));
                 solved.push(draw);
             }
+            self.check_separable(&solved, &anchors)?;
             let mean = MeanAnchors::new(self.layout, &anchors, self.settings.inactive);
             let effective = self.effective(&mean, &anchors)?;
             let found = self.report(features, &mean, &solved, &anchors, &effective);
@@ -657,6 +714,38 @@ impl Run<'_> {
             }
             return Ok(found);
         }
+    }
+
+    /// Fewer manifolds, until the first draws can all be separated.
+    fn take_as_many_as_can_be_separated(&mut self) -> Result<(), Error> {
+        if matches!(self.settings.labels, Labels::Fixed(_)) {
+            return Ok(());
+        }
+        let (_, most) = self.settings.counts();
+        while self.taking_part > 2 {
+            let pilot = self.solve(0, PILOT.min(most))?;
+            if pilot.iter().all(|draw| draw.separable) {
+                break;
+            }
+            self.taking_part = (self.taking_part / 2).max(2);
+        }
+        Ok(())
+    }
+
+    /// With fewer than half of the draws separable the manifolds are beyond their capacity, by the definition of the simulated one.
+    fn check_separable(&self, solved: &[Solved], anchors: &[Anchors]) -> Result<(), Error> {
+        let separable = solved.iter().filter(|draw| draw.separable).count();
+        if 2 * separable >= solved.len() {
+            return Ok(());
+        }
+        let labelled = |draw: &Anchors| draw.labels.iter().filter(|&&label| label != 0).count();
+        let all: usize = anchors.iter().map(labelled).sum();
+        Err(Error::NotSeparable {
+            separable,
+            draws: solved.len(),
+            manifolds: all as f64 / solved.len() as f64,
+            rank: self.rank,
+        })
     }
 
     /// ⟨z_i, t⟩ (n, count) and ‖t‖ for vectors from `from` on.
@@ -687,31 +776,41 @@ impl Run<'_> {
     fn labels(&self, draw: usize) -> Vec<i8> {
         let p = self.layout.manifolds();
         let mut rng = streams::joint_labels(self.settings.seed, draw as u64);
+        let taking_part = match self.taking_part {
+            all if all == p => (0..p).collect(),
+            some => sample(&mut rng, p, some).into_vec(),
+        };
+        let k = taking_part.len();
         let among = |rng: &mut ChaCha8Rng, positive: usize, sign: i8| {
-            let mut labels = vec![-sign; p];
-            for i in sample(rng, p, positive) {
+            let mut labels = vec![-sign; k];
+            for i in sample(rng, k, positive) {
                 labels[i] = sign;
             }
             labels
         };
-        match &self.settings.labels {
-            Labels::Random => (0..p)
+        let theirs = match &self.settings.labels {
+            Labels::Random => (0..k)
                 .map(|_| if rng.random::<bool>() { 1 } else { -1 })
                 .collect(),
             Labels::Balanced => {
                 let sign = if rng.random::<bool>() { 1 } else { -1 };
-                among(&mut rng, p / 2, sign)
+                among(&mut rng, k / 2, sign)
             }
             Labels::OneAgainstRest => among(&mut rng, 1, 1),
             Labels::Pairs => {
-                let mut labels = vec![0; p];
-                let pair = sample(&mut rng, p, 2);
+                let mut labels = vec![0; k];
+                let pair = sample(&mut rng, k, 2);
                 labels[pair.index(0)] = 1;
                 labels[pair.index(1)] = -1;
                 labels
             }
-            Labels::Fixed(rows) => rows[draw % rows.len()].clone(),
+            Labels::Fixed(rows) => return rows[draw % rows.len()].clone(),
+        };
+        let mut labels = vec![0; p];
+        for (manifold, label) in taking_part.into_iter().zip(theirs) {
+            labels[manifold] = label;
         }
+        labels
     }
 
     /// Solve draws `from..to`, in their order.
@@ -817,6 +916,7 @@ impl Run<'_> {
                 overlap,
             },
             status: solution.status,
+            separable: solution.separable,
             kkt: solution.kkt,
             columns: solution.columns,
         })
@@ -858,7 +958,7 @@ impl Run<'_> {
         let mut squared = vec![0.0; p];
         let mut active = vec![0_usize; p];
         let (mut statuses, mut kkt) = (StatusCounts::default(), 0.0_f64);
-        let (mut duals, mut columns, mut taking_part) = (0, 0, 0);
+        let (mut duals, mut columns, mut taking_part, mut separable) = (0, 0, 0, 0);
         for ((draw, anchor), more) in solved.iter().zip(anchors).zip(effective) {
             joint.add(draw.f, more.b.iter().sum(), more.c.iter().sum());
             for (class, own) in own.iter_mut().enumerate() {
@@ -870,11 +970,12 @@ impl Run<'_> {
                 active[class] += usize::from(anchor.mass[class] > 0.0);
             }
             statuses.add(draw.status);
+            separable += usize::from(draw.separable);
             kkt = kkt.max(draw.kkt);
             duals += anchor.members.len();
             columns += draw.columns;
         }
-        // P, or 2 where pairs are drawn.
+        // P, or as many as take part in a draw.
         let parts = taking_part as f64 / n;
         let resampling = Resampling::drawn(
             settings.seed,
@@ -913,6 +1014,8 @@ impl Run<'_> {
             dimension: over(Moments::dimension),
             radius: over(Moments::radius),
             utility: over(Moments::utility),
+            manifolds_per_draw: self.taking_part,
+            separable: part(separable, solved.len()),
             alignments: measures::alignments(mean, effective),
             active: part(active.iter().sum(), taking_part),
             manifolds: (0..p)

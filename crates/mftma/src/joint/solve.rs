@@ -18,6 +18,8 @@ const ROUGH: f64 = 1e-4;
 /// Columns of each manifold to begin with, and most that join at once.
 const FIRST: usize = 6;
 const JOIN: usize = 4;
+/// Relative size of all ⟨z_i, v⟩ below which v is rounding, so that t lies in the cone.
+const NOTHING_LEFT: f64 = 1e-9;
 /// Rounds of approximate column generation, and sweeps of coordinate descent in each.
 const ROUNDS: usize = 12;
 const SWEEPS: usize = 60;
@@ -45,6 +47,8 @@ pub(super) struct Solution {
     pub(super) members: Vec<u32>,
     pub(super) multipliers: Vec<f64>,
     pub(super) status: SolverStatus,
+    /// Whether some vector has the right sign of inner product with every labelled point.
+    pub(super) separable: bool,
     /// Largest violation of a KKT condition over all points, relative to ‖t‖ times the longest point (plus κ).
     pub(super) kkt: f64,
     /// Columns that were looked at.
@@ -236,6 +240,20 @@ impl Workspace {
         }
     }
 
+    /// Whether t lies in the cone: v = t − Σλ_i y_i z_i, of which `all` holds the inner products with all points, is 0 to rounding within their span.
+    fn nothing_left(&self, cone: &Cone<'_>, labels: &[i8], scale: f64) -> bool {
+        let labelled = cone
+            .classes
+            .iter()
+            .map(|&class| labels[class as usize] != 0);
+        let mut products = self
+            .all
+            .iter()
+            .zip(labelled)
+            .filter(|(_, labelled)| *labelled);
+        products.all(|(product, _)| product.abs() <= NOTHING_LEFT * scale)
+    }
+
     fn approximate_duals(&self) -> Vec<(u32, f64)> {
         let lambda = self.lambda.iter().take(self.ids.len()).enumerate();
         lambda
@@ -262,6 +280,24 @@ fn axpy_any(arch: Arch, a: f64, x: &[f64], y: &mut [f64]) {
 impl Cone<'_> {
     /// Solve for one vector: `u` (n) holds ⟨z_i, t⟩, `length` is ‖t‖, `labels` (P) are ±1, or 0 for a manifold left out.
     pub(super) fn solve(
+        &self,
+        u: &[f64],
+        length: f64,
+        labels: &[i8],
+        margin: f64,
+        w: &mut Workspace,
+    ) -> Solution {
+        let mut found = self.project(u, length, labels, margin, w);
+        if !found.separable {
+            // t lies in the cone. If -t does too the cone holds a line, which that of separable points does not.
+            let opposite: Vec<f64> = u.iter().map(|u| -u).collect();
+            found.separable = self.project(&opposite, length, labels, margin, w).separable;
+        }
+        found
+    }
+
+    /// As [`Cone::solve`], but points whose cone holds t do not count as separable.
+    fn project(
         &self,
         u: &[f64],
         length: f64,
@@ -315,6 +351,9 @@ impl Cone<'_> {
             if end == End::Limit {
                 break (end, residual);
             }
+            if margin == 0.0 && w.nothing_left(self, labels, scale) {
+                break (End::Optimal, residual);
+            }
             let top = argmax(self.arch, &w.all, n).1;
             // Members' own residuals are the active set's business.
             let least = (0.1 * top).max(tolerance);
@@ -323,13 +362,15 @@ impl Cone<'_> {
                 break (end, residual);
             }
         };
-        self.report(w, (end, residual), scale, tolerance)
+        let separable = margin > 0.0 || !w.nothing_left(self, labels, scale);
+        self.report(w, (end, residual), separable, scale, tolerance)
     }
 
     fn report(
         &self,
         w: &Workspace,
         (end, residual): (End, f64),
+        separable: bool,
         scale: f64,
         tolerance: f64,
     ) -> Solution {
@@ -351,7 +392,10 @@ impl Cone<'_> {
         }
         let kkt = violation / scale;
         let f: f64 = duals.iter().map(|&(i, x)| x * w.all_b[i as usize]).sum();
-        let status = if end == End::Limit && kkt.is_nan() | (kkt > 1e-10) {
+        let status = if !separable {
+            // v is 0: every constraint binds.
+            SolverStatus::Degenerate
+        } else if end == End::Limit && kkt.is_nan() | (kkt > 1e-10) {
             SolverStatus::IterationLimit
         } else if duals.is_empty() {
             SolverStatus::Interior
@@ -366,6 +410,7 @@ impl Cone<'_> {
             members,
             multipliers,
             status,
+            separable,
             kkt,
             columns: w.ids.len(),
         }

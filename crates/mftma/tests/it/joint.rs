@@ -8,8 +8,8 @@ use crate::common::{golden_dir, normal};
 use clarabel::algebra::CscMatrix;
 use clarabel::solver::{DefaultSettings, DefaultSolver, IPSolver, NonnegativeConeT};
 use mftma::joint::{
-    Centring, InactiveManifolds, JointGeometry, JointSettings, Labels, joint_geometry,
-    joint_geometry_with,
+    Centring, InactiveManifolds, JointGeometry, JointSettings, Labels, ManifoldsPerDraw,
+    joint_geometry, joint_geometry_with,
 };
 use mftma::{
     Activations, Analysis, AnalysisSettings, ArrayActivations, Block, Conventions, Error,
@@ -321,6 +321,129 @@ fn labels_are_what_they_say() {
     );
 }
 
+/// Cover's count of the dichotomies of P points in general position in N dimensions that a plane through the origin separates, as a
+/// share of all: 2^(1-P) Σ_{k<N} C(P - 1, k).
+fn separable_share(p: u32, n: u32) -> f64 {
+    let (mut binomial, mut sum) = (1.0, 0.0);
+    for k in 0..n.min(p) {
+        sum += binomial;
+        binomial *= f64::from(p - 1 - k) / f64::from(k + 1);
+    }
+    sum * 2.0_f64.powi(1 - p as i32)
+}
+
+#[test]
+fn as_many_draws_are_separable_as_cover_counts() {
+    for (p, n) in [(20, 12), (24, 12), (16, 9), (5, 8)] {
+        let points = normal(p as usize, n as usize, u64::from(p));
+        let settings = JointSettings::default().vectors(2_000);
+        let source = ArrayActivations::new(points.view(), &vec![1; p as usize]).unwrap();
+        let expected = separable_share(p, n);
+        let found = match joint_geometry(&source, &settings) {
+            Ok(found) => found.separable,
+            Err(Error::NotSeparable {
+                separable, draws, ..
+            }) => separable as f64 / draws as f64,
+            Err(error) => panic!("{error}"),
+        };
+        let error = (expected * (1.0 - expected) / 2_000.0).sqrt();
+        assert!(
+            (found - expected).abs() <= 4.0 * error,
+            "{p} in {n}: {found} of {expected}"
+        );
+    }
+}
+
+/// Beyond their capacity manifolds have no joint measures; what no vector separates has F of the whole span.
+#[test]
+fn what_cannot_be_separated_is_refused_or_measured_with_fewer_manifolds() {
+    // 200 points in 30 features.
+    let points = clouds(20, 10, 30, 3.0, 31);
+    let source = ArrayActivations::new(points.view(), &[10; 20]).unwrap();
+    let settings = JointSettings::default().centring(Centring::ByManifold);
+    let error = joint_geometry(&source, &settings).expect_err("20 classes in 30 features");
+    let Error::NotSeparable {
+        separable,
+        draws,
+        manifolds,
+        rank,
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((separable, draws, manifolds, rank), (0, 200, 20.0, 30));
+    assert!(
+        error.to_string().contains("below 20 / 30 = 0.667"),
+        "{error}"
+    );
+
+    let fewer = measure(
+        points.view(),
+        &[10; 20],
+        &settings
+            .clone()
+            .manifolds_per_draw(ManifoldsPerDraw::Separable),
+    );
+    assert!(fewer.separable > 0.9, "{fewer:?}");
+    assert!(fewer.manifolds_per_draw < 10 && fewer.manifolds.len() == 20);
+    assert!(
+        fewer
+            .manifolds
+            .iter()
+            .all(|m| m.capacity.value.is_finite() && m.active > 0.0)
+    );
+    let asked = ManifoldsPerDraw::Count(fewer.manifolds_per_draw);
+    let asked = measure(
+        points.view(),
+        &[10; 20],
+        &settings.clone().manifolds_per_draw(asked),
+    );
+    assert_eq!(
+        (asked.capacity, asked.manifolds),
+        (fewer.capacity, fewer.manifolds)
+    );
+
+    // In enough features nothing changes, and a tenth of the draws beyond the threshold is told.
+    let wide = clouds(6, 4, 60, 0.5, 32);
+    let all = measure(wide.view(), &[4; 6], &JointSettings::default());
+    let separable = JointSettings::default().manifolds_per_draw(ManifoldsPerDraw::Separable);
+    let same = measure(wide.view(), &[4; 6], &separable);
+    assert_eq!(
+        (same.capacity, same.manifolds),
+        (all.capacity, all.manifolds)
+    );
+    assert_eq!((all.separable, all.manifolds_per_draw), (1.0, 6));
+}
+
+/// Manifolds that share nothing have the capacity of any number of them.
+#[test]
+fn independent_manifolds_have_one_capacity_however_many_take_part() {
+    let points = {
+        let own = normal(24, 600, 41);
+        let mut all = normal(24 * 6, 600, 42);
+        for (i, mut row) in all.rows_mut().into_iter().enumerate() {
+            row += &own.row(i / 6);
+        }
+        all
+    };
+    let found = |manifolds| {
+        let settings = JointSettings::default()
+            .vectors(1_000)
+            .manifolds_per_draw(manifolds);
+        measure(points.view(), &[6; 24], &settings)
+    };
+    let all = found(ManifoldsPerDraw::All);
+    for (count, labels) in [(3, 3), (12, 12)] {
+        let some = found(ManifoldsPerDraw::Count(count));
+        assert_eq!(some.manifolds_per_draw, labels);
+        let ratio = some.capacity.value / all.capacity.value;
+        assert!((ratio - 1.0).abs() < 0.06, "{count}: {ratio}");
+        let identity =
+            some.utility.value * (1.0 + some.radius.value.powi(-2)) / some.dimension.value;
+        close("the identity", identity, some.capacity.value, 1e-12);
+    }
+}
+
 /// Zero features and a rotation leave the inner products alone, and so the same draws; a common scale scales the anchors.
 #[test]
 fn zero_features_rotation_and_scale_change_nothing() {
@@ -575,6 +698,13 @@ fn errors_name_what_is_wrong() {
     assert!(fails(&points, with().labels(Labels::Fixed(vec![vec![1, 2, 1]]))).contains("is 2"));
     assert!(fails(&points, with().labels(Labels::Fixed(vec![vec![1, 1]]))).contains("found 2"));
     assert!(fails(&points, with().given_vectors(normal(3, 9, 1))).contains("found 9"));
+    for count in [0, 1, 4] {
+        let some = with().manifolds_per_draw(ManifoldsPerDraw::Count(count));
+        assert!(fails(&points, some).contains(&format!("`manifolds_per_draw` is {count}")));
+    }
+    let given = with().labels(Labels::Fixed(vec![vec![1, -1, 1]]));
+    let both = given.manifolds_per_draw(ManifoldsPerDraw::Count(2));
+    assert!(fails(&points, both).contains("where labels are given"));
     assert!(fails(&Array2::zeros((12, 10)), with()).contains("at the origin"));
     // Twelve points in two features have no margin for most dichotomies.
     let narrow = points.slice(s![.., ..2]).to_owned();
