@@ -83,7 +83,7 @@ def test_few_classes_are_told(data):
     assert "only 12 manifolds" in repr(found)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mftma.analyze(np.random.default_rng(0).normal(size=(40, 5, 60)))
+        mftma.analyze(np.random.default_rng(0).normal(size=(40, 5, 200)))
 
 
 def test_similarity(data):

@@ -10,6 +10,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -241,23 +242,26 @@ def test_joint():
 def test_more_classes_than_the_features_can_separate():
     x = np.random.default_rng(5).normal(size=(30 * 10, 20))
     labels = np.repeat(np.arange(30), 10)
-    both = mftma.analyze(x, labels, n_t=50, resamples=0)
+    with pytest.warns(mftma.GeometryWarning, match="of the 30 classes"):
+        both = mftma.analyze(x, labels, n_t=50, resamples=0)
     taken = both.joint.classes_per_draw
     assert taken < 30 and both.joint.separable > 0.8
-    note = next(note for note in both.notes if "of the 30 classes" in note)
-    assert f"(classes_per_draw {taken})" in note
-    alone = mftma.joint_capacity(x, labels, n_t=50, centring="by-manifold")
-    assert alone.capacity == both.joint.capacity
-    assert any("of the 30 classes" in note for note in alone.notes)
-    asked = mftma.joint_capacity(x, labels, n_t=50, centring="by-manifold", classes_per_draw=taken)
-    assert asked.capacity == alone.capacity and not any("of the 30" in note for note in asked.notes)
+    told = next(text for text in both.warnings if "of the 30 classes" in text)
+    assert f"(classes_per_draw {taken})" in told
+    with pytest.warns(mftma.GeometryWarning, match="of the 30 classes"):
+        alone = mftma.joint_capacity(x, labels, n_t=50, centring="by-manifold")
+    assert alone.capacity == both.joint.capacity and told in alone.warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        asked = mftma.joint_capacity(x, labels, n_t=50, centring="by-manifold", classes_per_draw=taken)
+        left_out = mftma.analyze(x, labels, n_t=50, classes_per_draw=30)
+    assert asked.capacity == alone.capacity and not any("of the 30" in text for text in asked.warnings)
+    assert left_out.joint is None
+    assert any("the joint measures are left out" in text and "classes_per_draw" in text for text in left_out.warnings)
     with pytest.raises(ValueError, match=r"separate 0 of 50 labellings(?s:.*)try: .*classes_per_draw.*fewer points"):
         mftma.joint_capacity(x, labels, n_t=50, classes_per_draw=30)
     with pytest.raises(ValueError, match="classes_per_draw is 31"):
         mftma.joint_capacity(x, labels, n_t=50, classes_per_draw=31)
-    left_out = mftma.analyze(x, labels, n_t=50, classes_per_draw=30)
-    assert left_out.joint is None
-    assert any("the joint measures are left out" in note and "classes_per_draw" in note for note in left_out.notes)
 
 
 def test_golden_joint(golden):

@@ -458,11 +458,14 @@ def joint_capacity(
         vectors = np.asarray(as_array(vectors, "vectors"), dtype=np.float64)
     most = count(n_t, "n_t") if target_error is None else count(max_n_t, "max_n_t")
     with Reporter(progress) as reporter:
-        return JointCapacity(
+        found = JointCapacity(
             _mftma.joint_capacity(
                 *prepared, choice, settings(given), most, plain(target_error), rows, vectors, reporter.callback
             )
         )
+    for text in found.warnings:
+        warnings.warn(text, GeometryWarning, stacklevel=2)
+    return found
 
 
 def _choice(

@@ -705,8 +705,8 @@ class JointCapacity(_Result):
         return float(self._found["active"])
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What to know before the numbers are used; of an analysis, ``Geometry.notes`` has it."""
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader should know; of the joint measures of an analysis, its own ``warnings`` say it."""
         return tuple(self._raw["notes"])
 
     @property
