@@ -599,18 +599,62 @@ fn draw_plot(canvas: &mut Canvas, [x, y, width, height]: [f64; 4], plot: &Plot, 
     if layers {
         panel.x_names(canvas, &names, true);
     } else {
-        panel.x_axis(canvas, &nice_ticks(0.0, limits.1 / 1.03, 4));
+        let mut ticks = nice_ticks(0.0, limits.1 / 1.03, 4);
+        ticks.retain(|&tick| tick <= limits.1);
+        panel.x_axis(canvas, &ticks);
         let style = TextStyle::new(TEXT, INK, Anchor::Middle);
         canvas.text((x + width / 2.0, y + height + 20.0), "Epoch", style);
     }
     // Lines that are no groups are named in the panel.
     if matches!(plot.view, View::Norms | View::Controls) {
-        let named = lines.iter().filter(|line| !line.name.is_empty());
-        for (place, line) in named.enumerate() {
+        let named: Vec<&Line> = lines.iter().filter(|line| !line.name.is_empty()).collect();
+        let long = |line: &&Line| mftma_draw::text_width(&line.name, TEXT - 1.0, Weight::Bold);
+        let size = (
+            named.iter().map(long).fold(0.0, f64::max) / width,
+            8.0 * named.len() as f64 / height,
+        );
+        let within = |point: &(f64, f64, f64)| {
+            let across = (point.0 - limits.0) / (limits.1 - limits.0);
+            (across, (scale.1 - point.1) / (scale.1 - scale.0))
+        };
+        let (across, down) = emptiest(&lines, size, within);
+        for (place, line) in named.into_iter().enumerate() {
             let style = TextStyle::new(TEXT - 1.0, line.colour, Anchor::Start).weight(Weight::Bold);
-            canvas.text((x + 4.0, y + 8.0 + 8.0 * place as f64), &line.name, style);
+            let at = y + down * height + 6.0 + 8.0 * place as f64;
+            canvas.text((x + across * width, at), &line.name, style);
         }
     }
+}
+
+/// Where in the unit square, from its upper left corner, a box of `size` covers least of the lines.
+fn emptiest(
+    lines: &[Line],
+    (wide, high): (f64, f64),
+    within: impl Fn(&(f64, f64, f64)) -> (f64, f64),
+) -> (f64, f64) {
+    const STEPS: usize = 12;
+    let mut samples = Vec::new();
+    for line in lines {
+        for pair in line.points.windows(2) {
+            let (from, to) = (within(&pair[0]), within(&pair[1]));
+            samples.extend((0..=STEPS).map(|step| {
+                let t = step as f64 / STEPS as f64;
+                (from.0 + t * (to.0 - from.0), from.1 + t * (to.1 - from.1))
+            }));
+        }
+    }
+    let covered = |&(left, top): &(f64, f64)| {
+        let inside = |&&(x, y): &&(f64, f64)| {
+            (left..=left + wide).contains(&x) && (top..=top + high).contains(&y)
+        };
+        samples.iter().filter(inside).count()
+    };
+    let (right, bottom) = ((0.97 - wide).max(0.03), (0.97 - high).max(0.0));
+    let places = (0..=4).flat_map(|step| {
+        let top = bottom * f64::from(step) / 4.0;
+        [(0.03, top), (right, top)]
+    });
+    places.min_by_key(covered).unwrap_or((0.03, 0.0))
 }
 
 #[cfg(test)]
