@@ -130,7 +130,12 @@ impl Context<'_> {
                 "{}: the sum of its activations or of their squares overflows\n  try: scale all activations down by one factor",
                 self.class(manifold)
             )),
-            Error::NotSeparable { rank, separable, draws, .. } => value(format_args!(
+            Error::NotSeparable {
+                rank,
+                separable,
+                draws,
+                ..
+            } => value(format_args!(
                 "the {rank} directions that all points span separate {separable} of {draws} labellings of the classes: the joint capacity is \
                  below what so few can show\n  try: fewer classes in each labelling (--classes-per-draw), or fewer --points of each"
             )),
