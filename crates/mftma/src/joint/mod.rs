@@ -590,10 +590,11 @@ fn measure<A: Activations + ?Sized>(
         },
         progress,
     };
-    if settings.manifolds_per_draw == ManifoldsPerDraw::Separable {
-        run.take_as_many_as_can_be_separated()?;
-    }
-    run.measure(source.n_features())
+    let first = match settings.manifolds_per_draw {
+        ManifoldsPerDraw::Separable => run.take_as_many_as_can_be_separated()?,
+        _ => Vec::new(),
+    };
+    run.measure(source.n_features(), first)
 }
 
 /// Indices and units of the source.
@@ -688,13 +689,15 @@ struct Solved {
 }
 
 impl Run<'_> {
-    fn measure(&self, features: usize) -> Result<JointGeometry, Error> {
+    /// The measures, of which the first draws may be solved already.
+    fn measure(&self, features: usize, mut new: Vec<Solved>) -> Result<JointGeometry, Error> {
         let (first, most) = self.settings.counts();
         let mut solved: Vec<Solved> = Vec::new();
         let mut anchors: Vec<Anchors> = Vec::new();
         let mut goal = first;
         loop {
-            for mut draw in self.solve(anchors.len(), goal)? {
+            new.extend(self.solve(anchors.len() + new.len(), goal)?);
+            for mut draw in new.drain(..) {
                 anchors.push(core::mem::replace(&mut draw.anchors, Anchors::none()));
                 solved.push(draw);
             }
@@ -716,20 +719,19 @@ impl Run<'_> {
         }
     }
 
-    /// Fewer manifolds, until the first draws can all be separated.
-    fn take_as_many_as_can_be_separated(&mut self) -> Result<(), Error> {
+    /// Fewer manifolds, until the first draws can all be separated: these draws.
+    fn take_as_many_as_can_be_separated(&mut self) -> Result<Vec<Solved>, Error> {
         if matches!(self.settings.labels, Labels::Fixed(_)) {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let (_, most) = self.settings.counts();
-        while self.taking_part > 2 {
-            let pilot = self.solve(0, PILOT.min(most))?;
-            if pilot.iter().all(|draw| draw.separable) {
-                break;
+        let (first, _) = self.settings.counts();
+        loop {
+            let pilot = self.solve(0, PILOT.min(first))?;
+            if self.taking_part <= 2 || pilot.iter().all(|draw| draw.separable) {
+                return Ok(pilot);
             }
             self.taking_part = (self.taking_part / 2).max(2);
         }
-        Ok(())
     }
 
     /// With fewer than half of the draws separable the manifolds are beyond their capacity, by the definition of the simulated one.
