@@ -47,6 +47,27 @@ pub enum LeftOut {
     },
 }
 
+/// What [`Error::NotSeparable`] says in the program's words, and what can be done.
+pub fn not_separable(
+    separable: usize,
+    draws: usize,
+    manifolds: f64,
+    rank: usize,
+) -> (String, String) {
+    let problem = format!(
+        "the {rank} directions that all points span separate {separable} of {draws} labellings of {manifolds:.0} classes: the joint capacity is below \
+         what so few can show"
+    );
+    let fewer = match manifolds > 2.0 {
+        true => "fewer classes in each labelling (--classes-per-draw), ",
+        false => "",
+    };
+    (
+        problem,
+        format!("{fewer}fewer --points of each, or --measures mean-field"),
+    )
+}
+
 impl LeftOut {
     /// In words; `class` says what a class is called.
     pub fn describe(&self, class: &dyn Fn(usize) -> String) -> String {
@@ -55,15 +76,15 @@ impl LeftOut {
                 manifold, reason, ..
             } => format!("{}: {reason}", class(*manifold)),
             Error::Manifold { manifold, source } => format!("{}: {source}", class(*manifold)),
-            Error::NotSeparable {
-                rank,
+            &Error::NotSeparable {
                 separable,
                 draws,
-                ..
-            } => format!(
-                "the {rank} directions that all points span separate {separable} of {draws} labellings of the classes: the joint capacity is below \
-                 what so few can show; --classes-per-draw labels fewer at once, --points takes fewer of each"
-            ),
+                manifolds,
+                rank,
+            } => {
+                let (problem, remedy) = not_separable(separable, draws, manifolds, rank);
+                format!("{problem}; try {remedy}")
+            }
             error => error.to_string(),
         };
         match self {

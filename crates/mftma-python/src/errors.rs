@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use mftma::Error;
+use mftma_cli::measure::not_separable;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use serde_json::Value;
@@ -131,14 +132,14 @@ impl Context<'_> {
                 self.class(manifold)
             )),
             Error::NotSeparable {
-                rank,
                 separable,
                 draws,
-                ..
-            } => value(format_args!(
-                "the {rank} directions that all points span separate {separable} of {draws} labellings of the classes: the joint capacity is \
-                 below what so few can show\n  try: fewer classes in each labelling (--classes-per-draw), or fewer --points of each"
-            )),
+                manifolds,
+                rank,
+            } => {
+                let (problem, remedy) = not_separable(separable, draws, manifolds, rank);
+                value(format_args!("{problem}\n  try: {remedy}"))
+            }
             Error::Setting {
                 setting,
                 value: given,

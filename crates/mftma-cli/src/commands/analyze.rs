@@ -15,7 +15,7 @@ use super::resume::{self, Earlier, Stamp};
 use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
-use crate::measure::{Found, LeftOut, Plan, doubtful};
+use crate::measure::{Found, LeftOut, Plan, doubtful, not_separable};
 use crate::plot::{self, Measured, Plot};
 use crate::report::{self, Cell, Table};
 use crate::settings::{Measures, Settings, SettingsError};
@@ -253,12 +253,15 @@ fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
             "if each class was centred or scaled by itself, do that to all classes together; a constant layer cannot be measured",
         )
         .into(),
-        Error::NotSeparable { rank, separable, draws, .. } => InputError::content(
-            place,
-            format!("the {rank} directions that all points span separate {separable} of {draws} labellings of the classes: the joint capacity is below what so few can show"),
-            "fewer classes in each labelling (--classes-per-draw; as many as can be separated when left out), or fewer --points",
-        )
-        .into(),
+        Error::NotSeparable {
+            separable,
+            draws,
+            manifolds,
+            rank,
+        } => {
+            let (problem, remedy) = not_separable(separable, draws, manifolds, rank);
+            InputError::content(place, problem, remedy).into()
+        }
         Error::Setting {
             setting: "manifolds_per_draw",
             value,

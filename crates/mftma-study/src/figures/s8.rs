@@ -314,7 +314,8 @@ fn capacity_rows(layer: &LayerEffective, like: &Row) -> Vec<Row> {
     rows
 }
 
-/// The change of ln α and its parts from `start` to `end`, with errors; nothing where a logarithm has no value.
+/// The change of ln α and its parts from `start` to `end`, with errors; nothing where a logarithm has no value, or other numbers of
+/// manifolds take part.
 fn change_rows(start: &Effective, end: &Effective, condition: Condition, like: &Row) -> Vec<Row> {
     let (from, to) = (logarithms(start), logarithms(end));
     let (from_vectors, to_vectors) = (errors_over_vectors(start), errors_over_vectors(end));
@@ -325,7 +326,8 @@ fn change_rows(start: &Effective, end: &Effective, condition: Condition, like: &
         Measure::RadiusLogChange,
         Measure::DimensionLogChange,
     ];
-    if !from.iter().chain(&to).all(|value| value.is_finite()) {
+    let alike = start.manifolds == end.manifolds && start.shares.len() == end.shares.len();
+    if !alike || !from.iter().chain(&to).all(|value| value.is_finite()) {
         return Vec::new();
     }
     let row = |place: usize| {

@@ -59,7 +59,12 @@ pub struct Effective {
 impl Effective {
     /// What a figure needs of the engine's result.
     pub fn of(joint: &JointGeometry) -> Self {
-        let shares = joint.manifolds.iter().map(|m| {
+        // A manifold that took part in no draw has no share.
+        let known = joint
+            .manifolds
+            .iter()
+            .filter(|m| !m.capacity.value.is_nan());
+        let shares = known.map(|m| {
             let f = 1.0 / m.capacity.value;
             // A manifold that never carries a dual has no share in c, and no utility.
             let c = if f > 0.0 { f * m.utility.value } else { 0.0 };

@@ -102,8 +102,8 @@ pub enum ManifoldsPerDraw {
     All,
     /// This many, drawn at random in each draw.
     Count(usize),
-    /// All, or half of them, or a quarter, …: the first of these at which the first 32 draws can all be separated. Given labels are
-    /// always of all.
+    /// All, or half of them, or a quarter, …: the first of these at which the first 32 draws can all be separated. Given labels, and labels
+    /// at a margin, are always of all.
     Separable,
 }
 
@@ -381,7 +381,8 @@ pub struct Alignments {
 /// One manifold's share of the joint measures. F, b and c are sums over manifolds, F = Σ_μ F_μ with F_μ = (Σ_i λ_i^μ)(y_μ⟨s^μ, t⟩ + κ).
 /// At κ = 0, F_μ is taken as F times the manifold's part of the positive duals: the same expectation (by Gaussian integration by parts
 /// both are the mean number of the manifold's duals), and a far smaller error. So each has its own α = 1/⟨F_μ⟩, D = ⟨b_μ⟩, R, Ψ, for which α = Ψ(1 + R⁻²)/D holds as well. The joint α is their harmonic
-/// mean, the joint D their mean (with [`Labels::Pairs`], over the draws that a manifold takes part in, only nearly so).
+/// mean, the joint D their mean (where only some take part in each draw, over those that a manifold takes part in, only nearly so). NaN of a
+/// manifold that took part in none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JointManifold {
@@ -447,7 +448,7 @@ pub struct JointGeometry {
     pub utility: MeanEstimate,
     /// Manifolds labelled in each draw (with [`Labels::Pairs`], 2 of these).
     pub manifolds_per_draw: usize,
-    /// Share of the draws whose labelled manifolds some vector separates: at least a half ([`Error::NotSeparable`]). In the others F is the
+    /// Share of the draws whose labelled manifolds some vector separates, one-sided ones among them: at least a half ([`Error::NotSeparable`]). In the others F is the
     /// dimension of the points' span, the most it can be, so the capacity is rather too large where this is below 1.
     pub separable: f64,
     /// Alignments of centres and axes.
@@ -721,7 +722,7 @@ impl Run<'_> {
 
     /// Fewer manifolds, until the first draws can all be separated: these draws.
     fn take_as_many_as_can_be_separated(&mut self) -> Result<Vec<Solved>, Error> {
-        if matches!(self.settings.labels, Labels::Fixed(_)) {
+        if matches!(self.settings.labels, Labels::Fixed(_)) || self.margin > 0.0 {
             return Ok(Vec::new());
         }
         let (first, _) = self.settings.counts();
@@ -878,6 +879,9 @@ impl Run<'_> {
                 requirement: "0 here: some dichotomy of these manifolds is not separable through the origin, so no vector has a margin",
             });
         }
+        // About their mean the centres add up to 0, so that no vector has one sign with all of them in any number of features: what one-sided
+        // labellings say is nothing about too few directions.
+        let one_sided = !(labels.contains(&1) && labels.contains(&-1));
         let p = labels.len();
         let (mut mass, mut overlap) = (vec![0.0; p], vec![0.0; p]);
         for (&i, x) in solution.members.iter().zip(&solution.multipliers) {
@@ -918,7 +922,7 @@ impl Run<'_> {
                 overlap,
             },
             status: solution.status,
-            separable: solution.separable,
+            separable: solution.separable || one_sided,
             kkt: solution.kkt,
             columns: solution.columns,
         })
@@ -992,14 +996,17 @@ impl Run<'_> {
             } = of(&joint, parts);
             let interval = resampling.interval(|draw| {
                 let mut sum = Moments::default();
-                for &class in draw {
+                // Where few take part in a draw there may be manifolds that never did.
+                let known = draw.iter().filter(|&&class| own[class].count > 0);
+                let count = known.clone().count() as f64;
+                for &class in known {
                     let mean = own[class].mean();
                     for (sum, mean) in sum.sums.iter_mut().zip(mean) {
                         *sum += mean;
                     }
                 }
                 sum.count = 1;
-                Some(of(&sum, p as f64).value).filter(|value| value.is_finite())
+                Some(of(&sum, count).value).filter(|value| value.is_finite())
             });
             MeanEstimate {
                 value,
@@ -1099,6 +1106,12 @@ impl Moments {
 
     /// A function of the means with this gradient.
     fn estimate(&self, value: f64, gradient: [f64; 3]) -> Estimate {
+        if self.count == 0 {
+            return Estimate {
+                value: f64::NAN,
+                standard_error: None,
+            };
+        }
         let (mean, n) = (self.mean(), self.count as f64);
         let mut variance = 0.0;
         for (i, row) in self.products.iter().enumerate() {

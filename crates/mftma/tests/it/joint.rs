@@ -415,6 +415,38 @@ fn what_cannot_be_separated_is_refused_or_measured_with_fewer_manifolds() {
     assert_eq!((all.separable, all.manifolds_per_draw), (1.0, 6));
 }
 
+/// One-sided labellings of centred manifolds, of which few manifolds have many, are no sign of too few features.
+#[test]
+fn few_centred_manifolds_in_many_features_all_take_part() {
+    for p in 2..=8 {
+        let points = clouds(p, 10, 200, 0.3, 50 + p as u64);
+        let settings = JointSettings::default()
+            .centring(Centring::ByManifold)
+            .manifolds_per_draw(ManifoldsPerDraw::Separable);
+        let found = measure(points.view(), &vec![10; p], &settings);
+        assert_eq!((found.manifolds_per_draw, found.separable), (p, 1.0));
+    }
+}
+
+/// Two of sixty manifolds take part in each of twenty draws: most in none.
+#[test]
+fn manifolds_that_no_draw_takes_count_for_nothing() {
+    let points = clouds(60, 5, 40, 0.8, 71);
+    let settings = JointSettings::default()
+        .vectors(20)
+        .resamples(200)
+        .manifolds_per_draw(ManifoldsPerDraw::Count(2));
+    let found = measure(points.view(), &[5; 60], &settings);
+    let never = found.manifolds.iter().filter(|m| m.capacity.value.is_nan());
+    assert!((20..=58).contains(&never.count()));
+    let interval = found.capacity.interval.expect("resamples");
+    assert!(
+        interval.lower < found.capacity.value && found.capacity.value < interval.upper,
+        "{:?}",
+        found.capacity
+    );
+}
+
 /// Manifolds that share nothing have the capacity of any number of them.
 #[test]
 fn independent_manifolds_have_one_capacity_however_many_take_part() {
