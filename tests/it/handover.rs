@@ -79,7 +79,7 @@ fn activations_by_file_have_the_geometry_of_those_in_memory() {
             width: 32,
         },
     });
-    settings.batch_size = 16;
+    settings.recipe.batch_size = 16;
     let trainer = Trainer::new(settings, &data).unwrap();
     let network = trainer.network();
     let manifolds = draw_manifolds(

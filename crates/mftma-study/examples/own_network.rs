@@ -110,9 +110,9 @@ fn settings() -> TrainSettings {
             width: SIDE,
         },
     });
-    settings.learning_rate = 0.05;
-    settings.batch_size = 32;
-    settings.stop.max_epochs = 40;
+    settings.recipe.learning_rate = 0.05;
+    settings.recipe.batch_size = 32;
+    settings.recipe.stop.max_epochs = 40;
     settings.checkpoints.epochs = [0, EARLY].into();
     settings
 }

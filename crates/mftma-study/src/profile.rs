@@ -8,11 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use mftma_data::{Augmentation, PermutationScheme};
-use mftma_train::{
-    Architecture, Initialization, NetworkSpec, OptimizerSettings, Place, Schedule, StopConditions,
-    TrainSettings,
-};
+use mftma_data::PermutationScheme;
+use mftma_train::{Architecture, Place, Recipe};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -76,9 +73,9 @@ pub struct ExperimentSettings {
     pub data: DataSettings,
     /// The network.
     pub network: NetworkSettings,
-    /// Its training.
+    /// How it is trained; what is left out is as in [`Recipe`].
     #[serde(default)]
-    pub training: TrainingSettings,
+    pub training: Recipe,
     /// The analysis of its layers.
     pub geometry: GeometrySettings,
 }
@@ -112,78 +109,6 @@ pub struct NetworkSettings {
     pub width: usize,
     /// Whether convolutions are followed by batch normalisation.
     pub batch_norm: bool,
-}
-
-/// Training: the settings of [`mftma_train::TrainSettings`] that an experiment chooses, by the same names.
-///
-/// Where one is left out, it is as there: stochastic gradient descent with momentum, without any regularisation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainingSettings {
-    /// When training ends; an accuracy of 1: never before the last epoch.
-    pub stop: StopConditions,
-    /// The update rule.
-    pub optimizer: OptimizerSettings,
-    /// Learning rate, multiplied by the schedule.
-    pub learning_rate: f64,
-    /// Course of the learning rate.
-    pub schedule: Schedule,
-    /// How weights start.
-    pub initialization: Initialization,
-    /// Examples in a batch.
-    pub batch_size: usize,
-    /// Unpermuted, and permuted, training images at most that are evaluated after an epoch, the last one excepted; all where left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub evaluated_examples: Option<usize>,
-    /// Random shifts and reflections of the training images; none where left out, as in the paper \[P\].
-    #[serde(skip_serializing_if = "is_off")]
-    pub augmentation: Augmentation,
-}
-
-fn is_off(augmentation: &Augmentation) -> bool {
-    *augmentation == Augmentation::default()
-}
-
-impl TrainingSettings {
-    /// The settings of the training of a network.
-    pub fn of(&self, network: NetworkSpec) -> TrainSettings {
-        let Self {
-            stop,
-            optimizer,
-            learning_rate,
-            schedule,
-            initialization,
-            batch_size,
-            evaluated_examples,
-            augmentation,
-        } = self.clone();
-        TrainSettings {
-            stop,
-            optimizer,
-            learning_rate,
-            schedule,
-            initialization,
-            batch_size,
-            evaluated_examples,
-            augmentation,
-            ..TrainSettings::new(network)
-        }
-    }
-}
-
-impl Default for TrainingSettings {
-    fn default() -> Self {
-        Self {
-            stop: StopConditions::default(),
-            optimizer: OptimizerSettings::default(),
-            learning_rate: TrainSettings::LEARNING_RATE,
-            schedule: Schedule::default(),
-            initialization: Initialization::default(),
-            batch_size: TrainSettings::BATCH_SIZE,
-            evaluated_examples: None,
-            augmentation: Augmentation::default(),
-        }
-    }
 }
 
 /// Which layers' manifolds are measured when, and how finely.
@@ -397,6 +322,7 @@ impl ExperimentSettings {
         check_fraction(&key("data.permuted_fraction"), self.data.permuted_fraction)?;
         check_compared(&key("data.classes"), self.data.classes)?;
         check_compared(&key("geometry.manifolds"), self.geometry.manifolds)?;
+        self.training.check().with_context(|| key("training"))?;
         let last = self.training.stop.max_epochs;
         match self.geometry.epochs.iter().find(|&&epoch| epoch > last) {
             Some(epoch) => bail!(
@@ -576,6 +502,7 @@ fn in_words_of_the_file(error: &toml::de::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mftma_train::{Initialization, OptimizerSettings};
 
     #[test]
     fn every_built_in_profile_is_valid() {
@@ -693,6 +620,12 @@ mod tests {
                 "gaussian_vectors",
                 "manifolds = 1 # [D]\ngaussian_vectors",
                 "supplement.joint.manifolds is 1",
+            ),
+            (
+                "[training]",
+                "learning_rate = ",
+                "learning_rate = -",
+                "training: setting `learning_rate` is -",
             ),
             (
                 "[supplement.geometry]",

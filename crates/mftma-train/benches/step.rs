@@ -1,5 +1,5 @@
-//! A whole training step (forward, loss, backward, SGD with momentum) of VGG-16 with batch normalisation on 128 images of
-//! 3×32×32; throughput in images.
+//! A whole training step (forward, loss, backward, SGD with momentum) of VGG-16 and ResNet-18 with batch normalisation, and of AlexNet
+//! without, on 128 images of 3×32×32; throughput in images.
 //!
 //! ```text
 //! RAYON_NUM_THREADS=2 cargo bench -p mftma-train --bench step
@@ -13,20 +13,28 @@ use ndarray::Array4;
 const BATCH: usize = 128;
 
 fn steps(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("vgg16 step");
+    let mut group = criterion.benchmark_group("step");
     group
         .sample_size(10)
         .throughput(Throughput::Elements(BATCH as u64));
-    for width in [8, 16, 64] {
+    for (name, architecture, width, batch_norm) in [
+        ("vgg16", Architecture::Vgg16, 8, true),
+        ("vgg16", Architecture::Vgg16, 16, true),
+        ("vgg16", Architecture::Vgg16, 64, true),
+        ("resnet18", Architecture::ResNet18, 16, true),
+        ("resnet18", Architecture::ResNet18, 64, true),
+        ("alexnet", Architecture::AlexNet, 16, false),
+        ("alexnet", Architecture::AlexNet, 64, false),
+    ] {
         let input = ImageShape {
             channels: 3,
             height: 32,
             width: 32,
         };
         let spec = NetworkSpec {
-            architecture: Architecture::Vgg16,
+            architecture,
             width,
-            batch_norm: true,
+            batch_norm,
             classes: 100,
             input,
         };
@@ -53,7 +61,7 @@ fn steps(criterion: &mut Criterion) {
             .iter()
             .map(|p| vec![0.0; p.len()])
             .collect();
-        group.bench_function(BenchmarkId::new("width", width), |bencher| {
+        group.bench_function(BenchmarkId::new(name, width), |bencher| {
             bencher.iter(|| {
                 let step = network
                     .loss_and_gradients(images.view(), &labels, StatisticsMode::Batch)

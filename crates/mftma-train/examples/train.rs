@@ -39,8 +39,8 @@ fn settings(classes: usize) -> TrainSettings {
             width: 32,
         },
     });
-    settings.learning_rate = 0.02;
-    settings.stop.max_epochs = 60;
+    settings.recipe.learning_rate = 0.02;
+    settings.recipe.stop.max_epochs = 60;
     settings.checkpoints.every = Some(5);
     settings
 }

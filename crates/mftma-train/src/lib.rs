@@ -56,7 +56,7 @@ pub use rewind::{
 pub use rng::epoch_order;
 pub use run::{BEST_FILE, METRICS_FILE, RESUME_FILE, Run, kept_file, optimizer_file};
 pub use schedule::{Decay, Schedule};
-pub use settings::{CheckpointPolicy, SettingsHash, StopConditions, TrainSettings};
+pub use settings::{CheckpointPolicy, Recipe, SettingsHash, StopConditions, TrainSettings};
 pub use spec::{Architecture, ImageShape, NetworkSpec};
 pub use trainer::{Progress, Trained, Trainer};
 

@@ -23,48 +23,115 @@ pub struct TrainSettings {
     /// Seed of the initialization, the order of examples and the augmentation (each its own named stream). Default 0.
     #[serde(default)]
     pub seed: u64,
-    /// How parameters start.
-    #[serde(default)]
-    pub initialization: Initialization,
-    /// The update rule. SGD with momentum 0.9 \[S\], no weight decay \[P\].
-    #[serde(default)]
-    pub optimizer: OptimizerSettings,
-    /// Base learning rate, multiplied by the schedule. Default 0.01 \[S\] (the nearest known settings, an example notebook of
-    /// the reference, not the paper).
-    #[serde(default = "defaults::learning_rate")]
-    pub learning_rate: f64,
-    /// Course of the learning rate. Constant by default \[D\].
-    #[serde(default)]
-    pub schedule: Schedule,
-    /// Most examples in a batch; 128 by default \[D\]. An epoch of n examples takes ⌈n / batch_size⌉ steps whose sizes differ
-    /// by at most one, so that no step normalises over a remainder of a few examples.
-    #[serde(default = "defaults::batch_size")]
-    pub batch_size: usize,
-    /// When training ends.
-    #[serde(default)]
-    pub stop: StopConditions,
-    /// Random crops and reflections of the training images; none by default: the paper trains without
-    /// regularisation \[P\].
-    #[serde(default)]
-    pub augmentation: mftma_data::Augmentation,
-    /// Unpermuted, and permuted, training images at most that are evaluated after an epoch; all by default. Test images are always all
-    /// evaluated, and so are training images of the last epoch, and where the evaluated ones pass the stop condition, which is
-    /// decided on all of them. A forward pass of every training image costs about a third of an epoch's training.
-    // Left out of JSON where all are, so that files written before this field existed keep their hashes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evaluated_examples: Option<usize>,
+    /// How the network is trained. Its settings stand beside the others in a file.
+    #[serde(flatten)]
+    pub recipe: Recipe,
     /// Which epochs are kept on disk.
     #[serde(default)]
     pub checkpoints: CheckpointPolicy,
 }
 
+/// How a network is trained, whatever the network, the data and the seed: [`TrainSettings`] and the profiles of the study hold one.
+///
+/// Where a setting is left out: stochastic gradient descent with momentum, without any regularisation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// How parameters start.
+    pub initialization: Initialization,
+    /// The update rule. SGD with momentum 0.9 \[S\], no weight decay \[P\].
+    pub optimizer: OptimizerSettings,
+    /// Base learning rate, multiplied by the schedule. Default 0.01 \[S\] (the nearest known settings, an example notebook of
+    /// the reference, not the paper).
+    pub learning_rate: f64,
+    /// Course of the learning rate. Constant by default \[D\].
+    pub schedule: Schedule,
+    /// Most examples in a batch; 128 by default \[D\]. An epoch of n examples takes ⌈n / batch_size⌉ steps whose sizes differ
+    /// by at most one, so that no step normalises over a remainder of a few examples.
+    pub batch_size: usize,
+    /// When training ends.
+    pub stop: StopConditions,
+    /// Random crops and reflections of the training images; none by default: the paper trains without
+    /// regularisation \[P\].
+    pub augmentation: mftma_data::Augmentation,
+    /// Unpermuted, and permuted, training images at most that are evaluated after an epoch; all by default. Test images are always all
+    /// evaluated, and so are training images of the last epoch, and where the evaluated ones pass the stop condition, which is
+    /// decided on all of them. A forward pass of every training image costs about a third of an epoch's training.
+    // Left out of JSON where all are, so that files written before this field existed keep their hashes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluated_examples: Option<usize>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Recipe {
+            initialization: Initialization::default(),
+            optimizer: OptimizerSettings::default(),
+            learning_rate: 0.01,
+            schedule: Schedule::default(),
+            batch_size: 128,
+            stop: StopConditions::default(),
+            augmentation: mftma_data::Augmentation::default(),
+            evaluated_examples: None,
+        }
+    }
+}
+
+impl Recipe {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] with the name, the value and the remedy.
+    pub fn check(&self) -> Result<(), TrainError> {
+        self.fault().map_or(Ok(()), |(name, value, remedy)| {
+            Err(TrainError::setting(name, value, remedy))
+        })
+    }
+
+    fn fault(&self) -> Option<(&'static str, String, &'static str)> {
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Some((
+                "learning_rate",
+                self.learning_rate.to_string(),
+                "give a positive number",
+            ));
+        }
+        if self.batch_size == 0 {
+            return Some(("batch_size", "0".into(), "give at least 1"));
+        }
+        if let Some(accuracy) = self.stop.training_accuracy
+            && !(0.0..1.0).contains(&accuracy)
+        {
+            return Some((
+                "stop.training_accuracy",
+                accuracy.to_string(),
+                "give a share in [0, 1), such as 0.99",
+            ));
+        }
+        if self.evaluated_examples == Some(0) {
+            return Some((
+                "evaluated_examples",
+                "0".into(),
+                "give at least 1, or leave it out to evaluate all",
+            ));
+        }
+        if self.stop.max_loss.is_nan() || self.stop.max_loss <= 0.0 {
+            return Some((
+                "stop.max_loss",
+                self.stop.max_loss.to_string(),
+                "give a positive number",
+            ));
+        }
+        let faults = [
+            self.schedule.fault(),
+            self.optimizer.fault(),
+            self.initialization.fault(),
+        ];
+        faults.into_iter().flatten().next()
+    }
+}
+
 mod defaults {
-    pub(super) fn learning_rate() -> f64 {
-        super::TrainSettings::LEARNING_RATE
-    }
-    pub(super) fn batch_size() -> usize {
-        super::TrainSettings::BATCH_SIZE
-    }
     pub(super) fn max_epochs() -> usize {
         1000
     }
@@ -181,24 +248,12 @@ impl CheckpointPolicy {
 }
 
 impl TrainSettings {
-    /// Learning rate by default \\[S\\].
-    pub const LEARNING_RATE: f64 = 0.01;
-    /// Examples in a batch by default \\[D\\].
-    pub const BATCH_SIZE: usize = 128;
-
     /// Settings for a network, everything else at its default.
     pub fn new(network: NetworkSpec) -> Self {
         TrainSettings {
             network,
             seed: 0,
-            initialization: Initialization::default(),
-            optimizer: OptimizerSettings::default(),
-            learning_rate: defaults::learning_rate(),
-            schedule: Schedule::default(),
-            batch_size: defaults::batch_size(),
-            stop: StopConditions::default(),
-            augmentation: mftma_data::Augmentation::default(),
-            evaluated_examples: None,
+            recipe: Recipe::default(),
             checkpoints: CheckpointPolicy::default(),
         }
     }
@@ -214,55 +269,14 @@ impl TrainSettings {
     /// # Errors
     /// [`TrainError::Setting`] with the name, the value and the remedy.
     pub fn check(&self) -> Result<(), TrainError> {
-        let fault = |(name, value, remedy): (&str, String, &str)| {
-            Err(TrainError::setting(name, value, remedy))
-        };
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return fault((
-                "learning_rate",
-                self.learning_rate.to_string(),
-                "give a positive number",
-            ));
-        }
-        if self.batch_size == 0 {
-            return fault(("batch_size", "0".into(), "give at least 1"));
-        }
-        if let Some(accuracy) = self.stop.training_accuracy
-            && !(0.0..1.0).contains(&accuracy)
-        {
-            return fault((
-                "stop.training_accuracy",
-                accuracy.to_string(),
-                "give a share in [0, 1), such as 0.99",
-            ));
-        }
-        if self.evaluated_examples == Some(0) {
-            return fault((
-                "evaluated_examples",
-                "0".into(),
-                "give at least 1, or leave it out to evaluate all",
-            ));
-        }
-        if self.stop.max_loss.is_nan() || self.stop.max_loss <= 0.0 {
-            return fault((
-                "stop.max_loss",
-                self.stop.max_loss.to_string(),
-                "give a positive number",
-            ));
-        }
         if self.checkpoints.every == Some(0) {
-            return fault((
+            return Err(TrainError::setting(
                 "checkpoints.every",
-                "0".into(),
+                "0",
                 "give at least 1, or leave it out",
             ));
         }
-        let faults = [
-            self.schedule.fault(),
-            self.optimizer.fault(),
-            self.initialization.fault(),
-        ];
-        faults.into_iter().flatten().next().map_or(Ok(()), fault)
+        self.recipe.check()
     }
 
     /// The settings that decide what is computed: all but which epochs are kept. The checkpoint policy is at its default.
@@ -328,5 +342,76 @@ pub struct SettingsHash(String);
 impl fmt::Display for SettingsHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Architecture, ImageShape};
+
+    fn settings() -> TrainSettings {
+        TrainSettings::new(NetworkSpec {
+            architecture: Architecture::Vgg11,
+            width: 2,
+            batch_norm: true,
+            classes: 10,
+            input: ImageShape {
+                channels: 3,
+                height: 32,
+                width: 32,
+            },
+        })
+    }
+
+    /// Hashes of runs are over this text: the recipe stands among the other settings, in the order of before it had a type of its own.
+    #[test]
+    fn a_recipe_is_written_among_the_other_settings() {
+        let mut settings = settings();
+        settings.recipe.evaluated_examples = Some(7);
+        let text = settings.to_json();
+        let names = [
+            "network",
+            "seed",
+            "initialization",
+            "optimizer",
+            "learning_rate",
+            "schedule",
+            "batch_size",
+            "stop",
+            "augmentation",
+            "evaluated_examples",
+            "checkpoints",
+        ];
+        let places: Vec<usize> = names
+            .iter()
+            .map(|name| text.find(&format!("\"{name}\":")).expect(name))
+            .collect();
+        assert!(places.is_sorted(), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), names.len());
+        assert_eq!(
+            serde_json::from_str::<TrainSettings>(&text).unwrap(),
+            settings
+        );
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_is_at_its_default_and_what_nobody_knows_is_refused() {
+        let network = serde_json::to_string(&settings().network).unwrap();
+        let read = |more: &str| {
+            serde_json::from_str::<TrainSettings>(&format!("{{\"network\": {network}{more}}}"))
+        };
+        assert_eq!(read("").unwrap(), settings());
+        let other = read(", \"learning_rate\": 1").unwrap();
+        assert_eq!(other.recipe.learning_rate, 1.0);
+        for unknown in ["learning_rates", "recipe"] {
+            let error = read(&format!(", \"{unknown}\": 1"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(unknown), "{error}");
+        }
+        let alone = serde_json::from_str::<Recipe>("{\"seed\": 1}").unwrap_err();
+        assert!(alone.to_string().contains("seed"), "{alone}");
     }
 }

@@ -102,11 +102,14 @@ impl Learner {
     fn initial(blank: &dyn Network, settings: &TrainSettings) -> Self {
         let mut network = blank.duplicate();
         for parameter in network.parameters_mut() {
-            settings.initialization.fill(settings.seed, parameter);
+            settings
+                .recipe
+                .initialization
+                .fill(settings.seed, parameter);
         }
         let parameters = network.parameters();
         let optimizer = Optimizer::new(
-            settings.optimizer.clone(),
+            settings.recipe.optimizer.clone(),
             parameters.iter().map(|p| (p.name(), p.len())),
         );
         drop(parameters);
@@ -293,13 +296,13 @@ impl<'a> Trainer<'a> {
         let network = &*self.learner.network;
         let (parameters, statistics) = (len(network.parameters()), len(network.statistics()));
         let tensors = (network.parameters().len() + network.statistics().len()) as u64;
-        let slots = self.settings.optimizer.slots().len() as u64;
-        let epochs = self.settings.stop.max_epochs as u64;
+        let slots = self.settings.recipe.optimizer.slots().len() as u64;
+        let epochs = self.settings.recipe.stop.max_epochs as u64;
         // A tensor's entry in a header takes at most some 200 bytes, an epoch's metrics some 700, settings and data some 4,000.
         let kept = 4 * (parameters + statistics) + 200 * tensors + 4_700;
         let state = slots * (4 * parameters + 200 * tensors);
         let resume = kept + state + 700 * epochs;
-        let last = self.settings.stop.max_epochs;
+        let last = self.settings.recipe.stop.max_epochs;
         let states = (0..=last)
             .filter(|&epoch| self.settings.leaves_optimizer(epoch, epoch == last))
             .count() as u64;
@@ -307,7 +310,7 @@ impl<'a> Trainer<'a> {
         // While a file is replaced, the old and the new stand side by side: once more the larger kind.
         self.settings
             .checkpoints
-            .files_at_most(self.settings.stop.max_epochs)
+            .files_at_most(self.settings.recipe.stop.max_epochs)
             * kept
             + states * (state + 4_700)
             + 2 * resume
@@ -356,7 +359,7 @@ impl<'a> Trainer<'a> {
         let train = self.data.dataset().train();
         let order = epoch_order(self.settings.seed, epoch, train.len());
         let labels = self.data.permutation().assigned_labels();
-        let steps = train.len().div_ceil(self.settings.batch_size);
+        let steps = train.len().div_ceil(self.settings.recipe.batch_size);
         if progress(Progress::EpochStarted {
             epoch,
             steps,
@@ -370,8 +373,9 @@ impl<'a> Trainer<'a> {
         let (mut sum, mut rate) = (0.0, 0.0);
         for step in 0..steps {
             let batch = &order[batch_range(step, steps, train.len())];
-            rate = self.settings.learning_rate * self.settings.schedule.factor(epoch, step, steps);
-            let augmentation = &self.settings.augmentation;
+            rate = self.settings.recipe.learning_rate
+                * self.settings.recipe.schedule.factor(epoch, step, steps);
+            let augmentation = &self.settings.recipe.augmentation;
             if *augmentation == mftma_data::Augmentation::default() {
                 self.data.batch_into(train, batch, &mut images);
             } else {
@@ -385,7 +389,7 @@ impl<'a> Trainer<'a> {
                 &batch_labels,
                 StatisticsMode::Batch,
             )?;
-            if result.loss.is_nan() || result.loss > self.settings.stop.max_loss {
+            if result.loss.is_nan() || result.loss > self.settings.recipe.stop.max_loss {
                 return Err(self.diverged(epoch, step, "the loss".into(), result.loss, rate));
             }
             let Learner { network, optimizer } = &mut self.learner;
@@ -457,7 +461,7 @@ impl<'a> Trainer<'a> {
             training_accuracy: self.training_accuracy(&groups),
             groups,
         };
-        let stop = &self.settings.stop;
+        let stop = &self.settings.recipe.stop;
         if self.passes(epoch, metrics.training_accuracy) {
             self.stopped = Some(StopReason::TrainingAccuracy);
         } else if epoch >= stop.max_epochs {
@@ -482,8 +486,8 @@ impl<'a> Trainer<'a> {
     /// The scores after an epoch: on a part of the training images where the settings say so and nothing is decided on them.
     fn score(&self, epoch: usize) -> Result<GroupScores, TrainError> {
         let (network, groups) = (&*self.learner.network, &ExampleGroup::ALL);
-        let limit = self.settings.evaluated_examples;
-        if limit.is_some() && epoch < self.settings.stop.max_epochs {
+        let limit = self.settings.recipe.evaluated_examples;
+        if limit.is_some() && epoch < self.settings.recipe.stop.max_epochs {
             let part = evaluate_at_most(network, self.data, groups, limit)?;
             if !self.passes(epoch, self.training_accuracy(&part)) {
                 return Ok(part);
@@ -515,7 +519,7 @@ impl<'a> Trainer<'a> {
 
     /// Whether this accuracy ends the training.
     fn passes(&self, epoch: usize, training_accuracy: f64) -> bool {
-        let limit = self.settings.stop.training_accuracy;
+        let limit = self.settings.recipe.stop.training_accuracy;
         limit.is_some_and(|limit| epoch > 0 && training_accuracy > limit)
     }
 

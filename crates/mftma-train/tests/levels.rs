@@ -18,13 +18,13 @@ fn training_gives_the_same_bytes_at_every_level() {
     ] {
         let data = common::data(side, 10, 3);
         let mut settings = common::settings(architecture, side);
-        settings.stop.max_epochs = 1;
+        settings.recipe.stop.max_epochs = 1;
         settings.checkpoints.every = Some(1);
         let runs = levels.iter().map(|level| {
             level.force().expect("it is there");
             let mut network = settings
                 .network
-                .build(&mut |parameter| settings.initialization.fill(7, parameter))
+                .build(&mut |parameter| settings.recipe.initialization.fill(7, parameter))
                 .expect("builds");
             let labels: Vec<u16> = data.permutation().assigned_labels()[..20].to_vec();
             let images = ndarray::Array4::from_shape_fn((20, 1, side, side), |(n, _, y, x)| {

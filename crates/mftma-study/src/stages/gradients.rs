@@ -143,7 +143,7 @@ impl GradientStage {
             ..own
         };
         let settings = TrainStage::new(Rc::clone(&self.experiment)).train_settings();
-        let initialization = settings.initialization;
+        let initialization = settings.recipe.initialization;
         let mut network =
             spec.build(&mut |parameter| initialization.fill(settings.seed, parameter))?;
         reestimate_statistics(&mut *network, &run.data, STATISTICS_EXAMPLES, run.seed)?;

@@ -158,7 +158,8 @@ impl TrainStage {
                 best: true,
                 ..CheckpointPolicy::default()
             },
-            ..settings.training.of(self.experiment.network())
+            recipe: settings.training.clone(),
+            ..TrainSettings::new(self.experiment.network())
         }
     }
 

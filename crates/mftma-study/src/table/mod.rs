@@ -223,6 +223,38 @@ mod tests {
             prop_assert_eq!(condition.to_string().parse(), Ok(condition));
         }
 
+        #[test]
+        fn a_row_comes_back_from_its_table(
+            layer in prop::option::of((any::<usize>(), "[^\r\n]{1,20}")),
+            (epoch, step) in (any::<usize>(), any::<Option<usize>>()),
+            condition in prop::option::of(condition()),
+            group in select(Group::all().collect::<Vec<_>>()),
+            measure in select(Measure::all().collect::<Vec<_>>()),
+            value in any::<f64>().prop_filter("a table holds finite numbers", |value| value.is_finite()),
+        ) {
+            let (layer_index, layer) = layer.unzip();
+            let row = Row {
+                profile: "smoke".into(),
+                dataset: "glyphs".into(),
+                architecture: "vgg16".into(),
+                width: 8,
+                seed: u64::MAX,
+                layer_index,
+                layer,
+                epoch,
+                step,
+                condition,
+                group,
+                measure,
+                value,
+                standard_error: None,
+                standard_error_vectors: None,
+                count: 3,
+            };
+            let rows = [row];
+            prop_assert_eq!(from_csv(&to_csv(&rows).unwrap()).unwrap(), rows);
+        }
+
         /// Whatever stands in a table is read as a condition or refused, and what is read is written as it stood.
         #[test]
         fn any_text_is_read_or_refused(text in "(rewind |epoch |point |ball, |P )?[ -~]{0,24}") {

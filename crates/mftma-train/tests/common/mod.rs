@@ -55,11 +55,11 @@ pub fn settings(architecture: Architecture, side: usize) -> TrainSettings {
             width: side,
         },
     });
-    settings.optimizer = OptimizerSettings::default();
-    settings.learning_rate = 0.02;
-    settings.batch_size = 16;
-    settings.stop.max_epochs = 6;
-    settings.stop.training_accuracy = None;
+    settings.recipe.optimizer = OptimizerSettings::default();
+    settings.recipe.learning_rate = 0.02;
+    settings.recipe.batch_size = 16;
+    settings.recipe.stop.max_epochs = 6;
+    settings.recipe.stop.training_accuracy = None;
     settings
 }
 

@@ -14,10 +14,10 @@ const EPOCHS: usize = 40;
 
 fn settings() -> TrainSettings {
     let mut settings = common::settings(Architecture::Mlp, 32);
-    settings.stop.max_epochs = EPOCHS;
+    settings.recipe.stop.max_epochs = EPOCHS;
     settings.checkpoints.every = Some(3);
     settings.checkpoints.best = true;
-    settings.augmentation = mftma_data::Augmentation {
+    settings.recipe.augmentation = mftma_data::Augmentation {
         crop_padding: 1,
         flip: true,
         rotation_degrees: 0.0,

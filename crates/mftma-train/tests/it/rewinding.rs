@@ -12,7 +12,7 @@ fn trained(seed: u64) -> (TrainingData, tempfile::TempDir) {
     let data = data(32, 20, 1);
     let mut settings = settings(Architecture::Vgg11, 32);
     settings.seed = seed;
-    settings.stop.max_epochs = 3;
+    settings.recipe.stop.max_epochs = 3;
     settings.checkpoints.every = Some(1);
     run(Trainer::in_folder(settings, &data, home.path()).expect("starts"));
     (data, home)

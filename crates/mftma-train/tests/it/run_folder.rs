@@ -14,19 +14,19 @@ use proptest::prelude::*;
 
 fn vgg_or_mlp() -> [TrainSettings; 2] {
     let mut vgg = settings(Architecture::Vgg11, 32);
-    vgg.stop.max_epochs = 2;
-    vgg.optimizer = OptimizerSettings::Adam {
+    vgg.recipe.stop.max_epochs = 2;
+    vgg.recipe.optimizer = OptimizerSettings::Adam {
         beta1: 0.9,
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.0,
     };
-    vgg.learning_rate = 1e-3;
+    vgg.recipe.learning_rate = 1e-3;
     vgg.checkpoints.every = Some(1);
     let mut mlp = settings(Architecture::Mlp, 32);
     mlp.checkpoints.epochs = [0, 2, 5].into();
     mlp.checkpoints.best = true;
-    mlp.schedule.decay = Decay::Cosine {
+    mlp.recipe.schedule.decay = Decay::Cosine {
         epochs: 6,
         floor: 0.0,
     };
@@ -109,7 +109,7 @@ fn a_later_policy_gets_its_epochs_by_a_replay_to_the_same_bytes() {
         (
             {
                 let mut longer = vgg.clone();
-                longer.stop.max_epochs = 3;
+                longer.recipe.stop.max_epochs = 3;
                 longer
             },
             (&[1][..], &[1, 2][..], false),
@@ -311,15 +311,15 @@ fn other_settings_and_other_data_are_refused_by_name() {
     let same = data(32, 20, 1);
     for (change, named) in [
         (
-            &(|s: &mut TrainSettings| s.learning_rate = 0.5) as &dyn Fn(&mut TrainSettings),
+            &(|s: &mut TrainSettings| s.recipe.learning_rate = 0.5) as &dyn Fn(&mut TrainSettings),
             "learning_rate",
         ),
         (&|s| s.seed = 9, "seed"),
         (&|s| s.network.width = 5, "network.width"),
-        (&|s| s.stop.max_epochs = 7, "stop.max_epochs"),
+        (&|s| s.recipe.stop.max_epochs = 7, "stop.max_epochs"),
         (
             &|s| {
-                s.optimizer = OptimizerSettings::Sgd {
+                s.recipe.optimizer = OptimizerSettings::Sgd {
                     momentum: 0.5,
                     weight_decay: 0.0,
                 }
@@ -426,13 +426,13 @@ fn partial_files_of_a_killed_writer_are_taken_away() {
 fn divergence_keeps_the_last_good_epoch() {
     let mut settings = settings(Architecture::Mlp, 32);
     // One quiet epoch, then a rate at which the loss explodes.
-    settings.learning_rate = 1e-3;
-    settings.schedule.decay = Decay::Constant;
-    settings.stop.max_loss = f64::MAX;
+    settings.recipe.learning_rate = 1e-3;
+    settings.recipe.schedule.decay = Decay::Constant;
+    settings.recipe.stop.max_loss = f64::MAX;
     let data = data(32, 20, 1);
     let home = tempfile::tempdir().expect("a folder");
     let mut wild = settings.clone();
-    wild.learning_rate = 1e30;
+    wild.recipe.learning_rate = 1e30;
     let error = Trainer::in_folder(wild.clone(), &data, home.path())
         .expect("starts")
         .run(&mut |_| ControlFlow::Continue(()))
@@ -466,7 +466,7 @@ fn divergence_keeps_the_last_good_epoch() {
     );
 
     // A threshold below the loss of guessing counts as divergence at the first step.
-    settings.stop.max_loss = 0.01;
+    settings.recipe.stop.max_loss = 0.01;
     let error = Trainer::new(settings, &data)
         .expect("starts")
         .run(&mut |_| ControlFlow::Continue(()));
@@ -484,8 +484,8 @@ fn divergence_keeps_the_last_good_epoch() {
 fn training_stops_at_the_training_accuracy() {
     let mut settings = settings(Architecture::Mlp, 32);
     settings.network.width = 8;
-    settings.stop.max_epochs = 400;
-    settings.stop.training_accuracy = Some(0.95);
+    settings.recipe.stop.max_epochs = 400;
+    settings.recipe.stop.training_accuracy = Some(0.95);
     let data = data(32, 20, 1);
     let trained = run(Trainer::new(settings, &data).expect("starts"));
     assert_eq!(trained.stopped, Some(StopReason::TrainingAccuracy));
@@ -508,11 +508,11 @@ fn training_stops_at_the_training_accuracy() {
 fn a_part_of_the_training_images_is_evaluated_until_the_end() {
     let mut settings = settings(Architecture::Mlp, 32);
     settings.network.width = 8;
-    settings.stop.max_epochs = 400;
-    settings.stop.training_accuracy = Some(0.95);
+    settings.recipe.stop.max_epochs = 400;
+    settings.recipe.stop.training_accuracy = Some(0.95);
     let data = data(32, 20, 1);
     let whole = run(Trainer::new(settings.clone(), &data).expect("starts"));
-    settings.evaluated_examples = Some(7);
+    settings.recipe.evaluated_examples = Some(7);
     let part = run(Trainer::new(settings, &data).expect("starts"));
     use mftma_data::ExampleGroup::*;
     let examples = |metrics: &mftma_train::EpochMetrics| {
