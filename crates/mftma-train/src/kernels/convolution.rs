@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::buffer::Pool;
+use super::buffer::{Buffer, Pool};
 use super::simd::{Kernel, Level, Register, Vector, WIDTH};
 use super::{LANES, Lanes, load, store};
 
@@ -142,27 +142,78 @@ impl Pattern {
     }
 }
 
-/// Reorders weights to `[tile][tap][channel][TILE]`, padded with 0 to whole tiles.
-fn pack(
+/// Weights in the order in which [`Product`] meets them: `[tile][tap][channel][TILE]`, padded with 0 to whole tiles.
+struct Packed {
+    memory: Buffer,
+    /// Of one tile: taps × channels.
+    tile_len: usize,
     tiles: usize,
-    taps: usize,
-    channels: usize,
-    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-    outputs: usize,
-) -> Vec<[f32; TILE]> {
-    let mut packed = vec![[0.0; TILE]; tiles * taps * channels];
-    packed
-        .par_chunks_mut(taps * channels)
-        .enumerate()
-        .for_each(|(tile, packed)| {
-            for (index, packed) in packed.iter_mut().enumerate() {
-                let (tap, channel) = (index / channels, index % channels);
-                for (output, packed) in (tile * TILE..outputs).zip(packed) {
-                    *packed = weight(output, channel, tap);
+}
+
+impl Packed {
+    fn new(pool: &Arc<Pool>, outputs: usize, tile_len: usize) -> Self {
+        let tiles = outputs.div_ceil(TILE);
+        Self {
+            memory: pool.take((tiles * tile_len * TILE).div_ceil(LANES)),
+            tile_len,
+            tiles,
+        }
+    }
+
+    fn values(&self) -> &[[f32; TILE]] {
+        let (values, _) = self.memory.lanes().as_flattened().as_chunks();
+        &values[..self.tiles * self.tile_len]
+    }
+
+    fn values_mut(&mut self) -> &mut [[f32; TILE]] {
+        let (values, _) = self.memory.lanes_mut().as_flattened_mut().as_chunks_mut();
+        &mut values[..self.tiles * self.tile_len]
+    }
+
+    /// For the forward pass: tiles of output channels.
+    fn forward(pool: &Arc<Pool>, g: &Geometry, weight: &[f32]) -> Self {
+        let (taps, inputs) = (g.taps(), g.channels_in);
+        let row = inputs * taps;
+        let mut packed = Self::new(pool, g.channels_out, row);
+        let tiles = packed.values_mut().par_chunks_exact_mut(row);
+        tiles.enumerate().for_each(|(tile, packed)| {
+            let rows = &weight[tile * TILE * row..];
+            let rows = &rows[..rows.len().min(TILE * row)];
+            for input in 0..inputs {
+                for tap in 0..taps {
+                    let packed = &mut packed[tap * inputs + input];
+                    *packed = [0.0; TILE];
+                    let weights = rows[input * taps + tap..].iter().step_by(row);
+                    packed.iter_mut().zip(weights).for_each(|(p, w)| *p = *w);
                 }
             }
         });
-    packed
+        packed
+    }
+
+    /// For the way back to the input: tiles of input channels, taps in reverse, so that neighbouring taps meet neighbouring outputs in
+    /// rising order.
+    fn backward(pool: &Arc<Pool>, g: &Geometry, weight: &[f32]) -> Self {
+        // Tiles at a time, for they lie beside each other in the weight.
+        const GROUP: usize = 8;
+        let (taps, inputs, outputs) = (g.taps(), g.channels_in, g.channels_out);
+        let tile_len = taps * outputs;
+        let mut packed = Self::new(pool, inputs, tile_len);
+        let groups = packed.values_mut().par_chunks_mut(GROUP * tile_len);
+        groups.enumerate().for_each(|(group, packed)| {
+            for (output, row) in weight.chunks_exact(inputs * taps).enumerate() {
+                let row = row[group * GROUP * TILE * taps..].chunks(TILE * taps);
+                for (packed, weights) in packed.chunks_exact_mut(tile_len).zip(row) {
+                    for (tap, packed) in packed[output..].iter_mut().step_by(outputs).enumerate() {
+                        *packed = [0.0; TILE];
+                        let weights = weights[taps - 1 - tap..].iter().step_by(taps);
+                        packed.iter_mut().zip(weights).for_each(|(p, w)| *p = *w);
+                    }
+                }
+            }
+        });
+        packed
+    }
 }
 
 /// Outputs of some pixels and some tiles of channels.
@@ -277,8 +328,7 @@ fn product(
     level: Level,
     input: &[Lanes],
     input_per_block: usize,
-    packed: &[[f32; TILE]],
-    tile_len: usize,
+    packed: &Packed,
     pattern: &Pattern,
     bias: Option<&[f32]>,
     channels: usize,
@@ -296,8 +346,8 @@ fn product(
                     first_pixel,
                     first_channel,
                     input,
-                    packed,
-                    tile_len,
+                    packed: packed.values(),
+                    tile_len: packed.tile_len,
                     pattern,
                     bias,
                 });
@@ -323,20 +373,14 @@ fn product(
 pub(crate) fn forward(
     level: Level,
     g: &Geometry,
+    pool: &Arc<Pool>,
     input: &[Lanes],
     weight: &[f32],
     bias: Option<&[f32]>,
     out: &mut [Lanes],
 ) {
     let (taps, (_, width_out)) = (g.taps(), g.output());
-    let tiles = g.channels_out.div_ceil(TILE);
-    let packed = pack(
-        tiles,
-        taps,
-        g.channels_in,
-        |o, i, tap| weight[(o * g.channels_in + i) * taps + tap],
-        g.channels_out,
-    );
+    let packed = Packed::forward(pool, g, weight);
     let pattern = Pattern::new(g.pixels_out(), taps, g.channels_in, |pixel, tap| {
         let y = g.source(pixel / width_out, tap / g.kernel, g.height)?;
         let x = g.source(pixel % width_out, tap % g.kernel, g.width)?;
@@ -347,7 +391,6 @@ pub(crate) fn forward(
         input,
         g.channels_in * g.pixels_in(),
         &packed,
-        taps * g.channels_in,
         &pattern,
         bias,
         g.channels_out,
@@ -360,19 +403,13 @@ pub(crate) fn forward(
 pub(crate) fn backward_input(
     level: Level,
     g: &Geometry,
+    pool: &Arc<Pool>,
     gradient: &[Lanes],
     weight: &[f32],
     out: &mut [Lanes],
 ) {
     let (taps, (height_out, width_out)) = (g.taps(), g.output());
-    // Taps in reverse, so that neighbouring taps meet neighbouring outputs in rising order.
-    let packed = pack(
-        g.channels_in.div_ceil(TILE),
-        taps,
-        g.channels_out,
-        |i, o, tap| weight[(o * g.channels_in + i) * taps + taps - 1 - tap],
-        g.channels_in,
-    );
+    let packed = Packed::backward(pool, g, weight);
     let target = |i: usize, tap: usize, outputs: usize| {
         let shifted = (i + g.padding).checked_sub(tap)?;
         (shifted % g.stride == 0)
@@ -390,7 +427,6 @@ pub(crate) fn backward_input(
         gradient,
         g.channels_out * g.pixels_out(),
         &packed,
-        taps * g.channels_out,
         &pattern,
         None,
         g.channels_in,
@@ -580,7 +616,10 @@ pub(crate) fn backward_weight(
             let quads = share.min(quads_out - first_quad);
             let mut gathered_gradient = pool.take(quads * gradient_capacity * SIDE);
             let mut gathered_input = pool.take(quads_in * input_capacity * SIDE);
-            let mut sums = vec![[0.0; WIDTH]; quads * quads_in * taps];
+            let tiles = quads * quads_in * taps;
+            let mut sums = pool.zeros((tiles * WIDTH).div_ceil(LANES));
+            let (sums, _) = sums.lanes_mut().as_flattened_mut().as_chunks_mut();
+            let sums = &mut sums[..tiles];
             let mut segments: Vec<Vec<Segment>> = vec![Vec::new(); taps];
             for first_block in (0..blocks).step_by(images) {
                 let images = images.min(blocks - first_block);
@@ -641,7 +680,7 @@ pub(crate) fn backward_weight(
                             }
                         }
                         level.run(Outer {
-                            sums: &mut sums,
+                            sums: &mut *sums,
                             gradient: gathered_gradient.lanes().as_chunks().0,
                             gradient_capacity,
                             input: gathered_input.lanes().as_chunks().0,
@@ -653,14 +692,19 @@ pub(crate) fn backward_weight(
                     }
                 }
             }
-            for (index, out) in out.iter_mut().enumerate() {
-                let (o, i, tap) = (
-                    index / taps / g.channels_in,
-                    index / taps % g.channels_in,
-                    index % taps,
-                );
-                let tile = (o / SIDE * quads_in + i / SIDE) * taps + tap;
-                *out = sums[tile][o % SIDE * SIDE + i % SIDE];
+            let row = g.channels_in * taps;
+            let quads = sums.chunks_exact(quads_in * taps);
+            for (sums, out) in quads.zip(out.chunks_mut(SIDE * row)) {
+                for (quad, sums) in sums.chunks_exact(taps).enumerate() {
+                    let used = SIDE.min(g.channels_in - quad * SIDE);
+                    for (tap, sums) in sums.iter().enumerate() {
+                        for (out, sums) in out.chunks_exact_mut(row).zip(sums.as_chunks::<SIDE>().0)
+                        {
+                            let out = out[quad * SIDE * taps + tap..].iter_mut().step_by(taps);
+                            out.zip(&sums[..used]).for_each(|(out, sum)| *out = *sum);
+                        }
+                    }
+                }
             }
         });
 }

@@ -56,6 +56,7 @@ pub(crate) trait Kernels: Debug + Send + Sync {
     fn convolve(
         &self,
         g: &Geometry,
+        pool: &Arc<Pool>,
         input: &[Lanes],
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -66,6 +67,7 @@ pub(crate) trait Kernels: Debug + Send + Sync {
     fn convolve_to_input(
         &self,
         g: &Geometry,
+        pool: &Arc<Pool>,
         gradient: &[Lanes],
         weight: &[f32],
         out: &mut [Lanes],
@@ -151,22 +153,24 @@ impl Kernels for Level {
     fn convolve(
         &self,
         g: &Geometry,
+        pool: &Arc<Pool>,
         input: &[Lanes],
         weight: &[f32],
         bias: Option<&[f32]>,
         out: &mut [Lanes],
     ) {
-        convolution::forward(*self, g, input, weight, bias, out);
+        convolution::forward(*self, g, pool, input, weight, bias, out);
     }
 
     fn convolve_to_input(
         &self,
         g: &Geometry,
+        pool: &Arc<Pool>,
         gradient: &[Lanes],
         weight: &[f32],
         out: &mut [Lanes],
     ) {
-        convolution::backward_input(*self, g, gradient, weight, out);
+        convolution::backward_input(*self, g, pool, gradient, weight, out);
     }
 
     fn convolve_to_weight(

@@ -66,6 +66,7 @@ impl Kernels for PlainLoops {
     fn convolve(
         &self,
         g: &Geometry,
+        _pool: &Arc<Pool>,
         input: &[Lanes],
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -97,6 +98,7 @@ impl Kernels for PlainLoops {
     fn convolve_to_input(
         &self,
         g: &Geometry,
+        _pool: &Arc<Pool>,
         gradient: &[Lanes],
         weight: &[f32],
         out: &mut [Lanes],

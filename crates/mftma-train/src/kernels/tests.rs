@@ -117,12 +117,12 @@ fn check_convolution(g: Geometry, n: usize, seed: u64) {
     let d = batch(&pool, seed + 3, [n, g.channels_out, height, width]);
     check(n, 1e-4, |kernels| {
         written(&pool, d.len(), |out| {
-            kernels.convolve(&g, x.lanes(), w, Some(&bias), out)
+            kernels.convolve(&g, &pool, x.lanes(), w, Some(&bias), out)
         })
     });
     check(n, 1e-4, |kernels| {
         written(&pool, x.len(), |out| {
-            kernels.convolve_to_input(&g, d.lanes(), w, out)
+            kernels.convolve_to_input(&g, &pool, d.lanes(), w, out)
         })
     });
     check_numbers(2e-3, |kernels| {
@@ -150,6 +150,26 @@ proptest! {
         let padding = padding.min(kernel - 1);
         let g = Geometry { channels_in, channels_out, height, width, kernel, stride, padding };
         prop_assume!(g.output().0 > 0 && g.output().1 > 0);
+        check_convolution(g, batch, seed);
+    }
+
+    /// Channels beyond what is packed at once.
+    #[test]
+    fn layers_of_many_channels_are_plain_sums(
+        channels_in in 60usize..150,
+        channels_out in 60usize..80,
+        linear: bool,
+        batch in 1usize..40,
+        seed in 0u64..1000,
+    ) {
+        let g = Geometry {
+            height: 3,
+            width: 2,
+            kernel: 3,
+            padding: 1,
+            ..Geometry::linear(channels_in, channels_out)
+        };
+        let g = if linear { Geometry::linear(channels_in, channels_out) } else { g };
         check_convolution(g, batch, seed);
     }
 

@@ -196,6 +196,7 @@ fn apply<S: dfdx::prelude::Shape, O: dfdx::prelude::Shape, T: Recording>(
     let mut data = pool.take(count);
     pool.kernels().convolve(
         &geometry,
+        &pool,
         input.data().lanes(),
         weight.values(),
         bias.map(Parameter::values),
@@ -259,7 +260,7 @@ fn backward(
     let for_input = needs_input.then(|| {
         let mut out = pool.take(input.len());
         let kernels = pool.kernels();
-        kernels.convolve_to_input(geometry, gradient.lanes(), weights, out.lanes_mut());
+        kernels.convolve_to_input(geometry, pool, gradient.lanes(), weights, out.lanes_mut());
         out
     });
     (for_weight, for_input)
