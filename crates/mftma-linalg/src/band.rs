@@ -35,15 +35,17 @@ type Run = [f64; WIDTH];
 /// number that is not finite.
 pub(crate) fn eigenvalues(a: MatRef<'_, f64>) -> Option<Vec<f64>> {
     let n = a.nrows();
-    let mut largest = 0.0_f64;
-    for j in 0..n {
-        for i in j..n {
-            let size = a[(i, j)].abs();
-            if !size.is_finite() {
-                return None;
-            }
-            largest = largest.max(size);
-        }
+    let largest = (0..n)
+        .into_par_iter()
+        .map(|j| {
+            (j..n).fold(0.0_f64, |largest, i| match a[(i, j)].abs() {
+                size if size.is_finite() => largest.max(size),
+                _ => f64::INFINITY,
+            })
+        })
+        .reduce(|| 0.0, f64::max);
+    if largest == f64::INFINITY {
+        return None;
     }
     if largest == 0.0 {
         return Some(vec![0.0; n]);
@@ -52,7 +54,18 @@ pub(crate) fn eigenvalues(a: MatRef<'_, f64>) -> Option<Vec<f64>> {
     let halvings = largest.log2().floor() as i32;
     let (first, second) = (halvings / 2, halvings - halvings / 2);
     let (down, up) = (2.0_f64.powi(-first), 2.0_f64.powi(-second));
-    let mut full = Mat::from_fn(n, n, |i, j| a[(i.max(j), i.min(j))] * down * up);
+    let mut full = Mat::zeros(n, n);
+    full.as_mut()
+        .par_col_chunks_mut(TILE)
+        .enumerate()
+        .for_each(|(tile, mut columns)| {
+            for c in 0..columns.ncols() {
+                let j = tile * TILE + c;
+                for i in tile * TILE..n {
+                    columns[(i, c)] = a[(i.max(j), i.min(j))] * down * up;
+                }
+            }
+        });
     let mut band = band(&mut full);
     drop(full);
     let (mut diagonal, mut beside) = pulp::Arch::new().dispatch(Chase(&mut band, n));
@@ -107,9 +120,9 @@ fn band(a: &mut Mat<f64>) -> Vec<f64> {
         let scales = pulp::Arch::new().dispatch(Factor(&mut panel, rows));
         for (c, column) in panel.chunks_exact_mut(rows).enumerate() {
             // R into the band, the unit triangle of V in its place.
-            for r in 0..rows.min(c + 1) {
-                keep(column[r], next + r, first + c);
-                column[r] = f64::from(u8::from(r == c));
+            for (r, value) in column.iter_mut().enumerate().take(c + 1) {
+                keep(*value, next + r, first + c);
+                *value = f64::from(u8::from(r == c));
             }
         }
         let v = MatRef::from_column_major_slice(&panel, rows, WIDTH);
@@ -369,20 +382,17 @@ fn shorten(x: &mut Run) -> (Run, f64) {
 #[inline(always)]
 fn both_sides(band: &mut [f64], p: usize, v: &Run, tau: f64) {
     let mut w = [0.0; WIDTH];
-    for c in 0..WIDTH {
-        let column = run(band, p, p + c);
-        for i in 0..WIDTH {
-            w[i] += v[c] * column[i];
-        }
+    for (c, scale) in v.iter().enumerate() {
+        add(&mut w, *scale, run(band, p, p + c));
     }
     let half = 0.5 * tau * tau * dot(&w, v);
     for i in 0..WIDTH {
         w[i] = tau * w[i] - half * v[i];
     }
-    for c in 0..WIDTH {
+    for (c, (along_v, along_w)) in w.iter().zip(v).enumerate() {
         let column = run(band, p, p + c);
         for i in 0..WIDTH {
-            column[i] -= v[i] * w[c] + w[i] * v[c];
+            column[i] -= v[i] * along_v + w[i] * along_w;
         }
     }
 }
@@ -391,31 +401,28 @@ fn both_sides(band: &mut [f64], p: usize, v: &Run, tau: f64) {
 #[inline(always)]
 fn below(band: &mut [f64], p: usize, v: &Run, tau: f64) -> (Run, f64) {
     let mut w = [0.0; WIDTH];
-    for c in 0..WIDTH {
-        let column = run(band, p + WIDTH, p + c);
-        for i in 0..WIDTH {
-            w[i] += v[c] * column[i];
-        }
+    for (c, scale) in v.iter().enumerate() {
+        add(&mut w, *scale, run(band, p + WIDTH, p + c));
     }
     w.iter_mut().for_each(|w| *w *= tau);
     let column = run(band, p + WIDTH, p);
-    for i in 0..WIDTH {
-        column[i] -= w[i];
-    }
+    add(column, -1.0, &w);
     let (u, sigma) = shorten(column);
-    for c in 1..WIDTH {
+    for (c, scale) in v.iter().enumerate().skip(1) {
         let column = run(band, p + WIDTH, p + c);
         let mut x = *column;
-        for i in 0..WIDTH {
-            x[i] -= w[i] * v[c];
-        }
+        add(&mut x, -scale, &w);
         let along = sigma * dot(&x, &u);
-        for i in 0..WIDTH {
-            x[i] -= along * u[i];
-        }
+        add(&mut x, -along, &u);
         *column = x;
     }
     (u, sigma)
+}
+
+/// Adds scale · x.
+#[inline(always)]
+fn add(out: &mut Run, scale: f64, x: &Run) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out += scale * x);
 }
 
 /// Leaves the eigenvalues, in no order, of the tridiagonal matrix with this diagonal (n) and subdiagonal (n − 1) in the former.
