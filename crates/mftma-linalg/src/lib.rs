@@ -1,9 +1,9 @@
 //! Symmetric eigenproblems and singular values, behind one door.
 //!
 //! faer's decompositions are generic: they are compiled anew, for about a minute, in each crate that calls them. This
-//! crate calls them for `f64`, so that editing the engine does not compile them again. Small problems are solved on the
-//! calling thread, large ones in a fixed number of parts on the rayon pool: the bytes never depend on the pool. Eigenvalues alone of large
-//! ones go by way of a band.
+//! crate calls them for `f64`, so that editing the engine does not compile them again. Eigenvalues alone of large matrices
+//! are had by way of a band. Small problems are solved on the calling thread, large ones in a fixed number of parts on the
+//! rayon pool: the bytes never depend on the pool.
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
