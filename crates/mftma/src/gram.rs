@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use faer::{Mat, MatRef};
+use faer::{Mat, MatMut, MatRef};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -19,6 +19,9 @@ use crate::progress::Progress;
 /// Features per product: wide enough for the products to run at speed and for rows to be read in runs of pages, narrow
 /// enough for one manifold to stay in a cache.
 pub(crate) const WIDTH: usize = 2_048;
+
+/// Points that one task centres for the spectrum.
+const TOGETHER: usize = 64;
 
 /// What the pass is asked to keep beside the inner products.
 pub(crate) struct Wanted<'a> {
@@ -80,6 +83,8 @@ pub(crate) struct Accumulator<'a> {
     products: InnerProducts,
     /// Points about their mean (N, ΣM), kept for the spectrum where N < ΣM.
     points: Option<Mat<f64>>,
+    /// Points of a block about their mean, for the spectrum.
+    scratch: Mat<f64>,
 }
 
 impl InnerProducts {
@@ -210,6 +215,7 @@ impl<'a> Accumulator<'a> {
         let small = total.min(features);
         Ok(Self {
             starts,
+            scratch: Mat::zeros(0, 0),
             points: (wanted.spectrum && features < total).then(|| Mat::zeros(features, total)),
             products: InnerProducts {
                 manifolds,
@@ -362,16 +368,23 @@ impl<'a> Accumulator<'a> {
                 .zip(centre)
                 .for_each(|(g, x)| *g += x * (m as f64 / total));
         }
-        let mut points = Mat::zeros(block.ncols(), block.nrows());
-        centred(block, &mean, &mut points);
+        if self.scratch.nrows() < block.ncols() {
+            self.scratch = Mat::zeros(block.ncols(), block.nrows());
+        }
+        self.scratch
+            .as_mut()
+            .par_col_chunks_mut(TOGETHER)
+            .zip(block.axis_chunks_iter(Axis(0), TOGETHER).into_par_iter())
+            .for_each(|(points, rows)| centre(rows, &mean, points));
+        let points = self.scratch.as_ref().subrows(0, block.ncols());
         match (&mut self.points, &mut self.products.scatter) {
             (Some(store), _) => {
                 for mu in 0..points.ncols() {
                     store.col_as_slice_mut(mu)[first..first + points.nrows()]
-                        .copy_from_slice(points.col_as_slice(mu));
+                        .copy_from_slice(&self.scratch.col_as_slice(mu)[..points.nrows()]);
                 }
             }
-            (None, Some(sums)) => linalg::add_symmetric_product_tiled(sums, points.as_ref()),
+            (None, Some(sums)) => linalg::add_symmetric_product_tiled(sums, points),
             (None, None) => {}
         }
     }
@@ -429,8 +442,17 @@ fn centred<'a, T: Scalar>(
     mean: &[f64],
     scratch: &'a mut Mat<f64>,
 ) -> MatRef<'a, f64> {
-    for (mu, row) in rows.rows().into_iter().enumerate() {
-        let column = scratch.col_as_slice_mut(mu);
+    centre(rows, mean, scratch.as_mut());
+    scratch.as_ref().subcols(0, rows.nrows())
+}
+
+/// Rows (M, w) less `mean` (w), into the first entries of the first columns of `out`.
+fn centre<T: Scalar>(rows: ArrayView2<'_, T>, mean: &[f64], out: MatMut<'_, f64>) {
+    let Some(out) = out.try_as_col_major_mut() else {
+        unreachable!("columns in one piece");
+    };
+    for (column, row) in out.col_iter_mut().zip(rows.rows()) {
+        let column = column.as_slice_mut();
         match row.to_slice() {
             Some(row) => crate::simd::arch().dispatch(
                 #[inline(always)]
@@ -447,7 +469,6 @@ fn centred<'a, T: Scalar>(
             }
         }
     }
-    scratch.as_ref().subcols(0, rows.nrows())
 }
 
 /// Names the value that made a mean of manifold `i` not finite.
