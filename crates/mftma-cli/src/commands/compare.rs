@@ -8,7 +8,9 @@ use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::{Interrupted, Outcome, common_points, layers, matrix, pool, read_options};
+use super::{
+    Interrupted, Outcome, any_readable, common_points, layers, matrix, pool, read_options,
+};
 use crate::cli::CompareArgs;
 use crate::interrupt;
 use crate::report::{Cell, Table};
@@ -72,12 +74,8 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     args.output.check()?;
     let options = read_options(args.input.inflate_bytes());
     let listed = |path| {
-        layers(
-            std::slice::from_ref(path),
-            &[],
-            args.input.time_axis,
-            options,
-        )
+        let (path, axis) = (std::slice::from_ref(path), args.input.time_axis);
+        any_readable(layers(path, &[], axis, options)?)
     };
     let (first, second) = (listed(&args.a)?, listed(&args.b)?);
     let (n, n_second) = (

@@ -167,6 +167,17 @@ fn choose(
     Ok(chosen)
 }
 
+/// Refuses layers none of which can be read: nothing else tells how many points there are.
+fn any_readable(entries: Vec<Entry>) -> anyhow::Result<Vec<Entry>> {
+    if entries.iter().any(|entry| entry.info.is_ok()) {
+        return Ok(entries);
+    }
+    let total = entries.len();
+    let failure = |entry: Entry| Some((entry.name, entry.info.err()?.into()));
+    fail(entries.into_iter().filter_map(failure).collect(), total)?;
+    Ok(Vec::new())
+}
+
 /// Number of points that every layer must have, from the first whose shape is known.
 fn common_points(entries: &[Entry], layout: Layout) -> Result<usize, InputError> {
     let mut common: Option<(usize, &Entry)> = None;
@@ -265,7 +276,11 @@ fn input(request: &Request<'_>) -> anyhow::Result<Input> {
 /// Layers beside a file of labels.
 fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry>, Labels)> {
     let mut entries = whole_layers(request.paths, request.layers, request.options)?;
-    entries = without_labels(entries, reference, request.layers.is_empty());
+    entries = any_readable(without_labels(
+        entries,
+        reference,
+        request.layers.is_empty(),
+    ))?;
     if let Some(axis) = request.time_axis {
         entries = read::bins(entries, axis)?;
     }

@@ -1,6 +1,9 @@
 //! Tests of the program `mftma`, run as a user would, in one binary.
 
 mod cases;
+mod common;
 mod formats;
 mod program;
 mod reference_example;
+#[cfg(unix)]
+mod remedies;

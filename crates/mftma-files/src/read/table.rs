@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use csv::ByteRecord;
 
+use super::labels::shell_word;
 use super::{Columns, Decode, Entry, ReadOptions, Storage, stem};
 use crate::array::{ArrayInfo, Element};
 use crate::bytes::{Bytes, Spool};
@@ -327,9 +328,8 @@ impl Text {
             let text = column.text.as_deref().unwrap_or_default();
             let remedy = match &column.name {
                 Some(name) => format!(
-                    "--labels {}::{name} if these are the labels (the column then is no feature), or leave the column out of \
-                     the file",
-                    place.file.display()
+                    "--labels {} if these are the labels (the column then is no feature), or leave the column out of the file",
+                    shell_word(&format!("{}::{name}", place.file.display()))
                 ),
                 None => REMEDY.to_owned(),
             };
