@@ -334,6 +334,19 @@ impl Entry {
         }
     }
 
+    /// An array that only its error is known of.
+    fn unreadable(name: String, error: InputError, place: Place) -> Self {
+        Self {
+            name,
+            place,
+            info: Err(error),
+            storage: Storage::Plain {
+                bytes: Arc::new(Bytes::Owned(Vec::new())),
+                start: 0,
+            },
+        }
+    }
+
     /// Whether the file can hold what it announces, before anything is made of that size (labels, one for each point).
     ///
     /// # Errors
@@ -447,6 +460,9 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), InputError> {
             {
                 tables.push(path);
             }
+        } else if leads_nowhere(&path) && Format::by_ending(&extension(&path)).is_some() {
+            // Said where it is opened.
+            files.push(path);
         }
     }
     if files.is_empty() {
@@ -500,15 +516,7 @@ fn open_files(files: Vec<PathBuf>) -> Result<Vec<Entry>, InputError> {
         let mut of_file = match outcome {
             Ok(of_file) => of_file,
             Err(error) if alone => return Err(error),
-            Err(error) => vec![Entry {
-                name: stem.clone(),
-                place,
-                info: Err(error),
-                storage: Storage::Plain {
-                    bytes: Arc::new(Bytes::Owned(Vec::new())),
-                    start: 0,
-                },
-            }],
+            Err(error) => vec![Entry::unreadable(stem.clone(), error, place)],
         };
         if of_file.len() > 1 {
             for entry in &mut of_file {
@@ -556,7 +564,23 @@ fn outer_names(place: &Place) -> Vec<String> {
     names
 }
 
+/// Whether a path is a link to what is not there.
+fn leads_nowhere(path: &Path) -> bool {
+    path.is_symlink() && !path.exists()
+}
+
+fn dead_link(place: &Place) -> InputError {
+    InputError::content(
+        place,
+        "a link to what is not there",
+        "put it where the link leads, or remove the link",
+    )
+}
+
 fn open_file(place: &Place) -> Result<Vec<Entry>, InputError> {
+    if leads_nowhere(&place.file) {
+        return Err(dead_link(place));
+    }
     let bytes = Bytes::map(&place.file).map_err(|e| InputError::io(place, e))?;
     open_any(place, Arc::new(bytes))
 }
