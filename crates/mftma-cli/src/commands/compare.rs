@@ -92,6 +92,10 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     }
     let points = compared_points(n, args.points, args.input.seed);
     let group = [points.len()];
+    let mut doubts: Vec<String> = (first.iter().chain(&second))
+        .filter_map(mftma_files::read::Entry::note)
+        .collect();
+    doubts.dedup();
     let total = first.len() * second.len();
     interrupt::expect(total);
 
@@ -193,6 +197,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         .iter()
         .map(|(name, error)| format!("{name} is left out: {error:#}"))
         .collect();
+    notes.extend(doubts);
     if few_points {
         notes.push(
             "no more points than features: cka is near 1 and svcca and pwcca are high whatever the data; cka_debiased is about 0 for independent layers"

@@ -251,6 +251,7 @@ fn input(request: &Request<'_>) -> anyhow::Result<Input> {
         }
     };
     let mut notes = labels.notes(request.leave_out);
+    notes.extend(entries.iter().filter_map(Entry::note));
     for entry in &entries {
         let Ok(info) = &entry.info else { continue };
         if let (false, &[rows, columns]) = (layout.tells_classes(), info.shape.as_slice())
@@ -290,6 +291,8 @@ fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry
         Ok((_, labels)) => return Ok((entries, labels)),
         Err(error) => error,
     };
+    // A heading among the points makes one too many.
+    let note = entries.iter().find_map(Entry::note);
     // Numbered pieces of layers, if their points add up to the labels; else what was wrong in the first place. A file of
     // labels is told its number of points because of the heading it may have; a piece's sum is tried for it.
     if request.layout == Layout::PointsByFeatures {
@@ -308,7 +311,11 @@ fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry
             return Ok((joined, labels));
         }
     }
-    Err(error.into())
+    let error = anyhow::Error::new(error);
+    Err(match note {
+        Some(note) => error.context(note),
+        None => error,
+    })
 }
 
 /// An array that is given as labels is no layer, unless it was named as one; a column that is, no feature.

@@ -921,3 +921,38 @@ fn joint_measures_of_very_many_points_are_left_out_and_said_so() {
     assert!(value["layers"][0]["joint"].is_object(), "{err}");
     assert!(!notes(&value).contains("left out"));
 }
+
+/// Wavelengths above the columns of a table, as a data frame writes them.
+#[test]
+fn a_heading_of_numbers_is_no_point_in_silence() {
+    let case = Case::new();
+    let rows: String = values(1)
+        .chunks(FEATURES)
+        .map(|x| x.iter().map(f32::to_string).collect::<Vec<_>>().join(",") + "\n")
+        .collect();
+    let heading: Vec<String> = (0..FEATURES).map(|i| (400 + 10 * i).to_string()).collect();
+    case.write("x.csv", format!("{}\n{rows}", heading.join(",")));
+    case.write("plain.csv", &rows);
+    case.write("y.txt", lines());
+    case.write("longer.txt", format!("0\n{}", lines()));
+    let told = "x.csv: the first line, rising whole numbers alone, was taken for a point";
+    case.fails(
+        "analyze x.csv --labels y.txt",
+        3,
+        &[told, "24 labels for 25 points"],
+    );
+    let (value, err) = case.analyze("x.csv --labels longer.txt");
+    assert!(
+        err.contains(told) && notes(&value).contains("remove the line"),
+        "{err}"
+    );
+    let (_, err) = case.succeeds("compare x.csv x.csv --format json");
+    assert_eq!(err.matches(told).count(), 1, "{err}");
+    // Counted from 0 it is a heading, and values are none.
+    let counted: Vec<String> = (0..FEATURES).map(|i| i.to_string()).collect();
+    case.write("counted.csv", format!("{}\n{rows}", counted.join(",")));
+    for file in ["counted.csv", "plain.csv"] {
+        let (_, err) = case.succeeds(&format!("analyze {file} --labels y.txt --n-t 20"));
+        assert!(!err.contains("the first line"), "{file}: {err}");
+    }
+}

@@ -143,6 +143,13 @@ const REMEDIES: &[Remedy] = &[
         "mftma analyze x.npy {}",
     ),
     remedy(
+        "mftma analyze headed.csv --labels y.txt",
+        "was taken for a point",
+        "remove the line",
+        "",
+        "sed 1d headed.csv > bare.csv && mftma analyze bare.csv --labels y.txt",
+    ),
+    remedy(
         "mftma analyze named.csv --labels y.txt",
         "column \"my class\" holds",
         "--labels *",
@@ -409,6 +416,13 @@ const REMEDIES: &[Remedy] = &[
         "mftma analyze x.npy --labels y.txt",
     ),
     remedy(
+        "mkdir -p linked && cp x.npy linked/a.npy && ln -sf gone.npy linked/b.npy && mftma analyze linked --labels y.txt",
+        "a link to what is not there",
+        "remove the link",
+        "",
+        "rm linked/b.npy && mftma analyze linked --labels y.txt",
+    ),
+    remedy(
         "gzip -k x.npy && mftma analyze x.npy.gz --labels y.txt",
         "compressed by gzip as a whole",
         "gunzip",
@@ -528,6 +542,10 @@ fn files() -> Case {
     let rows: String = (labels().zip(x.chunks(FEATURES)))
         .map(|(c, x)| format!("{},{},class{c}\n", x[0], x[1]))
         .collect();
+    let bare: String = (x.chunks(FEATURES))
+        .map(|x| format!("{},{}\n", x[0], x[1]))
+        .collect();
+    case.write("headed.csv", format!("1990,2000\n{bare}"));
     case.write("named.csv", format!("a,b,my class\n{rows}"));
     let targets: Vec<u8> = labels().flat_map(|c| (c as i64).to_le_bytes()).collect();
     let floats: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();

@@ -273,6 +273,11 @@ pub(crate) trait Decode: fmt::Debug + Send + Sync {
         options: ReadOptions<'_>,
     ) -> Result<(Arc<Bytes>, usize), InputError>;
 
+    /// What a user should know of how the values were read, in a sentence.
+    fn note(&self, _place: &Place) -> Option<String> {
+        None
+    }
+
     /// The same without one column, where the values are a table that has a column of this name.
     fn without_column(&self, _place: &Place, _name: &str) -> Option<Columns> {
         None
@@ -294,6 +299,15 @@ impl Entry {
             Storage::Plain { .. } => "mapped",
             Storage::Decoded(decoder) => decoder.stored(),
             Storage::Joined(_) => "joined",
+        }
+    }
+
+    /// What is doubtful in how the values are read, in a sentence: a line of a table that may be its heading.
+    pub fn note(&self) -> Option<String> {
+        match &self.storage {
+            Storage::Plain { .. } => None,
+            Storage::Decoded(decoder) => decoder.note(&self.place),
+            Storage::Joined(parts) => parts.iter().find_map(Self::note),
         }
     }
 
