@@ -519,13 +519,16 @@ impl OutputArgs {
         }
         match path {
             Some(path) => report::save(&path, &out, self.force),
-            None => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(&out)?;
-                Ok(stdout.flush()?)
-            }
+            None => print(&out),
         }
     }
+}
+
+/// Writes to standard output.
+pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.context("cannot write to standard output; check the free space where it leads")
 }
 
 /// A result in all its forms.

@@ -3,6 +3,8 @@
 mod cases;
 mod common;
 mod formats;
+#[cfg(unix)]
+mod full_disk;
 mod program;
 mod reference_example;
 #[cfg(unix)]
