@@ -622,7 +622,7 @@ fn safetensors(case: &Case, name: &str, tensors: &[(&str, Tensor)]) {
     case.write(name, file);
 }
 
-/// Types a line into a shell in which `mftma` is the program, with few Gaussian vectors where it analyzes.
+/// Types a line into a shell in which `mftma` is the program, with few Gaussian vectors in an analysis.
 fn typed(case: &Case, line: &str) -> Output {
     let line = line.replace("mftma analyze", "mftma analyze --n-t 20");
     Command::new("sh")
