@@ -47,25 +47,28 @@ pub enum LeftOut {
     },
 }
 
-/// What [`Error::NotSeparable`] says in the program's words, and what can be done.
-pub fn not_separable(
-    separable: usize,
-    draws: usize,
-    manifolds: f64,
-    rank: usize,
-) -> (String, String) {
+/// What [`Error::NotSeparable`] says in the program's words, and what makes the joint capacity measurable; `None` of another error.
+pub fn not_separable(error: &Error) -> Option<(String, String)> {
+    let &Error::NotSeparable {
+        separable,
+        draws,
+        manifolds,
+        rank,
+    } = error
+    else {
+        return None;
+    };
     let problem = format!(
         "the {rank} directions that all points span separate {separable} of {draws} labellings of {manifolds:.0} classes: the joint capacity is below \
          what so few can show"
     );
     let fewer = match manifolds > 2.0 {
-        true => "fewer classes in each labelling (--classes-per-draw), ",
+        true => {
+            "--classes-per-draw with fewer classes, or left out (as many as can be separated), "
+        }
         false => "",
     };
-    (
-        problem,
-        format!("{fewer}fewer --points of each, or --measures mean-field"),
-    )
+    Some((problem, format!("{fewer}fewer --points of each")))
 }
 
 impl LeftOut {
@@ -76,16 +79,10 @@ impl LeftOut {
                 manifold, reason, ..
             } => format!("{}: {reason}", class(*manifold)),
             Error::Manifold { manifold, source } => format!("{}: {source}", class(*manifold)),
-            &Error::NotSeparable {
-                separable,
-                draws,
-                manifolds,
-                rank,
-            } => {
-                let (problem, remedy) = not_separable(separable, draws, manifolds, rank);
-                format!("{problem}; try {remedy}")
-            }
-            error => error.to_string(),
+            error => match not_separable(error) {
+                Some((problem, remedy)) => format!("{problem}; try {remedy}"),
+                None => error.to_string(),
+            },
         };
         match self {
             Self::MeanField(error) => {
@@ -183,14 +180,18 @@ pub fn doubtful(joint: &JointGeometry) -> impl Iterator<Item = String> + use<> {
         format!("{limit} of {of} draws of the joint capacity ended at the iteration limit")
     });
     let beyond = of - (joint.separable * of as f64).round() as usize;
+    let (classes, taken) = (joint.manifolds.len(), joint.manifolds_per_draw);
     let inseparable = (beyond > 0).then(|| {
+        let remedy = match taken > 2 {
+            true => "--classes-per-draw labels fewer classes at once",
+            false => "--points takes fewer of each class",
+        };
         format!(
             "{beyond} of {of} draws of the joint capacity cannot be separated in the {} directions that the points span: it is near the least \
-             that so few can show, and may be lower; --classes-per-draw labels fewer classes at once",
+             that so few can show, and may be lower; {remedy}",
             joint.rank
         )
     });
-    let (classes, taken) = (joint.manifolds.len(), joint.manifolds_per_draw);
     let asked = matches!(
         joint.settings.manifolds_per_draw,
         ManifoldsPerDraw::Count(_)

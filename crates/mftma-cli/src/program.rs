@@ -1,13 +1,13 @@
 //! The program: parses flags, runs one command, and turns its outcome into an exit code.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 
 use clap::{CommandFactory, FromArgMatches};
 use mftma_files::error::InputError;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{Interrupted, LayersFailed, analyze, capacity, compare, info};
+use crate::commands::{Interrupted, LayersFailed, analyze, capacity, compare, info, print};
 use crate::interrupt;
 use crate::report::Exists;
 use crate::settings::SettingsError;
@@ -46,12 +46,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(()) => 0,
         Err(error) => report(&error),
     }
-}
-
-fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    Ok(stdout.flush()?)
 }
 
 /// The manual page of the program, and after it that of each command.

@@ -365,7 +365,12 @@ pub fn save(path: &Path, content: &[u8], force: bool) -> anyhow::Result<()> {
             let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
             file.write_all(content)
         };
-        return write().with_context(|| format!("cannot write {}", path.display()));
+        return write().with_context(|| {
+            format!(
+                "cannot write {}; check the free space where it leads",
+                path.display()
+            )
+        });
     }
     if force {
         return Ok(mftma_atomic::write(path, content)?);

@@ -100,7 +100,13 @@ impl Selection {
                     "only one class ({}); capacity is about telling classes apart, so two or more are needed",
                     some(&names)
                 ),
-                "check that the labels are class indices, one per point",
+                if !wanted.only_classes.is_empty() {
+                    "--only-classes with two names or more"
+                } else if !wanted.leave_out.is_empty() {
+                    "--leave-out with fewer names"
+                } else {
+                    "check that the labels are class indices, one per point"
+                },
             ));
         }
         let mut rng = stream(wanted.seed, STREAM_POINTS);

@@ -99,6 +99,12 @@ impl Context<'_> {
 
     /// The exception for an error of the engine.
     pub(crate) fn explain(&self, error: Error) -> PyErr {
+        // `joint_capacity` has no keyword for other measures.
+        if let Some((problem, remedy)) = not_separable(&error) {
+            return value(format_args!(
+                "{problem}\n  try: {remedy}, or mftma.analyze(x, labels, measures=\"mean-field\")"
+            ));
+        }
         match error {
             Error::Cancelled => work::interrupted(),
             Error::Source(source) if source.is::<Stopped>() => work::interrupted(),
@@ -131,15 +137,6 @@ impl Context<'_> {
                 "{}: the sum of its activations or of their squares overflows\n  try: scale all activations down by one factor",
                 self.class(manifold)
             )),
-            Error::NotSeparable {
-                separable,
-                draws,
-                manifolds,
-                rank,
-            } => {
-                let (problem, remedy) = not_separable(separable, draws, manifolds, rank);
-                value(format_args!("{problem}\n  try: {remedy}"))
-            }
             Error::Setting {
                 setting,
                 value: given,

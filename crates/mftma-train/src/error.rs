@@ -105,7 +105,7 @@ pub enum TrainError {
     },
 
     /// The operating system refused a file or folder.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}; check {}", path.display(), for_action(action))]
     Io {
         /// What was tried: `read`, `write`, …
         action: &'static str,
@@ -199,6 +199,14 @@ pub enum TrainError {
         /// Where the last good checkpoint is, in words.
         kept: String,
     },
+}
+
+/// What to check where the system refused.
+fn for_action(action: &str) -> &'static str {
+    match action {
+        "read" | "open" | "list" => "that it is there and may be read",
+        _ => "the free space and the permissions of its folder",
+    }
 }
 
 impl From<mftma_atomic::WriteError> for TrainError {

@@ -232,6 +232,10 @@ fn analyze_layer(
 /// Says an engine error in the user's terms: files, and classes by name.
 fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
     let class = |manifold: usize| class(classes, manifold);
+    if let Some((problem, remedy)) = not_separable(&error) {
+        let remedy = format!("{remedy}, or --measures mean-field");
+        return InputError::content(place, problem, remedy).into();
+    }
     match error {
         Error::Source(source) => match input_error(source) {
             Ok(error) => error.into(),
@@ -253,15 +257,6 @@ fn explain(error: Error, place: &Place, classes: &[String]) -> anyhow::Error {
             "if each class was centred or scaled by itself, do that to all classes together; a constant layer cannot be measured",
         )
         .into(),
-        Error::NotSeparable {
-            separable,
-            draws,
-            manifolds,
-            rank,
-        } => {
-            let (problem, remedy) = not_separable(separable, draws, manifolds, rank);
-            InputError::content(place, problem, remedy).into()
-        }
         Error::Setting {
             setting: "manifolds_per_draw",
             value,

@@ -8,7 +8,9 @@ use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::{Interrupted, Outcome, common_points, layers, matrix, pool, read_options};
+use super::{
+    Interrupted, Outcome, any_readable, common_points, layers, matrix, pool, read_options,
+};
 use crate::cli::CompareArgs;
 use crate::interrupt;
 use crate::report::{Cell, Table};
@@ -72,12 +74,8 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     args.output.check()?;
     let options = read_options(args.input.inflate_bytes());
     let listed = |path| {
-        layers(
-            std::slice::from_ref(path),
-            &[],
-            args.input.time_axis,
-            options,
-        )
+        let (path, axis) = (std::slice::from_ref(path), args.input.time_axis);
+        any_readable(layers(path, &[], axis, options)?)
     };
     let (first, second) = (listed(&args.a)?, listed(&args.b)?);
     let (n, n_second) = (
@@ -94,6 +92,10 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     }
     let points = compared_points(n, args.points, args.input.seed);
     let group = [points.len()];
+    let mut doubts: Vec<String> = (first.iter().chain(&second))
+        .filter_map(mftma_files::read::Entry::note)
+        .collect();
+    doubts.dedup();
     let total = first.len() * second.len();
     interrupt::expect(total);
 
@@ -195,6 +197,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         .iter()
         .map(|(name, error)| format!("{name} is left out: {error:#}"))
         .collect();
+    notes.extend(doubts);
     if few_points {
         notes.push(
             "no more points than features: cka is near 1 and svcca and pwcca are high whatever the data; cka_debiased is about 0 for independent layers"

@@ -1,9 +1,8 @@
 //! `mftma info`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
-use super::{Input, Request, input, open, read_options, without_labels};
+use super::{Input, Request, input, open, print, read_options, without_labels};
 use crate::cli::InfoArgs;
 use crate::report::{Cell, Table};
 use mftma_files::array::Layout;
@@ -57,9 +56,7 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
         )?;
     }
     out.extend_from_slice(text.as_bytes());
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(&out)?;
-    Ok(stdout.flush()?)
+    print(&out)
 }
 
 fn row(entry: &Entry, layout: Layout) -> Vec<(String, Cell)> {

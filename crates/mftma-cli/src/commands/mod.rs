@@ -167,6 +167,17 @@ fn choose(
     Ok(chosen)
 }
 
+/// Refuses layers none of which can be read: nothing else tells how many points there are.
+fn any_readable(entries: Vec<Entry>) -> anyhow::Result<Vec<Entry>> {
+    if entries.iter().any(|entry| entry.info.is_ok()) {
+        return Ok(entries);
+    }
+    let total = entries.len();
+    let failure = |entry: Entry| Some((entry.name, entry.info.err()?.into()));
+    fail(entries.into_iter().filter_map(failure).collect(), total)?;
+    Ok(Vec::new())
+}
+
 /// Number of points that every layer must have, from the first whose shape is known.
 fn common_points(entries: &[Entry], layout: Layout) -> Result<usize, InputError> {
     let mut common: Option<(usize, &Entry)> = None;
@@ -240,6 +251,7 @@ fn input(request: &Request<'_>) -> anyhow::Result<Input> {
         }
     };
     let mut notes = labels.notes(request.leave_out);
+    notes.extend(entries.iter().filter_map(Entry::note));
     for entry in &entries {
         let Ok(info) = &entry.info else { continue };
         if let (false, &[rows, columns]) = (layout.tells_classes(), info.shape.as_slice())
@@ -265,7 +277,11 @@ fn input(request: &Request<'_>) -> anyhow::Result<Input> {
 /// Layers beside a file of labels.
 fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry>, Labels)> {
     let mut entries = whole_layers(request.paths, request.layers, request.options)?;
-    entries = without_labels(entries, reference, request.layers.is_empty());
+    entries = any_readable(without_labels(
+        entries,
+        reference,
+        request.layers.is_empty(),
+    ))?;
     if let Some(axis) = request.time_axis {
         entries = read::bins(entries, axis)?;
     }
@@ -275,6 +291,8 @@ fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry
         Ok((_, labels)) => return Ok((entries, labels)),
         Err(error) => error,
     };
+    // A heading among the points makes one too many.
+    let note = entries.iter().find_map(Entry::note);
     // Numbered pieces of layers, if their points add up to the labels; else what was wrong in the first place. A file of
     // labels is told its number of points because of the heading it may have; a piece's sum is tried for it.
     if request.layout == Layout::PointsByFeatures {
@@ -293,7 +311,11 @@ fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry
             return Ok((joined, labels));
         }
     }
-    Err(error.into())
+    let error = anyhow::Error::new(error);
+    Err(match note {
+        Some(note) => error.context(note),
+        None => error,
+    })
 }
 
 /// An array that is given as labels is no layer, unless it was named as one; a column that is, no feature.
@@ -497,13 +519,16 @@ impl OutputArgs {
         }
         match path {
             Some(path) => report::save(&path, &out, self.force),
-            None => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(&out)?;
-                Ok(stdout.flush()?)
-            }
+            None => print(&out),
         }
     }
+}
+
+/// Writes to standard output.
+pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.context("cannot write to standard output; check the free space where it leads")
 }
 
 /// A result in all its forms.

@@ -1,129 +1,9 @@
 //! Inputs and outputs of every habit, by the real program on small files made here.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
-
-const CLASSES: usize = 4;
-const PER_CLASS: usize = 6;
-const POINTS: usize = CLASSES * PER_CLASS;
-const FEATURES: usize = 10;
-
-struct Case(TempDir);
-
-impl Case {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        let path = self.0.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), content).unwrap();
-    }
-
-    /// The points of a layer, as NumPy writes them.
-    fn npy(&self, name: &str, shape: &[usize], values: &[f32]) {
-        let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
-        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n");
-        let mut file = b"\x93NUMPY\x01\x00".to_vec();
-        file.extend((header.len() as u16).to_le_bytes());
-        file.extend(header.bytes());
-        file.extend(values.iter().flat_map(|x| x.to_le_bytes()));
-        self.write(name, file);
-    }
-
-    /// A layer and its labels under the names that most tests use.
-    fn layer(&self) {
-        self.npy("x.npy", &[POINTS, FEATURES], &values(1));
-        self.write("y.txt", lines());
-    }
-
-    fn run(&self, args: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_mftma"))
-            .args(args.split_whitespace())
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn succeeds(&self, args: &str) -> (String, String) {
-        let output = self.run(args);
-        let (out, err) = texts(&output);
-        assert!(output.status.success(), "{args}: {err}");
-        (out, err)
-    }
-
-    #[track_caller]
-    fn fails(&self, args: &str, code: i32, words: &[&str]) {
-        let output = self.run(args);
-        let (_, err) = texts(&output);
-        assert_eq!(output.status.code(), Some(code), "{args}: {err}");
-        for word in words {
-            assert!(err.contains(word), "{args}: {word:?} is not in: {err}");
-        }
-        assert!(!err.contains("panicked"), "{err}");
-    }
-
-    /// The JSON of an analysis, and standard error.
-    #[track_caller]
-    fn analyze(&self, args: &str) -> (serde_json::Value, String) {
-        let (out, err) = self.succeeds(&format!("analyze {args} --n-t 20 --format json"));
-        (serde_json::from_str(&out).unwrap(), err)
-    }
-
-    #[track_caller]
-    fn layers(&self, args: &str) -> Vec<String> {
-        names(&self.analyze(args).0)
-    }
-}
-
-fn texts(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
-}
-
-fn names(value: &serde_json::Value) -> Vec<String> {
-    let layers = value["layers"].as_array().unwrap();
-    let name = |layer: &serde_json::Value| layer["layer"].as_str().unwrap().to_owned();
-    layers.iter().map(name).collect()
-}
-
-fn notes(value: &serde_json::Value) -> String {
-    value["notes"].to_string()
-}
-
-fn measures(value: &serde_json::Value) -> &serde_json::Value {
-    &value["layers"][0]["geometry"]["manifolds"]
-}
-
-/// Clouds about one centre per class.
-fn values(seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    let mut draw = move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
-    };
-    let centres: Vec<f32> = (0..CLASSES * FEATURES).map(|_| 2.0 * draw()).collect();
-    (0..POINTS * FEATURES)
-        .map(|i| centres[i / FEATURES / PER_CLASS * FEATURES + i % FEATURES] + draw())
-        .collect()
-}
-
-fn labels() -> impl Iterator<Item = usize> {
-    (0..POINTS).map(|i| i / PER_CLASS)
-}
-
-fn lines() -> String {
-    labels().map(|c| format!("{c}\n")).collect()
-}
+use crate::common::*;
 
 /// 240 points in 16 features: no readout separates labellings of all classes.
 #[test]
@@ -1040,4 +920,39 @@ fn joint_measures_of_very_many_points_are_left_out_and_said_so() {
     let (value, err) = case.analyze("x.npy --labels y.txt --rank 0 --points 20");
     assert!(value["layers"][0]["joint"].is_object(), "{err}");
     assert!(!notes(&value).contains("left out"));
+}
+
+/// Wavelengths above the columns of a table, as a data frame writes them.
+#[test]
+fn a_heading_of_numbers_is_no_point_in_silence() {
+    let case = Case::new();
+    let rows: String = values(1)
+        .chunks(FEATURES)
+        .map(|x| x.iter().map(f32::to_string).collect::<Vec<_>>().join(",") + "\n")
+        .collect();
+    let heading: Vec<String> = (0..FEATURES).map(|i| (400 + 10 * i).to_string()).collect();
+    case.write("x.csv", format!("{}\n{rows}", heading.join(",")));
+    case.write("plain.csv", &rows);
+    case.write("y.txt", lines());
+    case.write("longer.txt", format!("0\n{}", lines()));
+    let told = "x.csv: the first line, rising whole numbers alone, was taken for a point";
+    case.fails(
+        "analyze x.csv --labels y.txt",
+        3,
+        &[told, "24 labels for 25 points"],
+    );
+    let (value, err) = case.analyze("x.csv --labels longer.txt");
+    assert!(
+        err.contains(told) && notes(&value).contains("remove the line"),
+        "{err}"
+    );
+    let (_, err) = case.succeeds("compare x.csv x.csv --format json");
+    assert_eq!(err.matches(told).count(), 1, "{err}");
+    // Counted from 0 it is a heading, and values are none.
+    let counted: Vec<String> = (0..FEATURES).map(|i| i.to_string()).collect();
+    case.write("counted.csv", format!("{}\n{rows}", counted.join(",")));
+    for file in ["counted.csv", "plain.csv"] {
+        let (_, err) = case.succeeds(&format!("analyze {file} --labels y.txt --n-t 20"));
+        assert!(!err.contains("the first line"), "{file}: {err}");
+    }
 }

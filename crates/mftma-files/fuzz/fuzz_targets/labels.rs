@@ -17,6 +17,9 @@ fuzz_target!(|bytes: &[u8]| {
         "y.txt",
         "y.h5",
         "y.parquet",
+        "y.pt",
+        "y.mat",
+        "y",
     ];
     let name = names[usize::from(*format) % names.len()];
     let column = (format & 0x80 != 0).then_some("a");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Entry, Format, ReadOptions, labels, open_bytes};
+use super::{Entry, Format, ReadOptions, join, labels, make_distinct, open_any, open_bytes, time};
 use crate::array::{Layout, Matrix};
 use crate::bytes::Bytes;
 use crate::error::{InputError, Place};
@@ -63,6 +63,36 @@ fn read(entry: Entry, layout: Layout) -> Result<(), InputError> {
     matrix.view::<f64>();
     matrix.index_of(matrix.n_points() - 1, last - 1);
     Ok(())
+}
+
+/// What the program makes of several arrays before it reads them: the format told from the bytes and the file's `name`, names
+/// made distinct, a column taken out, numbered pieces joined, an axis split into bins of time, an array for each class.
+pub fn arranged(name: &str, bytes: &[u8], axis: usize, n_points: usize) -> Result<(), InputError> {
+    let place = Place::file(Path::new(name));
+    let bytes = Arc::new(Bytes::Owned(bytes.to_vec()));
+    let open = || open_any(&place, Arc::clone(&bytes));
+    let mut outcome = Ok(());
+    let mut all = |entries: Vec<Entry>, layout: Layout| {
+        for entry in entries {
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(read(entry, layout));
+        }
+    };
+    let mut entries = open()?;
+    make_distinct(&mut entries);
+    for entry in &mut entries {
+        entry.drop_column("a");
+    }
+    let (Ok(entries) | Err(entries)) = join::join_numbered(entries, n_points);
+    all(entries, Layout::PointsByFeatures);
+    if let Ok(bins) = time::bins(open()?, axis) {
+        all(bins, Layout::FeaturesByPoints);
+    }
+    if let Ok((entry, labels)) = join::one_array_per_class(&place.file, open()?) {
+        assert_eq!(labels.counts().len(), labels.names.len());
+        all(vec![entry], Layout::OneArrayPerClass);
+    }
+    all(open()?, Layout::ClassesByPointsByFeatures);
+    outcome
 }
 
 /// Reads labels from a file of this name.

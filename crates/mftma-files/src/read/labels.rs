@@ -83,12 +83,12 @@ fn stands_for_none(name: &str) -> bool {
 }
 
 /// A word that a shell takes as it is.
-fn shell_word(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+pub(super) fn shell_word(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+@%".contains(c);
     if !name.is_empty() && name.chars().all(plain) {
         name.to_owned()
     } else {
-        format!("'{name}'")
+        format!("'{}'", name.replace('\'', "'\\''"))
     }
 }
 

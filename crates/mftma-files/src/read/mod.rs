@@ -273,6 +273,11 @@ pub(crate) trait Decode: fmt::Debug + Send + Sync {
         options: ReadOptions<'_>,
     ) -> Result<(Arc<Bytes>, usize), InputError>;
 
+    /// What a user should know of how the values were read, in a sentence.
+    fn note(&self, _place: &Place) -> Option<String> {
+        None
+    }
+
     /// The same without one column, where the values are a table that has a column of this name.
     fn without_column(&self, _place: &Place, _name: &str) -> Option<Columns> {
         None
@@ -294,6 +299,15 @@ impl Entry {
             Storage::Plain { .. } => "mapped",
             Storage::Decoded(decoder) => decoder.stored(),
             Storage::Joined(_) => "joined",
+        }
+    }
+
+    /// What is doubtful in how the values are read, in a sentence: a line of a table that may be its heading.
+    pub fn note(&self) -> Option<String> {
+        match &self.storage {
+            Storage::Plain { .. } => None,
+            Storage::Decoded(decoder) => decoder.note(&self.place),
+            Storage::Joined(parts) => parts.iter().find_map(Self::note),
         }
     }
 
@@ -331,6 +345,19 @@ impl Entry {
             place,
             info,
             storage,
+        }
+    }
+
+    /// An array that only its error is known of.
+    fn unreadable(name: String, error: InputError, place: Place) -> Self {
+        Self {
+            name,
+            place,
+            info: Err(error),
+            storage: Storage::Plain {
+                bytes: Arc::new(Bytes::Owned(Vec::new())),
+                start: 0,
+            },
         }
     }
 
@@ -447,6 +474,9 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), InputError> {
             {
                 tables.push(path);
             }
+        } else if leads_nowhere(&path) && Format::by_ending(&extension(&path)).is_some() {
+            // Said where it is opened.
+            files.push(path);
         }
     }
     if files.is_empty() {
@@ -500,15 +530,7 @@ fn open_files(files: Vec<PathBuf>) -> Result<Vec<Entry>, InputError> {
         let mut of_file = match outcome {
             Ok(of_file) => of_file,
             Err(error) if alone => return Err(error),
-            Err(error) => vec![Entry {
-                name: stem.clone(),
-                place,
-                info: Err(error),
-                storage: Storage::Plain {
-                    bytes: Arc::new(Bytes::Owned(Vec::new())),
-                    start: 0,
-                },
-            }],
+            Err(error) => vec![Entry::unreadable(stem.clone(), error, place)],
         };
         if of_file.len() > 1 {
             for entry in &mut of_file {
@@ -556,7 +578,23 @@ fn outer_names(place: &Place) -> Vec<String> {
     names
 }
 
+/// Whether a path is a link to what is not there.
+fn leads_nowhere(path: &Path) -> bool {
+    path.is_symlink() && !path.exists()
+}
+
+fn dead_link(place: &Place) -> InputError {
+    InputError::content(
+        place,
+        "a link to what is not there",
+        "put it where the link leads, or remove the link",
+    )
+}
+
 fn open_file(place: &Place) -> Result<Vec<Entry>, InputError> {
+    if leads_nowhere(&place.file) {
+        return Err(dead_link(place));
+    }
     let bytes = Bytes::map(&place.file).map_err(|e| InputError::io(place, e))?;
     open_any(place, Arc::new(bytes))
 }

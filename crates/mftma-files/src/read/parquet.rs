@@ -14,6 +14,7 @@ use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::schema::types::ColumnDescriptor;
 
+use super::labels::shell_word;
 use super::{Columns, Decode, Entry, ReadOptions, Storage, stem, within_limit};
 use crate::array::{ArrayInfo, Element};
 use crate::bytes::{Bytes, Shared, Spool};
@@ -219,9 +220,8 @@ impl Table {
                     column.kind.describe()
                 ),
                 format!(
-                    "--labels {}::{} if these are the labels (the column then is no feature), or leave it out of the file",
-                    place.file.display(),
-                    column.name
+                    "--labels {} if these are the labels (the column then is no feature), or leave it out of the file",
+                    shell_word(&format!("{}::{}", place.file.display(), column.name))
                 ),
             ));
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use csv::ByteRecord;
 
+use super::labels::shell_word;
 use super::{Columns, Decode, Entry, ReadOptions, Storage, stem};
 use crate::array::{ArrayInfo, Element};
 use crate::bytes::{Bytes, Spool};
@@ -209,6 +210,12 @@ pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, Input
             || second.as_ref().is_some_and(text_over_number)
             || (first.len() > 1 && second.is_some() && counts(&mut first.iter()))
     };
+    // Wavelengths, years or numbers of voxels may head columns too.
+    let whole = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<i64>().ok();
+    let numbers: Option<Vec<i64>> = first.iter().map(whole).collect();
+    let rises = numbers.is_some_and(|n| n.len() > 1 && n.is_sorted_by(|a, b| a < b));
+    let unlike = |second: &ByteRecord| second.iter().any(fraction);
+    let doubtful = !heading && rises && second.as_ref().is_some_and(unlike);
     let data = if heading {
         second.as_ref()
     } else {
@@ -281,6 +288,7 @@ pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, Input
         bytes: Arc::clone(&bytes),
         separator,
         heading,
+        doubtful,
         rows: count,
         width,
         columns,
@@ -310,6 +318,8 @@ struct Text {
     bytes: Arc<Bytes>,
     separator: Separator,
     heading: bool,
+    /// Whether the first line, which is taken for a point, may be the heading all the same.
+    doubtful: bool,
     /// Without the heading.
     rows: usize,
     /// Values of a row in the file.
@@ -327,9 +337,8 @@ impl Text {
             let text = column.text.as_deref().unwrap_or_default();
             let remedy = match &column.name {
                 Some(name) => format!(
-                    "--labels {}::{name} if these are the labels (the column then is no feature), or leave the column out of \
-                     the file",
-                    place.file.display()
+                    "--labels {} if these are the labels (the column then is no feature), or leave the column out of the file",
+                    shell_word(&format!("{}::{name}", place.file.display()))
                 ),
                 None => REMEDY.to_owned(),
             };
@@ -351,6 +360,14 @@ impl Text {
 impl Decode for Text {
     fn stored(&self) -> &'static str {
         "text"
+    }
+
+    fn note(&self, place: &Place) -> Option<String> {
+        self.doubtful.then(|| {
+            format!(
+                "{place}: the first line, rising whole numbers alone, was taken for a point; remove the line if it is the heading"
+            )
+        })
     }
 
     fn decode(

@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use super::packed::{blosc, inflate, unshuffle, zstd};
 use super::strided::{Strided, put_chunk};
-use super::{Decode, Entry, PassedOver, ReadOptions, Storage, natural_order, stem, within_limit};
+use super::{
+    Decode, Entry, PassedOver, ReadOptions, Storage, dead_link, leads_nowhere, natural_order, stem,
+    within_limit,
+};
 use crate::array::{ArrayInfo, Element};
 use crate::bytes::{Bytes, Canvas};
 use crate::error::{InputError, Place};
@@ -24,6 +27,8 @@ const NUMBERS: &str = "save arrays of numbers: zarr.save('acts.zarr', conv1=x)";
 const MAX_JSON: u64 = 1 << 20;
 const MAX_DEPTH: usize = 16;
 const MAX_AXES: usize = 64;
+/// Groups and arrays of a store. Links can make few folders very many.
+const MAX_FOLDERS: usize = 20_000;
 /// Each is a file to look for, there or not.
 const MAX_CHUNKS: usize = 10_000_000;
 
@@ -31,8 +36,23 @@ const MAX_CHUNKS: usize = 10_000_000;
 pub(super) fn open(place: &Place) -> Result<Vec<Entry>, InputError> {
     let mut entries = Vec::new();
     let mut passed = PassedOver::default();
-    let mut open = vec![(place.file.clone(), String::new(), 0)];
-    while let Some((folder, name, depth)) = open.pop() {
+    let real = |folder: &Path| {
+        folder
+            .canonicalize()
+            .unwrap_or_else(|_| folder.to_path_buf())
+    };
+    // With the folders around each.
+    let mut open = vec![(place.file.clone(), String::new(), Vec::new())];
+    let mut met = 0;
+    while let Some((folder, name, around)) = open.pop() {
+        met += 1;
+        if met > MAX_FOLDERS {
+            return Err(InputError::malformed(
+                place,
+                format!("more than {MAX_FOLDERS} groups and arrays"),
+                "give a group in it, and look for links that lead to each other",
+            ));
+        }
         let own = if name.is_empty() {
             place.clone()
         } else {
@@ -51,29 +71,31 @@ pub(super) fn open(place: &Place) -> Result<Vec<Entry>, InputError> {
                     storage: Storage::Decoded(Box::new(array)),
                 }),
                 Ok(None) => passed.push(&name, "no numbers"),
-                Err(error) => entries.push(Entry {
-                    name,
-                    place: own,
-                    info: Err(error),
-                    storage: Storage::Plain {
-                        bytes: Arc::new(Bytes::Owned(Vec::new())),
-                        start: 0,
-                    },
-                }),
+                Err(error) => entries.push(Entry::unreadable(name, error, own)),
             },
-            Some(Described::Group) if depth < MAX_DEPTH => {
+            Some(Described::Group) if around.len() < MAX_DEPTH => {
+                let mut around: Vec<PathBuf> = around;
+                around.push(real(&folder));
                 for item in std::fs::read_dir(&folder).map_err(|e| InputError::io(&own, e))? {
                     let path = item.map_err(|e| InputError::io(&own, e))?.path();
                     let Some(file_name) = path.file_name().map(|n| n.to_string_lossy()) else {
                         continue;
                     };
-                    if path.is_dir() && !file_name.starts_with('.') {
-                        let inner = if name.is_empty() {
-                            file_name.into_owned()
-                        } else {
-                            format!("{name}/{file_name}")
-                        };
-                        open.push((path, inner, depth + 1));
+                    let inner = if name.is_empty() {
+                        file_name.to_string()
+                    } else {
+                        format!("{name}/{file_name}")
+                    };
+                    if file_name.starts_with('.') {
+                        continue;
+                    }
+                    if leads_nowhere(&path) {
+                        let place = place.array(&inner);
+                        entries.push(Entry::unreadable(inner, dead_link(&place), place));
+                    } else if path.is_dir() && !(path.is_symlink() && around.contains(&real(&path)))
+                    {
+                        // A link to a folder around it would never end, and leads to nothing else.
+                        open.push((path, inner, around.clone()));
                     }
                 }
             }
@@ -452,6 +474,8 @@ impl Decode for Array {
                         )
                     },
                 )?),
+                // A chunk that is not there holds the fill value; a link that leads nowhere stands for one that was.
+                Err(_) if leads_nowhere(&path) => return Err(dead_link(&Place::file(&path))),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
                 Err(e) => return Err(InputError::io(&Place::file(&path), e)),
             };

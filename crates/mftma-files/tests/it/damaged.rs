@@ -77,6 +77,22 @@ fn every_changed_byte_gives_an_answer() {
     }
 }
 
+/// Pieces, bins of time and an array for each class, of whole files and of damaged ones.
+#[test]
+fn what_is_made_of_damaged_arrays_gives_an_answer() {
+    for (name, _) in samples() {
+        let good = fixture(name);
+        let _ = exercise::arranged(name, &good, 1, 6);
+        let step = 1 + good.len() / 100;
+        for at in (0..good.len()).step_by(step) {
+            let _ = exercise::arranged(name, &good[..at], 0, 6);
+            let mut changed = good.clone();
+            changed[at] ^= 0x11;
+            let _ = exercise::arranged(name, &changed, 1, 12);
+        }
+    }
+}
+
 /// A PyTorch archive with this pickle and one storage of 24 bytes.
 fn archive(pickle: &[u8]) -> Vec<u8> {
     use std::io::Write;

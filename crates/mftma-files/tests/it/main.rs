@@ -3,5 +3,7 @@
 mod common;
 mod damaged;
 mod formats;
+#[cfg(unix)]
+mod links;
 mod malformed;
 mod readers;
