@@ -7,7 +7,10 @@
 //! ```
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mftma_train::{Architecture, ImageShape, NetworkSpec, ParameterRole, StatisticsMode};
+use mftma_train::{
+    Architecture, ImageShape, NetworkSpec, Optimizer, OptimizerSettings, ParameterRole,
+    StatisticsMode,
+};
 use ndarray::Array4;
 
 const BATCH: usize = 128;
@@ -56,31 +59,21 @@ fn steps(criterion: &mut Criterion) {
             .unwrap();
         let images = Array4::from_shape_simple_fn((BATCH, 3, 32, 32), &mut draw);
         let labels: Vec<u16> = (0..BATCH as u16).map(|i| i % 100).collect();
-        let mut momentum: Vec<Vec<f32>> = network
-            .parameters()
-            .iter()
-            .map(|p| vec![0.0; p.len()])
-            .collect();
+        let mut optimizer = Optimizer::new(
+            OptimizerSettings::default(),
+            network.parameters().iter().map(|p| (p.name(), p.len())),
+        );
         group.bench_function(BenchmarkId::new(name, width), |bencher| {
             bencher.iter(|| {
                 let step = network
                     .loss_and_gradients(images.view(), &labels, StatisticsMode::Batch)
                     .unwrap();
-                for ((parameter, velocity), gradient) in network
-                    .parameters_mut()
-                    .into_iter()
-                    .zip(&mut momentum)
-                    .zip(&step.gradients)
+                optimizer.begin_step();
+                let parameters = network.parameters_mut();
+                for (index, (parameter, gradient)) in
+                    parameters.into_iter().zip(&step.gradients).enumerate()
                 {
-                    for ((value, velocity), gradient) in parameter
-                        .values_mut()
-                        .iter_mut()
-                        .zip(velocity)
-                        .zip(gradient)
-                    {
-                        *velocity = 0.9 * *velocity + gradient;
-                        *value -= 0.01 * *velocity;
-                    }
+                    optimizer.update(index, 0.01, parameter.values_mut(), gradient);
                 }
                 step.loss
             });

@@ -322,7 +322,7 @@ impl Product<'_> {
     }
 }
 
-/// Runs [`Product`] over all blocks, in parallel over blocks and pixels (or channels, where there is one pixel).
+/// Runs [`Product`] over all blocks, in parallel over blocks and pixels (or tiles of channels, where there is one pixel).
 #[allow(clippy::too_many_arguments)]
 fn product(
     level: Level,
@@ -335,36 +335,44 @@ fn product(
     pixels: usize,
     out: &mut [Lanes],
 ) {
-    let per_block = channels * pixels;
-    out.par_chunks_mut(per_block)
+    let run = |out, channels, first_pixel, first_channel, input| {
+        level.run(Product {
+            out,
+            channels,
+            first_pixel,
+            first_channel,
+            input,
+            packed: packed.values(),
+            tile_len: packed.tile_len,
+            pattern,
+            bias,
+        });
+    };
+    if pixels == 1 {
+        // A tile of weights meets all blocks while it is near.
+        let mut tiles: Vec<Vec<&mut [Lanes]>> = Vec::new();
+        tiles.resize_with(packed.tiles, Vec::new);
+        for block in out.chunks_mut(channels) {
+            for (tile, out) in tiles.iter_mut().zip(block.chunks_mut(TILE)) {
+                tile.push(out);
+            }
+        }
+        tiles.into_par_iter().enumerate().for_each(|(tile, out)| {
+            for (out, input) in out.into_iter().zip(input.chunks(input_per_block)) {
+                let channels = out.len();
+                run(out, channels, 0, tile * TILE, input);
+            }
+        });
+        return;
+    }
+    out.par_chunks_mut(channels * pixels)
         .zip(input.par_chunks(input_per_block))
         .for_each(|(out, input)| {
-            let run = |out, channels, first_pixel, first_channel| {
-                level.run(Product {
-                    out,
-                    channels,
-                    first_pixel,
-                    first_channel,
-                    input,
-                    packed: packed.values(),
-                    tile_len: packed.tile_len,
-                    pattern,
-                    bias,
-                });
-            };
-            if pixels == 1 {
-                let step = channels.div_ceil(4).next_multiple_of(TILE);
-                out.par_chunks_mut(step).enumerate().for_each(|(i, out)| {
-                    let channels = out.len();
-                    run(out, channels, 0, i * step);
-                });
-            } else {
-                let bytes = (input.len() / pixels).max(1) * size_of::<Lanes>();
-                let step = (NEAR / bytes).clamp(1, pixels);
-                out.par_chunks_mut(step * channels)
-                    .enumerate()
-                    .for_each(|(i, out)| run(out, channels, i * step, 0));
-            }
+            let bytes = (input.len() / pixels).max(1) * size_of::<Lanes>();
+            let step = (NEAR / bytes).clamp(1, pixels);
+            out.par_chunks_mut(step * channels)
+                .enumerate()
+                .for_each(|(i, out)| run(out, channels, i * step, 0, input));
         });
 }
 
@@ -498,45 +506,46 @@ impl Kernel for Outer<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let taps = self.taps.len();
-        for (tile, sums) in self.sums.chunks_exact_mut(taps).enumerate() {
-            let gradient = &self.gradient[tile / self.quads_in * self.gradient_capacity..]
-                [..self.gradient_capacity];
-            let input =
-                &self.input[tile % self.quads_in * self.input_capacity..][..self.input_capacity];
-            for (segments, sums) in self.taps.iter().zip(sums) {
-                let mut acc = [[0.0; WIDTH]; WIDTH];
-                if V::Register::LANES == WIDTH {
-                    outer_part::<V::Register, SIDE, 0>(
-                        gradient,
-                        input,
-                        segments,
-                        self.stride,
-                        &mut acc,
-                    );
-                } else {
-                    outer_part::<V::Register, 2, 0>(
-                        gradient,
-                        input,
-                        segments,
-                        self.stride,
-                        &mut acc,
-                    );
-                    outer_part::<V::Register, 2, 2>(
-                        gradient,
-                        input,
-                        segments,
-                        self.stride,
-                        &mut acc,
-                    );
+        // As many quads of input as stay near while all quads of output meet them.
+        let near = (NEAR / 2 / (self.input_capacity.max(1) * size_of::<Quad>())).max(1);
+        for first in (0..self.quads_in).step_by(near) {
+            let last = self.quads_in.min(first + near);
+            let rows = self.sums.chunks_exact_mut(self.quads_in * taps);
+            let gradient = self.gradient.chunks_exact(self.gradient_capacity);
+            for (sums, gradient) in rows.zip(gradient) {
+                let tiles = sums[first * taps..last * taps].chunks_exact_mut(taps);
+                for (quad, sums) in (first..last).zip(tiles) {
+                    let input = &self.input[quad * self.input_capacity..][..self.input_capacity];
+                    for (segments, sums) in self.taps.iter().zip(sums) {
+                        add_outer::<V>(gradient, input, segments, self.stride, sums);
+                    }
                 }
-                let mut vectors = [V::splat(0.0); WIDTH];
-                for (vector, acc) in vectors.iter_mut().zip(&acc) {
-                    *vector = V::load(acc);
-                }
-                V::sums(vectors).add(V::load(sums)).store(sums);
             }
         }
     }
+}
+
+/// Adds the products of four outputs with four inputs.
+#[inline(always)]
+fn add_outer<V: Vector>(
+    gradient: &[Quad],
+    input: &[Quad],
+    segments: &[Segment],
+    stride: usize,
+    sums: &mut [f32; WIDTH],
+) {
+    let mut acc = [[0.0; WIDTH]; WIDTH];
+    if V::Register::LANES == WIDTH {
+        outer_part::<V::Register, SIDE, 0>(gradient, input, segments, stride, &mut acc);
+    } else {
+        outer_part::<V::Register, 2, 0>(gradient, input, segments, stride, &mut acc);
+        outer_part::<V::Register, 2, 2>(gradient, input, segments, stride, &mut acc);
+    }
+    let mut vectors = [V::splat(0.0); WIDTH];
+    for (vector, acc) in vectors.iter_mut().zip(&acc) {
+        *vector = V::load(acc);
+    }
+    V::sums(vectors).add(V::load(sums)).store(sums);
 }
 
 /// The products of a tile's outputs `FROM..FROM + OUTS` with all its inputs, a register of examples at a time.
