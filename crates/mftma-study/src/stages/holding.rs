@@ -16,12 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainStage;
 use super::sample::{Sample, drawn, shuffled};
+use super::train::FORWARD;
 use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::profile::{ComplexitySettings, ExampleSettings, LearningSettings};
-
-/// Seconds of one multiplication and addition of a forward pass on two quiet cores, as in training.
-const FORWARD: f64 = 1.4e-11;
 
 /// The same where patterns of rectifiers, derivatives by images or power iterations come with it: by `smoke`, whose trainings ran beside.
 const LOOKED_INTO: f64 = 2e-11;

@@ -13,15 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::TrainStage;
 use super::rewind::statistics;
 use super::sample::{Sample, drawn, shuffled};
+use super::train::FORWARD;
 use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
 use crate::profile::{ChannelSettings, ResetSettings, RewindingSettings, RewindingStatistics};
 
 /// The groups that are compared: what is memorized, and what is learned with its own label.
 pub const HELD_GROUPS: [ExampleGroup; 2] = [ExampleGroup::Unpermuted, ExampleGroup::Permuted];
-
-/// Seconds of one multiplication and addition of a forward pass on two quiet cores, as in training.
-const FORWARD: f64 = 1.4e-11;
 
 /// Single layers of a trained run put back to an earlier epoch: which training examples are forgotten.
 pub struct ResetStage {
