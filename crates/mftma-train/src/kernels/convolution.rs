@@ -267,6 +267,11 @@ impl Kernel for Product<'_> {
                         self.part::<V::Register, 4, 0, 4>(&tile, pixel);
                         self.part::<V::Register, 4, 4, 4>(&tile, pixel);
                     }
+                    (false, 8) => {
+                        self.part::<V::Register, 3, 0, 4>(&tile, pixel);
+                        self.part::<V::Register, 3, 3, 4>(&tile, pixel);
+                        self.part::<V::Register, 2, 6, 4>(&tile, pixel);
+                    }
                     (false, _) => {
                         self.part::<V::Register, 4, 0, 2>(&tile, pixel);
                         self.part::<V::Register, 4, 4, 2>(&tile, pixel);
@@ -299,6 +304,20 @@ impl Product<'_> {
                 let weights = &tile.weights[run.weight..run.weight + run.len];
                 for (input, weights) in input.iter().zip(weights) {
                     let input = &input[from..from + REGISTERS * R::LANES];
+                    if OUTS < REGISTERS {
+                        // Weights stay in registers, for they are fewer.
+                        let mut w = [R::splat(0.0); OUTS];
+                        for o in 0..OUTS {
+                            w[o] = R::splat(weights[FROM + o]);
+                        }
+                        for r in 0..REGISTERS {
+                            let x = R::load(&input[r * R::LANES..]);
+                            for o in 0..OUTS {
+                                sums[o][r] = x.mul_add(w[o], sums[o][r]);
+                            }
+                        }
+                        continue;
+                    }
                     let mut x = [R::splat(0.0); REGISTERS];
                     for r in 0..REGISTERS {
                         x[r] = R::load(&input[r * R::LANES..]);
