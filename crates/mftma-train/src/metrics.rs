@@ -17,7 +17,7 @@ pub struct EpochMetrics {
     /// None for epoch 0.
     pub batch_loss: Option<f64>,
     /// Share of the training examples that are given the label they are trained on, in evaluation mode: the stop condition's number. An
-    /// estimate where [`evaluated_examples`](crate::TrainSettings::evaluated_examples) leaves some out: the shares of the groups,
+    /// estimate where [`evaluated_examples`](crate::Recipe::evaluated_examples) leaves some out: the shares of the groups,
     /// weighted by their sizes.
     pub training_accuracy: f64,
     /// The four example groups after the epoch, in evaluation mode. A group without examples is left out.
