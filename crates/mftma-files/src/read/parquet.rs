@@ -7,8 +7,9 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-use ::parquet::basic::{ConvertedType, LogicalType, Type};
-use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use ::parquet::basic::{ConvertedType, Encoding, LogicalType, Type};
+use ::parquet::column::page::{Page, PageMetadata, PageReader};
+use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use ::parquet::data_type::DataType;
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
@@ -60,6 +61,50 @@ fn damaged(place: &Place, error: &ParquetError) -> InputError {
         other => {
             InputError::malformed(place, format!("not readable as Parquet ({other})"), REWRITE)
         }
+    }
+}
+
+/// The pages of a column. One that refers to a dictionary which did not come before it, at which the format's crate panics, is an error.
+struct Pages {
+    pages: Box<dyn PageReader>,
+    has_dictionary: bool,
+}
+
+impl PageReader for Pages {
+    fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+        let page = self.pages.get_next_page()?;
+        if let Some(page) = &page {
+            let refers = matches!(
+                page.encoding(),
+                Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY
+            );
+            match page {
+                Page::DictionaryPage { .. } => self.has_dictionary = true,
+                _ if refers && !self.has_dictionary => {
+                    return Err(ParquetError::General(
+                        "a page refers to a dictionary that is not there".to_owned(),
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
+        self.pages.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<(), ParquetError> {
+        self.pages.skip_next_page()
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Result<Page, ParquetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
     }
 }
 
@@ -247,7 +292,14 @@ impl Table {
             let values = self
                 .reader
                 .get_row_group(group)
-                .and_then(|group| group.get_column_reader(column.at))
+                .and_then(|group| {
+                    let pages = Pages {
+                        pages: group.get_column_page_reader(column.at)?,
+                        has_dictionary: false,
+                    };
+                    let description = group.metadata().column(column.at).column_descr_ptr();
+                    Ok(get_column_reader(description, Box::new(pages)))
+                })
                 .map_err(|e| damaged(place, &e))?;
             let walk = Walk {
                 place,

@@ -61,6 +61,14 @@ fn every_truncation_gives_an_answer() {
     }
 }
 
+/// Found by fuzzing: at such a page the format's crate panics.
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_without_the_dictionary_that_it_refers_to_is_refused() {
+    let outcome = exercise::arrays(Format::Parquet, &fixture("no_dictionary.parquet"));
+    refused(outcome, "dictionary that is not there");
+}
+
 #[test]
 fn every_changed_byte_gives_an_answer() {
     for (name, format) in samples() {
