@@ -16,6 +16,8 @@ use pyo3::prelude::*;
 /// The private extension module of the package `mftma`.
 #[pymodule(gil_used = false)]
 mod _mftma {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::data::{LabelPermutation, draw_manifolds};
     #[pymodule_export]
@@ -36,6 +38,13 @@ mod _mftma {
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     const ALGORITHM_VERSION: u32 = mftma::ALGORITHM_VERSION;
+
+    /// NumPy's interface is looked up at its first use, and a Ctrl-C at that moment is a panic: let it be here.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        numpy::PyArray1::<f64>::zeros(module.py(), 0, false);
+        Ok(())
+    }
 }
 
 /// Runs the program `mftma` on `arguments`, the first of which is its name, and gives its exit code.
