@@ -131,7 +131,7 @@ impl Figure for Figure3 {
 
     fn draw(&self, study: &Study<'_>, panels: &[&str], table: &[Row]) -> Result<String> {
         let mut note = format!(
-            "{}. {} Bars: one standard error over {}.",
+            "{}. {} Bars: one standard error over {}. Faint: the best epoch again.",
             study.setting(),
             manifolds_in_words(&study.runs),
             spread_over(&study.runs)
