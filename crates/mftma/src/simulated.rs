@@ -160,7 +160,8 @@ pub struct SimulatedCapacity {
 /// binomial one for a median (normal approximation), interpolated in the same way.
 ///
 /// Separability is decided by the anchor-point solver: the labelled points z are separable through the origin exactly if
-/// (0, 1) is outside the cone of the (z, 1). The separating direction that it finds is checked against every point.
+/// (0, 1) is outside the cone of the (z, 1). It starts from the points that held the hyperplane, or surrounded the origin,
+/// at the last number of dimensions. The separating direction that it finds is checked against every point.
 ///
 /// Runs on rayon's current pool; the same bytes at any thread count, and under any order of the manifolds and of the points
 /// of each.
@@ -368,9 +369,11 @@ impl Cloud {
             rows: Vec::new(),
             dimensions: 0,
         };
+        // The points that hold the hyperplane, or surround the origin, change little from one dimension to another.
+        let mut active = Vec::new();
         let mut separable_at = |n: usize| {
             projected.extend(self, n, &signs, &mut rng);
-            self.separable(&projected, n, settings.bias.then_some(&signs))
+            self.separable(&projected, n, settings.bias.then_some(&signs), &mut active)
         };
         // Double until separable, then bisect.
         let (mut fails, mut holds) = (0, self.manifolds.div_ceil(2).min(self.rank));
@@ -392,8 +395,15 @@ impl Cloud {
         Some(holds)
     }
 
-    /// Whether the labelled points are separable in their first n projected dimensions.
-    fn separable(&self, projected: &Projected, n: usize, bias: Option<&Vec<f64>>) -> bool {
+    /// Whether the labelled points are separable in their first n projected dimensions. `active` is a guess of the points
+    /// in the answer, and then those points.
+    fn separable(
+        &self,
+        projected: &Projected,
+        n: usize,
+        bias: Option<&Vec<f64>>,
+        active: &mut Vec<u32>,
+    ) -> bool {
         let total = self.manifold.len();
         let scale =
             (self.rank.max(1) as f64 / n.max(1) as f64).sqrt() / (self.rank.max(1) as f64).sqrt();
@@ -409,7 +419,9 @@ impl Cloud {
         let mut workspace = set.workspace();
         let mut b = vec![1.0; set.m_stride];
         b[set.m..].fill(0.0);
-        let outcome = set.solve(&b, 1.0, &mut workspace);
+        let outcome = set.solve_from(active, &b, 1.0, &mut workspace);
+        active.clear();
+        active.extend_from_slice(workspace.members());
         // V = (0, 1) − Σ α (z, 1) = (−p, 1 − Σα).
         let mut p = vec![0.0; set.r_stride];
         for (&j, &x) in workspace.members().iter().zip(workspace.multipliers()) {
@@ -482,7 +494,42 @@ fn crossing(thresholds: &[Option<usize>], level: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// More points than the solver holds a Gram matrix of, so that guesses are used.
+        #[test]
+        fn what_is_separable_does_not_depend_on_the_guess(
+            seed in 0u64..1000,
+            spread in 0.3f64..3.0,
+            guess in prop::collection::btree_set(0u32..96, 1..40),
+        ) {
+            let (manifolds, each, features) = (8, 12, 40);
+            let mut rng = streams::simulated_dichotomy(seed, 1000);
+            let mut draw = || -> f64 { StandardNormal.sample(&mut rng) };
+            let centres = Array2::from_shape_simple_fn((manifolds, features), &mut draw);
+            let points = Array2::from_shape_fn((manifolds * each, features), |(i, j)| {
+                centres[[i / each, j]] + spread * draw()
+            });
+            let settings = Simulation::default().seed(seed);
+            let cloud = Cloud::new(points, &[each; 8], &settings);
+            let threshold = cloud.threshold(&settings, 0);
+            let mut rng = streams::simulated_dichotomy(seed, 0);
+            let labels = cloud.labels(settings.dichotomy, &mut rng);
+            let signs: Vec<f64> = cloud.manifold.iter().map(|&i| labels[i]).collect();
+            let mut projected = Projected { rows: Vec::new(), dimensions: 0 };
+            for n in 8..=cloud.rank {
+                projected.extend(&cloud, n, &signs, &mut rng);
+                let expected = threshold.is_some_and(|least| n >= least);
+                for mut guess in [Vec::new(), guess.iter().copied().collect()] {
+                    prop_assert_eq!(cloud.separable(&projected, n, None, &mut guess), expected);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_median_between_whole_dimensions_is_interpolated() {

@@ -238,13 +238,24 @@ impl PointSet {
     /// Solve for one vector. `b` = S̃ᵀT + κ, padded with zeros to `m_stride`; `length` = ‖(t, t₀ + κ)‖ sets the scale
     /// of the residual. The active multipliers are left in the workspace.
     pub(crate) fn solve(&self, b: &[f64], length: f64, w: &mut Workspace) -> Outcome {
+        self.solve_from(&[], b, length, w)
+    }
+
+    /// As [`PointSet::solve`], where G is not held from the points whose constraints are thought to be active.
+    pub(crate) fn solve_from(
+        &self,
+        guess: &[u32],
+        b: &[f64],
+        length: f64,
+        w: &mut Workspace,
+    ) -> Outcome {
         let scale = self.longest * length.max(f64::MIN_POSITIVE);
         let tolerance = self.tuning.tolerance * scale;
         let mut entries = 20 * self.m + 1000;
         w.active.clear();
         let (end, residual) = match &self.gram {
             Some(gram) => self.solve_held(gram, b, tolerance, &mut entries, w),
-            None => self.solve_generated(b, tolerance, &mut entries, w),
+            None => self.solve_generated(guess, b, tolerance, &mut entries, w),
         };
         // What is left in g is b − Gα with zeros at the members.
         let mut violation = 0.0_f64;
@@ -311,18 +322,10 @@ impl PointSet {
             .run(&mut held, b, self.m, &mut w.g, tolerance, entries)
     }
 
-    /// Constraints taken up as they are violated.
-    fn solve_generated(
-        &self,
-        b: &[f64],
-        tolerance: f64,
-        entries: &mut usize,
-        w: &mut Workspace,
-    ) -> (End, f64) {
-        w.local.clear();
+    /// Take up the constraints within a fraction of the most violated one; the fraction follows what the last vectors of
+    /// the same chunk needed.
+    fn take_most_violated(&self, b: &[f64], w: &mut Workspace) {
         let top = argmax(self.arch, b, self.m).1;
-        // Start from the constraints within a fraction of the most violated one; the fraction follows what the last
-        // vectors of the same chunk needed.
         let wanted = self.rank + 8;
         let threshold = (w.selectivity * top).max(0.0);
         let taken = w.local.take(self, b, b, threshold, 2 * wanted);
@@ -333,6 +336,32 @@ impl PointSet {
         } else {
             w.selectivity
         };
+    }
+
+    /// Constraints taken up as they are violated.
+    fn solve_generated(
+        &self,
+        guess: &[u32],
+        b: &[f64],
+        tolerance: f64,
+        entries: &mut usize,
+        w: &mut Workspace,
+    ) -> (End, f64) {
+        w.local.clear();
+        if guess.is_empty() {
+            self.take_most_violated(b, w);
+        } else {
+            for &j in guess {
+                w.local.push(self, j as usize, b[j as usize]);
+            }
+            let mut b_local = core::mem::take(&mut w.local.b);
+            let mut view = Generated {
+                set: self,
+                local: &mut w.local,
+            };
+            w.active.start(&mut view, &b_local, 0..guess.len());
+            core::mem::swap(&mut w.local.b, &mut b_local);
+        }
         loop {
             let n = w.local.ids.len();
             let stride = padded(n);
