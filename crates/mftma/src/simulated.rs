@@ -1,6 +1,6 @@
 //! Capacity by simulation: at how many random projections half of the dichotomies of the manifolds are separable.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use ndarray::{Array2, ArrayView2, Axis};
@@ -25,6 +25,12 @@ use crate::version::ALGORITHM_VERSION;
 /// Squared distance of (0, 1) from the cone of the points below which the origin counts as inside their hull: points
 /// have unit root-mean-square length, and the solver leaves about 1e-13.
 const TOUCHING: f64 = 1e-12;
+
+/// Repetitions whose thresholds tell the others where to look for theirs.
+const FIRST: usize = 4;
+
+/// The first step from there, as a share of it.
+const NEARBY: usize = 64;
 
 /// How the manifolds are labelled ±1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,24 +215,33 @@ pub fn simulate_capacity_with<A: Activations + ?Sized>(
     check_finite(points.view(), points_per_manifold).map_err(|error| canonical.restored(error))?;
     let cloud = Cloud::new(points, points_per_manifold, settings);
     let (done, cancelled) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let thresholds: Vec<Option<usize>> = (0..settings.repetitions)
-        .into_par_iter()
-        .map(|repetition| {
-            if cancelled.load(Relaxed) {
-                return Err(Error::Cancelled);
-            }
-            let threshold = cloud.threshold(settings, repetition);
-            let told = Progress::Dichotomies {
-                done: 1 + done.fetch_add(1, Relaxed),
-                of: settings.repetitions,
-            };
-            if progress(told).is_break() {
-                cancelled.store(true, Relaxed);
-                return Err(Error::Cancelled);
-            }
-            Ok(threshold)
-        })
-        .collect::<Result<_, _>>()?;
+    let some = |repetitions: Range<usize>, near: Option<usize>| {
+        repetitions
+            .into_par_iter()
+            .map(|repetition| {
+                if cancelled.load(Relaxed) {
+                    return Err(Error::Cancelled);
+                }
+                let threshold = cloud.threshold(settings, repetition, near);
+                let told = Progress::Dichotomies {
+                    done: 1 + done.fetch_add(1, Relaxed),
+                    of: settings.repetitions,
+                };
+                if progress(told).is_break() {
+                    cancelled.store(true, Relaxed);
+                    return Err(Error::Cancelled);
+                }
+                Ok(threshold)
+            })
+            .collect::<Result<Vec<Option<usize>>, _>>()
+    };
+    // All thresholds are near each other: the first ones tell the others where to look.
+    let first = FIRST.min(settings.repetitions);
+    let mut thresholds = some(0..first, None)?;
+    let mut known: Vec<usize> = thresholds.iter().flatten().copied().collect();
+    known.sort_unstable();
+    let near = known.get(known.len() / 2).copied();
+    thresholds.extend(some(first..settings.repetitions, near)?);
     let manifolds = points_per_manifold.len() as f64;
     let spread = 0.5 * normal::quantile(0.5 + 0.5 * settings.confidence)
         / (settings.repetitions as f64).sqrt();
@@ -360,8 +375,13 @@ impl Cloud {
         }
     }
 
-    /// Least number of projected dimensions at which the dichotomy of one repetition is separable.
-    fn threshold(&self, settings: &Simulation, repetition: usize) -> Option<usize> {
+    /// Least number of projected dimensions at which the dichotomy of one repetition is separable, first looked for at `near`.
+    fn threshold(
+        &self,
+        settings: &Simulation,
+        repetition: usize,
+        near: Option<usize>,
+    ) -> Option<usize> {
         let mut rng = streams::simulated_dichotomy(settings.seed, repetition as u64);
         let labels = self.labels(settings.dichotomy, &mut rng);
         let signs: Vec<f64> = self.manifold.iter().map(|&i| labels[i]).collect();
@@ -375,14 +395,29 @@ impl Cloud {
             projected.extend(self, n, &signs, &mut rng);
             self.separable(&projected, n, settings.bias.then_some(&signs), &mut active)
         };
-        // Double until separable, then bisect.
-        let (mut fails, mut holds) = (0, self.manifolds.div_ceil(2).min(self.rank));
-        while !separable_at(holds) {
-            if holds == self.rank {
-                return None;
+        // Steps that double until the threshold is between two of them, then bisection.
+        let smallest = self.manifolds.div_ceil(2).min(self.rank);
+        let start = near.unwrap_or(smallest).min(self.rank);
+        let mut step = near.map_or(smallest, |near| (near / NEARBY).max(1));
+        let (mut fails, mut holds) = (start, start);
+        if separable_at(start) {
+            fails = start.saturating_sub(step);
+            while fails > 0 && separable_at(fails) {
+                holds = fails;
+                step *= 2;
+                fails = fails.saturating_sub(step);
             }
-            fails = holds;
-            holds = (2 * holds).min(self.rank);
+        } else {
+            while fails == holds {
+                if fails == self.rank {
+                    return None;
+                }
+                holds = (fails + step).min(self.rank);
+                if !separable_at(holds) {
+                    fails = holds;
+                    step *= 2;
+                }
+            }
         }
         while holds - fails > 1 {
             let middle = fails + (holds - fails) / 2;
@@ -516,7 +551,10 @@ mod tests {
             });
             let settings = Simulation::default().seed(seed);
             let cloud = Cloud::new(points, &[each; 8], &settings);
-            let threshold = cloud.threshold(&settings, 0);
+            let threshold = cloud.threshold(&settings, 0, None);
+            for near in [1, 3, 8, 20, 39, 40, 1000] {
+                prop_assert_eq!(cloud.threshold(&settings, 0, Some(near)), threshold);
+            }
             let mut rng = streams::simulated_dichotomy(seed, 0);
             let labels = cloud.labels(settings.dichotomy, &mut rng);
             let signs: Vec<f64> = cloud.manifold.iter().map(|&i| labels[i]).collect();
