@@ -241,7 +241,7 @@ impl PointSet {
         self.solve_from(&[], b, length, w)
     }
 
-    /// As [`PointSet::solve`], where G is not held from the points whose constraints are thought to be active.
+    /// As [`PointSet::solve`]; where G is not held, it starts from `guess`, the points whose constraints are thought active.
     pub(crate) fn solve_from(
         &self,
         guess: &[u32],
