@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::say::say;
+
 /// Exit code after Ctrl-C: 128 + SIGINT, as shells have it.
 pub const EXIT_CODE: u8 = 130;
 /// Work that has not ended by itself by then is ended.
@@ -20,7 +22,7 @@ pub fn install() -> Result<(), ctrlc::Error> {
         if !REQUESTED.swap(true, Ordering::Relaxed) {
             std::thread::sleep(GRACE);
         }
-        eprintln!("\n{}", summary());
+        say(format_args!("\n{}", summary()));
         std::process::exit(i32::from(EXIT_CODE));
     })
 }

@@ -4,6 +4,9 @@
 //! `mftma`, and writes what comes back. It is a library so that the fuzz target of settings reaches them and the Python package can
 //! bring the program; someone who writes Rust should call those two crates instead.
 
+// They end the program where nobody listens; see `say`.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod settings;
 
 #[cfg(feature = "program")]
@@ -20,3 +23,5 @@ pub mod plot;
 pub mod program;
 #[cfg(feature = "program")]
 pub mod report;
+#[cfg(feature = "program")]
+pub mod say;

@@ -10,6 +10,7 @@ use crate::cli::{Cli, Command};
 use crate::commands::{Interrupted, LayersFailed, analyze, capacity, compare, info, print};
 use crate::interrupt;
 use crate::report::Exists;
+use crate::say::say;
 use crate::settings::SettingsError;
 
 /// Runs the program on `arguments`, the first of which is its name, and gives its exit code. Takes over Ctrl-C, SIGTERM and SIGHUP,
@@ -22,7 +23,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) => error.exit(),
     };
     if let Err(error) = interrupt::install() {
-        eprintln!("note: Ctrl-C will stop the program without a summary ({error})");
+        say(format_args!(
+            "note: Ctrl-C will stop the program without a summary ({error})"
+        ));
     }
     if let Err(error) = mftma::simd::Level::from_environment() {
         return report(&anyhow::Error::new(error).context(mftma::simd::VARIABLE));
@@ -72,11 +75,11 @@ fn report(error: &anyhow::Error) -> u8 {
         return 0;
     }
     if error.is::<Interrupted>() || interrupt::requested() {
-        eprintln!("{}", interrupt::summary());
+        say(interrupt::summary());
         return interrupt::EXIT_CODE;
     }
     // `{:#}` joins the causes; wrapped input errors keep their place and remedy.
-    eprintln!("error: {error:#}");
+    say(format_args!("error: {error:#}"));
     let in_chain = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
     if in_chain(|e| e.is::<SettingsError>()) || error.is::<mftma::Error>() {
         2

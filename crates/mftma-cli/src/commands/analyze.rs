@@ -18,6 +18,7 @@ use crate::interrupt;
 use crate::measure::{Found, LeftOut, Plan, doubtful, not_separable};
 use crate::plot::{self, Measured, Plot};
 use crate::report::{self, Cell, Table};
+use crate::say::say;
 use crate::settings::{Measures, Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::Entry;
@@ -385,7 +386,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         },
     )?;
     if let (true, Some(path)) = (interrupted, path) {
-        eprintln!("finished layers are in {}", path.display());
+        say(format_args!("finished layers are in {}", path.display()));
     }
     if let (Some(path), false) = (&args.plot, interrupted) {
         let svg = plotted(&args.activations, done, settings).draw();

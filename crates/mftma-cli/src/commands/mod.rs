@@ -15,6 +15,7 @@ use anyhow::Context;
 use crate::cli::OutputArgs;
 use crate::interrupt;
 use crate::report::{self, Format, Table};
+use crate::say::say;
 use crate::settings::SettingsError;
 use mftma_files::array::{Layout, Matrix};
 use mftma_files::bytes::Bytes;
@@ -514,13 +515,15 @@ impl OutputArgs {
             #[cfg(feature = "parquet")]
             Format::Parquet => result.table.write_parquet(&mut out)?,
         }
-        if self.format() != Format::Table || path.is_some() {
-            eprint!("{notes}");
-        }
-        match path {
+        let below_the_table = self.format() == Format::Table && path.is_none();
+        let written = match path {
             Some(path) => report::save(&path, &out, self.force),
             None => print(&out),
+        };
+        if !below_the_table && !notes.is_empty() {
+            say(notes.trim_end());
         }
+        written
     }
 }
 

@@ -5,6 +5,8 @@ mod common;
 mod formats;
 #[cfg(unix)]
 mod full_disk;
+#[cfg(unix)]
+mod interrupted;
 mod program;
 mod reference_example;
 #[cfg(unix)]
