@@ -16,7 +16,7 @@ Exit codes:
   2    a flag or the --config file is wrong
   3    an input file is missing, damaged or unsuitable
   4    an output file exists and --force was not given
-  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was finished is said and, for analyze, written";
+  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was finished is said and written";
 
 /// The geometry of neural manifolds: capacity, radius, dimension and centre correlation of the classes in a layer.
 #[derive(Debug, Parser)]

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 
 use clap::{CommandFactory, FromArgMatches};
+use mftma_atomic::WriteError;
 use mftma_files::error::InputError;
 
 use crate::cli::{Cli, Command};
@@ -63,8 +64,15 @@ fn manual() -> anyhow::Result<Vec<u8>> {
     Ok(page)
 }
 
+/// Whether an error is that results, or anything else, could not be written.
+pub(crate) fn not_written(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|e| e.is::<Exists>() || e.is::<WriteError>() || e.is::<io::Error>())
+}
+
 /// Says what went wrong and chooses the exit code. The codes are listed in `mftma --help`.
-fn report(error: &anyhow::Error) -> u8 {
+pub(crate) fn report(error: &anyhow::Error) -> u8 {
     // A reader that has seen enough (`mftma analyze … | head`) is no failure. Rust ignores SIGPIPE, so a closed pipe
     // comes as an error of writing.
     let closed = error
@@ -74,13 +82,16 @@ fn report(error: &anyhow::Error) -> u8 {
     if closed {
         return 0;
     }
-    if error.is::<Interrupted>() || interrupt::requested() {
+    let in_chain = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
+    if error.is::<Interrupted>() || (interrupt::requested() && !not_written(error)) {
         say(interrupt::summary());
         return interrupt::EXIT_CODE;
     }
     // `{:#}` joins the causes; wrapped input errors keep their place and remedy.
     say(format_args!("error: {error:#}"));
-    let in_chain = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
+    if interrupt::requested() {
+        say(interrupt::summary());
+    }
     if in_chain(|e| e.is::<SettingsError>()) || error.is::<mftma::Error>() {
         2
     } else if in_chain(|e| e.is::<InputError>())

@@ -288,10 +288,21 @@ mod parquet_file {
 
 /// A file that exists and may not be overwritten.
 #[derive(Debug, thiserror::Error)]
-#[error("{} exists already\n  try: --force to overwrite it, or another name", path.display())]
+#[error("{} exists already\n  try: {remedy}", path.display())]
 pub struct Exists {
     /// The file.
     pub path: PathBuf,
+    /// What to type.
+    pub remedy: String,
+}
+
+impl Exists {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            remedy: "--force to overwrite it, or another name".to_owned(),
+        }
+    }
 }
 
 /// A file that cannot be written to.
@@ -337,10 +348,7 @@ pub fn check_writable(path: &Path, force: bool) -> anyhow::Result<()> {
         return refuse("it is a folder".into(), "the name of a file in it");
     }
     if !force && path.symlink_metadata().is_ok() {
-        return Err(Exists {
-            path: path.to_path_buf(),
-        }
-        .into());
+        return Err(Exists::new(path.to_path_buf()).into());
     }
     // A link's file is replaced where it stands.
     let target = path.canonicalize();
@@ -354,6 +362,30 @@ pub fn check_writable(path: &Path, force: bool) -> anyhow::Result<()> {
     match mftma_atomic::try_folder(folder) {
         Ok(()) => Ok(()),
         Err(error) => refuse(error.to_string(), "a folder in which you may write"),
+    }
+}
+
+/// The name of a result that is not whole.
+pub fn partial(path: &Path) -> PathBuf {
+    if in_place(path) {
+        return path.to_path_buf();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+/// Refuses, before the work begins, to write over what an interrupted run left of `path` (unless `force`). The work itself then
+/// writes over it.
+pub fn check_partial(path: &Path, force: bool, remedy: &str) -> anyhow::Result<()> {
+    let partial = partial(path);
+    match check_writable(&partial, force) {
+        Err(error) if error.is::<Exists>() => Err(Exists {
+            path: partial,
+            remedy: remedy.to_owned(),
+        }
+        .into()),
+        checked => checked,
     }
 }
 
@@ -376,7 +408,7 @@ pub fn save(path: &Path, content: &[u8], force: bool) -> anyhow::Result<()> {
         return Ok(mftma_atomic::write(path, content)?);
     }
     mftma_atomic::write_new(path, content).map_err(|error| match error.source.kind() {
-        io::ErrorKind::AlreadyExists => Exists { path: error.path }.into(),
+        io::ErrorKind::AlreadyExists => Exists::new(error.path).into(),
         _ => error.into(),
     })
 }

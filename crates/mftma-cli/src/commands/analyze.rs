@@ -11,6 +11,7 @@ use mftma::measures::{Kind, MEASURES, MeanKind, Measure, Reading};
 use mftma::{AnalysisSettings, ArrayActivations, Error, Geometry, Interval, Progress};
 use serde_json::json;
 
+use super::pieces::{Failures, Piece, Task, in_pieces, listed};
 use super::resume::{self, Earlier, Stamp};
 use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
@@ -18,7 +19,6 @@ use crate::interrupt;
 use crate::measure::{Found, LeftOut, Plan, doubtful, not_separable};
 use crate::plot::{self, Measured, Plot};
 use crate::report::{self, Cell, Table};
-use crate::say::say;
 use crate::settings::{Measures, Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::Entry;
@@ -85,7 +85,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     }
     settings.validate()?;
     let plan = Plan::new(&settings)?;
-    args.output.check()?;
+    args.output.check(args.resume.as_deref())?;
     if let Some(path) = &args.plot {
         plot::Kind::of_path(path)?;
         report::check_writable(path, args.output.force)?;
@@ -112,63 +112,64 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         None => Earlier::default(),
     };
     let total = entries.len();
-    interrupt::expect(total);
+    // All that is taken over first: an interruption before its turn would lose it.
+    let (mut taken, mut open) = (Vec::new(), Vec::new());
+    for (at, entry) in entries.into_iter().enumerate() {
+        match earlier.take(&entry) {
+            Some(finished) => {
+                let layer = Layer {
+                    name: entry.name.clone(),
+                    array: describe(&entry),
+                    stamp: Stamp::of(&entry.place.file),
+                    place: entry.place,
+                    classes: selection.classes.clone(),
+                    geometry: finished.geometry,
+                    joint: finished.joint,
+                    left_out: None,
+                };
+                taken.push(Piece::Finished(at, entry.name, layer));
+            }
+            None => open.push((at, entry)),
+        }
+    }
     let bar = Bar::new(args.quiet, total);
-    let mut done: Vec<Layer> = Vec::new();
-    let mut failures: Vec<(String, anyhow::Error)> = Vec::new();
-    let mut interrupted = false;
+    taken.iter().for_each(|_| bar.next());
     let pool = pool(settings.threads)?;
-    for entry in entries {
-        let name = entry.name.clone();
-        bar.layer(&name);
-        if let Some(finished) = earlier.take(&entry) {
-            done.push(Layer {
-                name,
-                array: describe(&entry),
-                stamp: Stamp::of(&entry.place.file),
-                place: entry.place,
-                classes: selection.classes.clone(),
-                geometry: finished.geometry,
-                joint: finished.joint,
-                left_out: None,
-            });
-            bar.next();
-            continue;
-        }
-        let outcome = pool.install(|| analyze_layer(entry, &settings, &selection, &plan, &bar));
-        match outcome {
-            Ok(layer) => {
-                interrupt::finished(&name);
-                done.push(layer);
+    in_pieces(
+        Task {
+            of: &format!("{total} layers"),
+            total,
+            taken,
+        },
+        |done| {
+            for (at, entry) in open {
+                let name = entry.name.clone();
+                bar.layer(&name);
+                let outcome =
+                    pool.install(|| analyze_layer(entry, &settings, &selection, &plan, &bar));
+                done(match outcome {
+                    Ok(layer) => Piece::Finished(at, name, layer),
+                    Err(_) if interrupt::requested() => return Err(Interrupted),
+                    Err(error) => Piece::Failed(name, error),
+                });
+                bar.next();
             }
-            Err(_) if interrupt::requested() => {
-                interrupted = true;
-                break;
-            }
-            Err(error) => failures.push((name, error)),
-        }
-        bar.next();
-    }
-    bar.finish();
-
-    if interrupted && done.is_empty() {
-        return Err(Interrupted.into());
-    }
-    if !done.is_empty() {
-        let results = Results {
-            settings: &settings,
-            selection: &selection,
-            notes: &notes,
-            done: &done,
-            failures: &failures,
-            interrupted,
-        };
-        write(args, &results)?;
-    }
-    if interrupted {
-        return Err(Interrupted.into());
-    }
-    super::fail(failures, total)
+            bar.finish();
+            Ok(())
+        },
+        |done, failures, whole| {
+            bar.finish();
+            let results = Results {
+                settings: &settings,
+                selection: &selection,
+                notes: &notes,
+                done,
+                failures,
+                whole,
+            };
+            write(args, &results)
+        },
+    )
 }
 
 /// Type and shape of an array.
@@ -291,8 +292,8 @@ struct Results<'a> {
     selection: &'a Selection,
     notes: &'a [String],
     done: &'a [Layer],
-    failures: &'a [(String, anyhow::Error)],
-    interrupted: bool,
+    failures: &'a Failures,
+    whole: bool,
 }
 
 fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
@@ -302,7 +303,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         notes: of_input,
         done,
         failures,
-        interrupted,
+        whole,
     } = results;
     let layout = match args.output.format() {
         report::Format::Table => Layout::Terminal {
@@ -353,42 +354,28 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
             })
         })
         .collect();
-    let failed: Vec<_> = failures
-        .iter()
-        .map(|(name, error)| json!({"layer": name, "error": format!("{error:#}")}))
-        .collect();
     let document = json!({
         "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
         "command": "analyze",
-        "complete": !interrupted && failures.is_empty(),
+        "complete": whole && failures.is_empty(),
         "settings": settings,
         "labels": args.labels,
         "points_digest": resume::digest(selection),
         "notes": notes(of_input, done),
         "classes": classes,
         "layers": layers,
-        "failed": failed,
+        "failed": listed(failures),
     });
-    let path = args.output.file().map(|path| {
-        if interrupted {
-            partial(path)
-        } else {
-            path.to_path_buf()
-        }
-    });
-    args.output.write_to(
-        path.clone(),
+    args.output.write(
         Outcome {
             table: &table,
             json: &document,
             below: &below(settings, selection),
             notes: &notes(of_input, done),
         },
+        whole,
     )?;
-    if let (true, Some(path)) = (interrupted, path) {
-        say(format_args!("finished layers are in {}", path.display()));
-    }
-    if let (Some(path), false) = (&args.plot, interrupted) {
+    if let (Some(path), true) = (&args.plot, whole) {
         let svg = plotted(&args.activations, done, settings).draw();
         report::save(
             path,
@@ -397,16 +384,6 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// A name that shows that the result is not whole.
-fn partial(path: &Path) -> PathBuf {
-    if report::in_place(path) {
-        return path.to_path_buf();
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
 }
 
 fn pair(name: &str, cell: Cell) -> (String, Cell) {

@@ -5,11 +5,13 @@ use mftma::{Simulation, simulate_capacity};
 use serde_json::json;
 
 use super::compare::explain;
+use super::pieces::{Failures, Piece, Task, in_pieces, listed};
 use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::CapacityArgs;
 use crate::interrupt;
 use crate::report::{Cell, Format, Table};
 use crate::settings::SettingsError;
+use mftma_files::read::Entry;
 use mftma_files::source::{LayerSource, Selection, Wanted};
 
 /// Runs the command.
@@ -26,7 +28,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         }
         .into());
     }
-    args.output.check()?;
+    args.output.check(None)?;
     let options = read_options(args.input.inflate_bytes());
     let Input {
         entries,
@@ -54,13 +56,9 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     let simulation = Simulation::default()
         .repetitions(args.dichotomies)
         .seed(args.input.seed);
-    interrupt::expect(entries.len());
+    let total = entries.len();
     let pool = pool(args.input.threads)?;
-    let mut table = Table::default();
-    for entry in entries {
-        if interrupt::requested() {
-            return Err(Interrupted.into());
-        }
+    let simulate = |entry: Entry| -> anyhow::Result<Row> {
         let name = entry.name.clone();
         let matrix = matrix(entry, args.input.layout, options)?;
         let place = matrix.place().clone();
@@ -79,8 +77,8 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         })?;
         let separable = found.thresholds.iter().flatten().count();
         let bound = |x: f64| Cell::Real(Some(x).filter(|x| x.is_finite()));
-        let mut row: Vec<_> = [
-            ("layer", Cell::Text(name.clone())),
+        let mut row: Row = [
+            ("layer", Cell::Text(name)),
             ("classes", Cell::count(selection.classes.len())),
             ("points", Cell::count(selection.points.len())),
             ("simulated_capacity", Cell::Real(found.capacity)),
@@ -100,12 +98,49 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
             ));
             row.push(("notes".to_owned(), Cell::Text(notes.join("; "))));
         }
-        table.push(row);
-        interrupt::finished(&name);
-    }
+        Ok(row)
+    };
+    in_pieces(
+        Task {
+            of: &format!("{total} layers"),
+            total,
+            taken: Vec::new(),
+        },
+        |done| {
+            for (at, entry) in entries.into_iter().enumerate() {
+                let name = entry.name.clone();
+                if interrupt::requested() {
+                    return Err(Interrupted);
+                }
+                done(match simulate(entry) {
+                    Ok(row) => Piece::Finished(at, name, row),
+                    Err(_) if interrupt::requested() => return Err(Interrupted),
+                    Err(error) => Piece::Failed(name, error),
+                });
+            }
+            Ok(())
+        },
+        |rows, failures, whole| write(args, rows, failures, whole, &notes, simulation.confidence),
+    )
+}
+
+/// The cells of a layer, under their columns.
+type Row = Vec<(String, Cell)>;
+
+fn write(
+    args: &CapacityArgs,
+    rows: &[Row],
+    failures: &Failures,
+    whole: bool,
+    notes: &[String],
+    confidence: f64,
+) -> anyhow::Result<()> {
+    let mut table = Table::default();
+    rows.iter().for_each(|row| table.push(row.clone()));
     let document = json!({
         "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
         "command": "capacity",
+        "complete": whole && failures.is_empty(),
         "settings": {
             "labels": args.labels,
             "layout": args.input.layout,
@@ -116,20 +151,24 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
             "only-classes": args.only_classes,
             "leave-out": args.leave_out,
             "seed": args.input.seed,
-            "confidence": simulation.confidence,
+            "confidence": confidence,
         },
         "notes": notes,
         "layers": table.rows.iter().map(|row| table.object(row)).collect::<Vec<_>>(),
+        "failed": listed(failures),
     });
     let below = format!(
         "\nclasses / dimensions at which half of the random labellings are separable; lower and upper: {:.0} % interval;\n\
          separable: labellings that all features separate\n",
-        100.0 * simulation.confidence
+        100.0 * confidence
     );
-    args.output.write(Outcome {
-        table: &table,
-        json: &document,
-        below: &below,
-        notes: &notes,
-    })
+    args.output.write(
+        Outcome {
+            table: &table,
+            json: &document,
+            below: &below,
+            notes,
+        },
+        whole,
+    )
 }

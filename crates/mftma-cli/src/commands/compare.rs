@@ -8,6 +8,7 @@ use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
+use super::pieces::{Failures, Piece, Task, in_pieces, listed};
 use super::{
     Interrupted, Outcome, any_readable, common_points, layers, matrix, pool, read_options,
 };
@@ -71,7 +72,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         }
         .into());
     }
-    args.output.check()?;
+    args.output.check(None)?;
     let options = read_options(args.input.inflate_bytes());
     let listed = |path| {
         let (path, axis) = (std::slice::from_ref(path), args.input.time_axis);
@@ -97,8 +98,6 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         .collect();
     doubts.dedup();
     let total = first.len() * second.len();
-    interrupt::expect(total);
-
     let pool = pool(args.input.threads)?;
     let source =
         |matrix: &Matrix| LayerSource::new(matrix.clone(), &points, &group, &interrupt::requested);
@@ -120,101 +119,164 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             neurons,
         })
     };
-    let layers = first.len() + second.len();
-    let mut failures: Vec<(String, anyhow::Error)> = Vec::new();
-    let mut usable = |entry: mftma_files::read::Entry| {
-        let name = entry.name.clone();
-        match side(entry) {
-            Ok(side) => Some(side),
-            Err(error) => {
-                failures.push((name, error));
-                None
-            }
+    let pair = |a: &Side, b: &Side| -> anyhow::Result<Pair> {
+        let features = a.representation.features().max(b.representation.features());
+        let (cka, debiased, correlations, weighted, matched) = pool
+            .install(|| {
+                let cka = linear_cka(&a.representation, &b.representation)?;
+                let debiased = debiased_cka(&a.representation, &b.representation)?;
+                let correlations = svcca(&a.representation, &b.representation, args.variance)?;
+                let weighted = pwcca(&correlations, &source(&a.matrix))?;
+                let matched = match (&a.neurons, &b.neurons, args.matching) {
+                    (Some(a), Some(b), Some(epsilon)) => Some(maximum_match(a, b, epsilon)?),
+                    _ => None,
+                };
+                Ok((cka, debiased, correlations, weighted, matched))
+            })
+            .map_err(explain)
+            .with_context(|| format!("{} against {}", a.matrix.place(), b.matrix.place()))?;
+        let mut row: Vec<(String, Cell)> = [
+            ("layer_a", Cell::Text(a.name.clone())),
+            ("layer_b", Cell::Text(b.name.clone())),
+            ("cka", Cell::real(cka)),
+            ("cka_debiased", Cell::Real(debiased)),
+            ("svcca", Cell::real(correlations.mean())),
+            ("pwcca", Cell::real(weighted)),
+            ("directions_a", Cell::count(correlations.kept.0)),
+            ("directions_b", Cell::count(correlations.kept.1)),
+            ("forced", Cell::count(correlations.forced)),
+        ]
+        .map(|(name, cell)| (name.to_owned(), cell))
+        .into();
+        let mut spanned = false;
+        if let Some(matched) = &matched {
+            spanned = matched.ranks.0.max(matched.ranks.1) == points.len();
+            row.extend(
+                [
+                    ("maximum_match", Cell::real(matched.similarity())),
+                    ("matched_a", Cell::count(matched.first.len())),
+                    ("matched_b", Cell::count(matched.second.len())),
+                ]
+                .map(|(name, cell)| (name.to_owned(), cell)),
+            );
         }
+        Ok(Pair {
+            row,
+            few_points: a.representation.points() <= features,
+            spanned,
+        })
     };
-    let second: Vec<Side> = second.into_iter().filter_map(&mut usable).collect();
-    let mut few_points = false;
-    let mut spanned = false;
+    let layers = first.len() + second.len();
+    in_pieces(
+        Task {
+            of: &format!("{layers} layers and {total} pairs"),
+            total,
+            taken: Vec::new(),
+        },
+        |done| {
+            let usable = |entry: mftma_files::read::Entry| -> Result<Option<Side>, Interrupted> {
+                let name = entry.name.clone();
+                match side(entry) {
+                    _ if interrupt::requested() => Err(Interrupted),
+                    Ok(side) => Ok(Some(side)),
+                    Err(error) => {
+                        done(Piece::Failed(name, error));
+                        Ok(None)
+                    }
+                }
+            };
+            let second = second
+                .into_iter()
+                .filter_map(|entry| usable(entry).transpose());
+            let second = second.collect::<Result<Vec<Side>, _>>()?;
+            let mut at = 0;
+            for entry in first {
+                let Some(a) = usable(entry)? else { continue };
+                for b in &second {
+                    if interrupt::requested() {
+                        return Err(Interrupted);
+                    }
+                    let name = format!("{} against {}", a.name, b.name);
+                    done(match pair(&a, b) {
+                        Ok(pair) => Piece::Finished(at, name, pair),
+                        Err(_) if interrupt::requested() => return Err(Interrupted),
+                        Err(error) => Piece::Failed(name, error),
+                    });
+                    at += 1;
+                }
+            }
+            Ok(())
+        },
+        |pairs, failures, whole| {
+            let results = Results {
+                pairs,
+                failures,
+                whole,
+                doubts: &doubts,
+                points: points.len(),
+                n,
+            };
+            write(args, &results)
+        },
+    )
+}
+
+/// Two layers, compared.
+struct Pair {
+    row: Vec<(String, Cell)>,
+    /// No more points than features.
+    few_points: bool,
+    /// As many independent features as points.
+    spanned: bool,
+}
+
+/// All that is written.
+struct Results<'a> {
+    pairs: &'a [Pair],
+    failures: &'a Failures,
+    whole: bool,
+    doubts: &'a [String],
+    /// Points compared, of so many.
+    points: usize,
+    n: usize,
+}
+
+fn write(args: &CompareArgs, results: &Results<'_>) -> anyhow::Result<()> {
+    let &Results {
+        pairs,
+        failures,
+        whole,
+        doubts,
+        points,
+        n,
+    } = results;
     let mut table = Table::default();
-    for entry in first {
-        let Some(a) = usable(entry) else { continue };
-        for b in &second {
-            if interrupt::requested() {
-                return Err(Interrupted.into());
-            }
-            let features = a.representation.features().max(b.representation.features());
-            few_points |= a.representation.points() <= features;
-            let (cka, debiased, correlations, weighted, matched) = pool
-                .install(|| {
-                    let cka = linear_cka(&a.representation, &b.representation)?;
-                    let debiased = debiased_cka(&a.representation, &b.representation)?;
-                    let correlations = svcca(&a.representation, &b.representation, args.variance)?;
-                    let weighted = pwcca(&correlations, &source(&a.matrix))?;
-                    let matched = match (&a.neurons, &b.neurons, args.matching) {
-                        (Some(a), Some(b), Some(epsilon)) => Some(maximum_match(a, b, epsilon)?),
-                        _ => None,
-                    };
-                    Ok((cka, debiased, correlations, weighted, matched))
-                })
-                .map_err(explain)
-                .with_context(|| format!("{} against {}", a.name, b.name))?;
-            let mut row: Vec<(String, Cell)> = [
-                ("layer_a", Cell::Text(a.name.clone())),
-                ("layer_b", Cell::Text(b.name.clone())),
-                ("cka", Cell::real(cka)),
-                ("cka_debiased", Cell::Real(debiased)),
-                ("svcca", Cell::real(correlations.mean())),
-                ("pwcca", Cell::real(weighted)),
-                ("directions_a", Cell::count(correlations.kept.0)),
-                ("directions_b", Cell::count(correlations.kept.1)),
-                ("forced", Cell::count(correlations.forced)),
-            ]
-            .map(|(name, cell)| (name.to_owned(), cell))
-            .into();
-            if let Some(matched) = &matched {
-                spanned |= matched.ranks.0.max(matched.ranks.1) == points.len();
-                row.extend(
-                    [
-                        ("maximum_match", Cell::real(matched.similarity())),
-                        ("matched_a", Cell::count(matched.first.len())),
-                        ("matched_b", Cell::count(matched.second.len())),
-                    ]
-                    .map(|(name, cell)| (name.to_owned(), cell)),
-                );
-            }
-            table.push(row);
-            interrupt::finished(&format!("{} against {}", a.name, b.name));
-        }
-    }
-    if interrupt::requested() {
-        return Err(Interrupted.into());
-    }
-    if table.rows.is_empty() {
-        let of = if failures.len() == 1 { 1 } else { layers };
-        return super::fail(failures, of);
+    for pair in pairs {
+        table.push(pair.row.clone());
     }
     let mut notes: Vec<String> = failures
         .iter()
         .map(|(name, error)| format!("{name} is left out: {error:#}"))
         .collect();
-    notes.extend(doubts);
-    if few_points {
+    notes.extend_from_slice(doubts);
+    if pairs.iter().any(|pair| pair.few_points) {
         notes.push(
             "no more points than features: cka is near 1 and svcca and pwcca are high whatever the data; cka_debiased is about 0 for independent layers"
                 .to_owned(),
         );
     }
-    if spanned {
+    if pairs.iter().any(|pair| pair.spanned) {
         notes.push(format!(
             "as many independent features as points ({}): every feature of the other layer lies in their span and matches; maximum_match says something \
              with more points than features",
-            points.len()
+            points
         ));
     }
     let rows: Vec<_> = table.rows.iter().map(|row| table.object(row)).collect();
     let document = json!({
         "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
         "command": "compare",
+        "complete": whole && failures.is_empty(),
         "settings": {
             "a": args.a.display().to_string(),
             "b": args.b.display().to_string(),
@@ -222,25 +284,27 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             "time-axis": args.input.time_axis,
             "variance": args.variance,
             "matching": args.matching,
-            "points": points.len(),
+            "points": points,
             "points-in-file": n,
             "seed": args.input.seed,
         },
         "comparisons": rows,
+        "failed": listed(failures),
         "notes": notes,
     });
     let below = format!(
         "\n{} of {n} points; SVCCA and PWCCA keep {} of the variance; forced: correlations that are 1 for want of points\n",
-        points.len(),
-        args.variance
+        points, args.variance
     );
-    args.output.write(Outcome {
-        table: &table,
-        json: &document,
-        below: &below,
-        notes: &notes,
-    })?;
-    super::fail(failures, layers)
+    args.output.write(
+        Outcome {
+            table: &table,
+            json: &document,
+            below: &below,
+            notes: &notes,
+        },
+        whole,
+    )
 }
 
 /// Errors of reading say themselves what to do.

@@ -4,6 +4,7 @@ pub mod analyze;
 pub mod capacity;
 pub mod compare;
 pub mod info;
+mod pieces;
 mod resume;
 
 use std::io::{self, Write};
@@ -30,12 +31,12 @@ pub struct Interrupted;
 
 /// Some layers failed; the others' results were written.
 #[derive(Debug, thiserror::Error)]
-#[error("{failed} of {total} layers could not be analysed:\n{details}")]
+#[error("{failed} of {of} could not be analysed:\n{details}")]
 pub struct LayersFailed {
     /// How many.
     pub failed: usize,
-    /// Of how many.
-    pub total: usize,
+    /// Of how many of what.
+    pub of: String,
     /// What was wrong with each.
     pub details: String,
     /// Whether every failure lies in the input.
@@ -173,9 +174,13 @@ fn any_readable(entries: Vec<Entry>) -> anyhow::Result<Vec<Entry>> {
     if entries.iter().any(|entry| entry.info.is_ok()) {
         return Ok(entries);
     }
-    let total = entries.len();
+    let of = format!("{} layers", entries.len());
     let failure = |entry: Entry| Some((entry.name, entry.info.err()?.into()));
-    fail(entries.into_iter().filter_map(failure).collect(), total)?;
+    fail(
+        entries.into_iter().filter_map(failure).collect(),
+        &of,
+        false,
+    )?;
     Ok(Vec::new())
 }
 
@@ -319,16 +324,18 @@ fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry
     })
 }
 
+/// Whether two names lead to one file.
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b
+        || match (a.canonicalize(), b.canonicalize()) {
+            (Ok(a), Ok(b)) => a == b,
+            _ => false,
+        }
+}
+
 /// An array that is given as labels is no layer, unless it was named as one; a column that is, no feature.
 fn without_labels(entries: Vec<Entry>, reference: &str, also_arrays: bool) -> Vec<Entry> {
     let (file, array) = labels::split_reference(reference);
-    let same_file = |path: &Path| {
-        path == file
-            || match (path.canonicalize(), file.canonicalize()) {
-                (Ok(a), Ok(b)) => a == b,
-                _ => false,
-            }
-    };
     let (mut others, mut labels) = (Vec::new(), Vec::new());
     for mut entry in entries {
         let same_array = match (&entry.place.array, array) {
@@ -337,7 +344,7 @@ fn without_labels(entries: Vec<Entry>, reference: &str, also_arrays: bool) -> Ve
             (Some(_), None) => false,
         };
         let dropped = same_array
-            && same_file(&entry.place.file)
+            && same_file(&entry.place.file, file)
             && !array.is_some_and(|column| entry.drop_column(column));
         if dropped && also_arrays {
             labels.push(entry);
@@ -441,12 +448,12 @@ fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
         .context("cannot start the threads")
 }
 
-/// A single failing layer speaks for itself; of several, all are told.
-fn fail(mut failures: Vec<(String, anyhow::Error)>, total: usize) -> anyhow::Result<()> {
+/// A failure that is all there is speaks for itself; of several, all are told. `others` tells whether anything is finished.
+fn fail(mut failures: Vec<(String, anyhow::Error)>, of: &str, others: bool) -> anyhow::Result<()> {
     if failures.is_empty() {
         return Ok(());
     }
-    if total == 1 {
+    if failures.len() == 1 && !others {
         return Err(failures.remove(0).1);
     }
     let lines: Vec<String> = failures
@@ -455,7 +462,7 @@ fn fail(mut failures: Vec<(String, anyhow::Error)>, total: usize) -> anyhow::Res
         .collect();
     Err(LayersFailed {
         failed: failures.len(),
-        total,
+        of: of.to_owned(),
         details: lines.join("\n"),
         input: failures.iter().all(|(_, e)| e.is::<InputError>()),
     }
@@ -469,14 +476,24 @@ impl OutputArgs {
             .unwrap_or(Format::Table)
     }
 
-    /// Refuses, before any work, what could not be written after it.
-    fn check(&self) -> anyhow::Result<()> {
+    /// Refuses, before any work, what could not be written after it. What an interrupted run left is `resumed`, or is not written over.
+    fn check(&self, resumed: Option<&Path>) -> anyhow::Result<()> {
         #[cfg(feature = "parquet")]
         if self.format() == Format::Parquet && self.file().is_none() {
             anyhow::bail!("Parquet is not for the terminal\n  try: --output results.parquet");
         }
         if let Some(path) = self.file() {
             report::check_writable(path, self.force)?;
+            let partial = report::partial(path);
+            let resumed = resumed.is_some_and(|resumed| same_file(resumed, &partial));
+            let remedy = match self.format() {
+                Format::Json => format!(
+                    "--resume {} to go on from there, or --force to overwrite it",
+                    partial.display()
+                ),
+                _ => "--force to overwrite it, or another name".to_owned(),
+            };
+            report::check_partial(path, self.force || resumed, &remedy)?;
         }
         Ok(())
     }
@@ -488,13 +505,9 @@ impl OutputArgs {
             .filter(|path| *path != Path::new("-"))
     }
 
-    /// Writes a table, or `json` where that is the format.
-    fn write(&self, result: Outcome<'_>) -> anyhow::Result<()> {
-        self.write_to(self.file().map(Path::to_path_buf), result)
-    }
-
-    /// Notes go to standard error too unless they stand below the table on the terminal.
-    fn write_to(&self, path: Option<PathBuf>, result: Outcome<'_>) -> anyhow::Result<()> {
+    /// Writes a table, or `json` where that is the format; what is not whole under a name that shows it. Notes go to standard error
+    /// too unless they stand below the table on the terminal.
+    fn write(&self, result: Outcome<'_>, whole: bool) -> anyhow::Result<()> {
         let notes: String = result
             .notes
             .iter()
@@ -515,9 +528,18 @@ impl OutputArgs {
             #[cfg(feature = "parquet")]
             Format::Parquet => result.table.write_parquet(&mut out)?,
         }
-        let below_the_table = self.format() == Format::Table && path.is_none();
-        let written = match path {
-            Some(path) => report::save(&path, &out, self.force),
+        let below_the_table = self.format() == Format::Table && self.file().is_none();
+        let written = match self.file() {
+            Some(path) if whole => report::save(path, &out, self.force),
+            Some(path) => {
+                let partial = report::partial(path);
+                report::save(&partial, &out, true).inspect(|()| {
+                    say(format_args!(
+                        "what was finished is in {}",
+                        partial.display()
+                    ))
+                })
+            }
             None => print(&out),
         };
         if !below_the_table && !notes.is_empty() {

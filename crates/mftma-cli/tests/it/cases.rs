@@ -794,6 +794,65 @@ fn dead_layers_are_named_and_the_others_compared() {
     assert!(notes(&value).contains("no more points than features"));
 }
 
+/// One layer, or one pair of layers, that cannot be used does not keep the others from being written.
+#[test]
+fn a_bad_layer_or_pair_keeps_the_others() {
+    let case = Case::new();
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &values(1));
+    case.npy("layers/c.npy", &[POINTS, FEATURES], &values(2));
+    case.npy(
+        "layers/b.npy",
+        &[POINTS, FEATURES],
+        &[f32::NAN; POINTS * FEATURES],
+    );
+    case.write("y.txt", lines());
+    let capacity = "capacity layers --simulate --labels y.txt --dichotomies 5";
+    case.fails(
+        &format!("{capacity} -o r.json"),
+        3,
+        &["1 of 3 layers could not be analysed", "b.npy", "NaN"],
+    );
+    let text = std::fs::read_to_string(case.path("r.json")).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(names(&value), ["a", "c"]);
+    assert_eq!(value["complete"], false);
+    assert_eq!(value["failed"][0]["layer"], "b");
+    // Alone, it speaks for itself.
+    case.fails(
+        &format!("{capacity} --layers b"),
+        3,
+        &["error: layers/b.npy"],
+    );
+
+    // The Gram matrix of these can be had, its eigenvalues cannot.
+    let text = |scale: f64| -> String {
+        let row = |x: &[f32]| {
+            x.iter()
+                .map(|&x| format!("{:e}", scale * f64::from(x)))
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        values(3).chunks(FEATURES).map(|x| row(x) + "\n").collect()
+    };
+    case.write("pairs/a.csv", text(1.0));
+    case.write("pairs/tiny.csv", text(1e-160));
+    let output = case.run("compare pairs pairs --format json");
+    let (out, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(
+        err.contains("tiny") && err.contains("could not be analysed"),
+        "{err}"
+    );
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let rows = value["comparisons"].as_array().unwrap();
+    assert!(
+        rows.iter()
+            .any(|row| row["layer_a"] == "a" && row["layer_b"] == "a"),
+        "{out}"
+    );
+    assert!(!value["failed"].as_array().unwrap().is_empty());
+}
+
 /// The names of a table's or a CSV's columns that are measures of capacity, in their order.
 fn capacities<'a>(columns: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let capacity = |name: &&str| ["joint_capacity", "capacity"].contains(name);

@@ -1,6 +1,7 @@
 //! Analyses that end before they are whole, or that nobody listens to: what was finished is kept.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use crate::common::*;
 
@@ -77,4 +78,153 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]))
     let partial = parse(&case, "e.json.partial");
     assert_eq!(partial["complete"], false);
     assert!(names(&partial).len() >= 9);
+}
+
+/// The program, stopped by a signal after so long.
+fn stopped(case: &Case, args: &str, after: Duration) -> Output {
+    let child = Command::new(env!("CARGO_BIN_EXE_mftma"))
+        .args(args.split(' '))
+        .current_dir(case.0.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(after);
+    let sent = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    child.wait_with_output().unwrap()
+}
+
+/// Going on from what an interrupted run left, to be interrupted again: nothing of the first run is lost, and the second's is kept.
+#[test]
+fn a_second_interruption_keeps_both() {
+    let case = Case::new();
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &values(1));
+    // The middle one takes hours, the last is finished beforehand.
+    case.npy("layers/c.npy", &[POINTS, FEATURES], &values(3));
+    case.write("y.txt", lines());
+    let long = "--target-error 1e-7 --max-n-t 2000000000";
+    let analyze = "analyze layers --labels y.txt --measures mean-field";
+    case.succeeds(&format!("{analyze} --n-t 20 -o whole.json"));
+    case.npy("layers/b.npy", &[POINTS, FEATURES], &values(2));
+    // As if an endless run had been interrupted after a and c.
+    let mut partial = parse(&case, "whole.json");
+    partial["settings"]["target-error"] = 1e-7.into();
+    partial["settings"]["max-n-t"] = 2_000_000_000.into();
+    partial["settings"]["n-t"] = 200.into();
+    case.write("r.json.partial", partial.to_string());
+    let again = format!("{analyze} {long} --resume r.json.partial -o r.json");
+    for _ in 0..2 {
+        let output = stopped(&case, &again, Duration::from_millis(700));
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(130), "{err}");
+        assert!(err.contains("r.json.partial"), "{err}");
+        assert_eq!(names(&parse(&case, "r.json.partial")), ["a", "c"]);
+    }
+    // Who does not go on from it is told before the work.
+    let before = std::fs::read(case.path("r.json.partial")).unwrap();
+    case.fails(
+        &format!("{analyze} {long} -o r.json"),
+        4,
+        &[
+            "r.json.partial exists already",
+            "--resume r.json.partial",
+            "--force",
+        ],
+    );
+    assert_eq!(std::fs::read(case.path("r.json.partial")).unwrap(), before);
+}
+
+/// Results that cannot be written are told of, also after an interruption.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_said_after_an_interruption() {
+    let case = Case::new();
+    let x: Vec<f32> = (0..400).flat_map(values).collect();
+    case.npy("x.npy", &[POINTS, 400, FEATURES], &x);
+    case.write("y.txt", lines());
+    let analyze = "analyze x.npy --labels y.txt --time-axis 1 --measures mean-field --n-t 2000";
+    let output = stopped(
+        &case,
+        &format!("{analyze} --format json -o /dev/full"),
+        Duration::from_millis(700),
+    );
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    for words in ["cannot write /dev/full", "interrupted:"] {
+        assert!(err.contains(words), "{err}");
+    }
+}
+
+/// Folders `a` and `b` of two layers each: a small one, and one whose bytes never come, so that its step looks at no signal.
+fn waiting() -> Case {
+    let case = Case::new();
+    case.write("y.txt", lines());
+    for folder in ["a", "b"] {
+        case.npy(
+            &format!("{folder}/one.npy"),
+            &[POINTS, FEATURES],
+            &values(1),
+        );
+    }
+    let description = serde_json::json!({
+        "zarr_format": 2, "shape": [POINTS, FEATURES], "chunks": [POINTS, FEATURES], "dtype": "<f4", "order": "C",
+        "compressor": null, "filters": null, "fill_value": 0.0,
+    });
+    case.write("a/two.zarr/.zarray", description.to_string());
+    let pipe = Command::new("mkfifo")
+        .arg(case.path("a/two.zarr/0.0"))
+        .status();
+    assert!(pipe.unwrap().success());
+    case
+}
+
+/// What was finished is written, also where the program stands in a step that looks at no signal.
+#[test]
+fn a_signal_in_a_step_that_does_not_look_loses_nothing() {
+    let case = waiting();
+    for (args, list, said) in [
+        (
+            "analyze a --labels y.txt --n-t 20",
+            "layers",
+            "1 of 2 finished (one)",
+        ),
+        (
+            "capacity a --simulate --labels y.txt --dichotomies 5",
+            "layers",
+            "1 of 2 finished (one)",
+        ),
+        (
+            "compare a b",
+            "comparisons",
+            "1 of 2 finished (one against one)",
+        ),
+    ] {
+        let wait = Duration::from_millis(1500);
+        let output = stopped(&case, &format!("{args} -o r.json"), wait);
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(130), "{args}: {err}");
+        assert!(
+            err.contains(said) && err.contains("r.json.partial"),
+            "{args}: {err}"
+        );
+        assert!(!case.path("r.json").exists(), "{args}");
+        let partial = parse(&case, "r.json.partial");
+        assert_eq!(partial["complete"], false, "{args}");
+        assert_eq!(partial[list].as_array().unwrap().len(), 1, "{args}");
+        std::fs::remove_file(case.path("r.json.partial")).unwrap();
+        // Without a file, to the terminal.
+        let output = stopped(&case, args, wait);
+        let (out, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(130), "{args}: {err}");
+        assert!(
+            out.lines()
+                .nth(1)
+                .is_some_and(|line| line.starts_with("one ")),
+            "{args}: {out}"
+        );
+    }
 }
