@@ -114,13 +114,20 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let total = entries.len();
     // All that is taken over first: an interruption before its turn would lose it.
     let (mut taken, mut open) = (Vec::new(), Vec::new());
+    // Bins of time come from the same files.
+    let mut stamped: Option<(Place, Option<Stamp>)> = None;
     for (at, entry) in entries.into_iter().enumerate() {
-        match earlier.take(&entry) {
+        let stamp = match stamped.take() {
+            Some((place, stamp)) if place == entry.place => stamp,
+            _ => Stamp::of(&entry),
+        };
+        stamped = Some((entry.place.clone(), stamp.clone()));
+        match earlier.take(&entry, stamp.as_ref()) {
             Some(finished) => {
                 let layer = Layer {
                     name: entry.name.clone(),
                     array: describe(&entry),
-                    stamp: Stamp::of(&entry.place.file),
+                    stamp,
                     place: entry.place,
                     classes: selection.classes.clone(),
                     geometry: finished.geometry,
@@ -129,7 +136,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
                 };
                 taken.push(Piece::Finished(at, entry.name, layer));
             }
-            None => open.push((at, entry)),
+            None => open.push((at, entry, stamp)),
         }
     }
     let bar = Bar::new(args.quiet, total);
@@ -142,11 +149,11 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             taken,
         },
         |done| {
-            for (at, entry) in open {
+            for (at, entry, stamp) in open {
                 let name = entry.name.clone();
                 bar.layer(&name);
-                let outcome =
-                    pool.install(|| analyze_layer(entry, &settings, &selection, &plan, &bar));
+                let outcome = pool
+                    .install(|| analyze_layer(entry, stamp, &settings, &selection, &plan, &bar));
                 done(match outcome {
                     Ok(layer) => Piece::Finished(at, name, layer),
                     Err(_) if interrupt::requested() => return Err(Interrupted),
@@ -180,6 +187,7 @@ fn describe(entry: &Entry) -> String {
 
 fn analyze_layer(
     entry: Entry,
+    stamp: Option<Stamp>,
     settings: &Settings,
     selection: &Selection,
     plan: &Plan,
@@ -188,8 +196,6 @@ fn analyze_layer(
     let name = entry.name.clone();
     let place = entry.place.clone();
     let array = describe(&entry);
-    // Before it is read: what is written meanwhile is another file.
-    let stamp = Stamp::of(&place.file);
     let options = read_options(settings.inflate_bytes());
     let matrix = matrix(entry, settings.layout, options)?;
     let source = LayerSource::new(

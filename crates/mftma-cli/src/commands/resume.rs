@@ -1,7 +1,7 @@
 //! Layers that an earlier run of `mftma analyze` finished (`--resume`).
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use mftma::Geometry;
@@ -12,6 +12,7 @@ use mftma_files::source::Selection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::STDIN;
 use crate::settings::Settings;
 
 /// Settings that change no number: the same layers may be taken with others.
@@ -49,29 +50,65 @@ pub struct Finished {
     pub joint: Option<JointGeometry>,
 }
 
-/// Length of a file, and when it was last written to, in nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp(u64, u64);
+/// Tells one state of the files behind a layer from another: their bytes, and a hash of the length of each and of when it was last
+/// written to, in nanoseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp(u64, String);
 
 impl Stamp {
-    /// Of the file at `path`; none for standard input, and where the system does not tell.
-    pub fn of(path: &Path) -> Option<Self> {
-        let metadata = path.metadata().ok()?;
-        let written = metadata.modified().ok()?;
-        let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(Self(metadata.len(), u64::try_from(since.as_nanos()).ok()?))
+    /// Of every file that `entry` comes from, before it is read: what is written meanwhile is another state. None for standard input,
+    /// and where the system does not tell.
+    pub fn of(entry: &Entry) -> Option<Self> {
+        if entry.place.file == Path::new(STDIN) {
+            return None;
+        }
+        let (mut bytes, mut numbers) = (0_u64, Fnv::default());
+        let mut told = true;
+        entry.each_file(&mut |path| match path.metadata() {
+            Ok(metadata) => {
+                let written = metadata.modified().ok();
+                let since = written.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+                let since = since.and_then(|since| u64::try_from(since.as_nanos()).ok());
+                told &= since.is_some();
+                bytes = bytes.saturating_add(metadata.len());
+                numbers.add(metadata.len());
+                numbers.add(since.unwrap_or_default());
+            }
+            // A chunk of a zarr store that is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => numbers.add(u64::MAX),
+            Err(_) => told = false,
+        });
+        told.then(|| Self(bytes, numbers.text()))
     }
 }
 
-/// Tells one choice of points and their classes from another (FNV-1a of the points, class by class).
+/// FNV-1a, of numbers.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, number: u64) {
+        for byte in number.to_le_bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
+/// Tells one choice of points and their classes from another, class by class.
 pub fn digest(selection: &Selection) -> String {
+    let mut hash = Fnv::default();
     let numbers = selection.points_per_class.iter().chain(&selection.points);
-    let hash = numbers
-        .flat_map(|&n| (n as u64).to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    format!("{hash:016x}")
+    numbers.for_each(|&n| hash.add(n as u64));
+    hash.text()
 }
 
 /// The layers of an earlier result.
@@ -151,16 +188,17 @@ impl Earlier {
         ))
     }
 
-    /// The finished layer that `entry` is, by name, file, type and shape, where the file was not written to since.
-    pub fn take(&mut self, entry: &Entry) -> Option<Finished> {
+    /// The finished layer that `entry` is, by name, file, type and shape, where no file behind it was written to since; `stamp` is its
+    /// own.
+    pub fn take(&mut self, entry: &Entry, stamp: Option<&Stamp>) -> Option<Finished> {
         let array = entry.info.as_ref().ok()?.describe();
         let file = entry.place.file.display().to_string();
-        let stamp = Some(Stamp::of(&entry.place.file)?);
+        let stamp = Some(stamp?);
         let at = self.0.iter().position(|finished| {
             finished.layer == entry.name
                 && finished.file == file
                 && finished.array == array
-                && finished.stamp == stamp
+                && finished.stamp.as_ref() == stamp
         })?;
         Some(self.0.swap_remove(at))
     }

@@ -724,6 +724,75 @@ fn finished_layers_are_not_measured_again() {
     );
 }
 
+/// A layer comes from all its files: where one of them was written to since, it is measured again.
+#[test]
+fn a_layer_of_several_files_is_stale_with_each_of_them() {
+    let case = Case::new();
+    let x = values(1);
+    let half = POINTS / 2 * FEATURES;
+    case.npy("numbered/x_01.npy", &[POINTS / 2, FEATURES], &x[..half]);
+    case.npy("numbered/x_02.npy", &[POINTS / 2, FEATURES], &x[half..]);
+    for class in 0..CLASSES {
+        let of_class = &x[class * PER_CLASS * FEATURES..][..PER_CLASS * FEATURES];
+        let name = format!("per_class/c{class}.npy");
+        case.npy(&name, &[PER_CLASS, FEATURES], of_class);
+    }
+    let bytes = |x: &[f32]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    for (store, shape) in [
+        ("s.zarr", vec![POINTS, FEATURES]),
+        ("t.zarr", vec![POINTS, 1, FEATURES]),
+    ] {
+        let mut chunks = shape.clone();
+        chunks[0] = POINTS / 2;
+        let description = serde_json::json!({
+            "zarr_format": 2, "shape": shape, "chunks": chunks, "dtype": "<f4", "order": "C", "compressor": null,
+            "filters": null, "fill_value": 0.0, "dimension_separator": "/",
+        });
+        case.write(&format!("{store}/.zarray"), description.to_string());
+        let end = if shape.len() == 2 { "0" } else { "0/0" };
+        case.write(&format!("{store}/0/{end}"), bytes(&x[..half]));
+        case.write(&format!("{store}/1/{end}"), bytes(&x[half..]));
+    }
+    case.write("y.txt", lines());
+    let other = values(2);
+    let changed = |name: &str, shape: [usize; 2]| {
+        case.npy(name, &shape, &other[..shape[0] * shape[1]]);
+    };
+    let zarr = |name: &str| case.write(name, bytes(&other[..half]));
+    let changes: [(&str, &dyn Fn()); 4] = [
+        ("numbered --labels y.txt", &|| {
+            changed("numbered/x_02.npy", [POINTS / 2, FEATURES])
+        }),
+        ("per_class --layout one-array-per-class", &|| {
+            changed("per_class/c3.npy", [PER_CLASS, FEATURES])
+        }),
+        ("s.zarr --labels y.txt", &|| zarr("s.zarr/1/0")),
+        ("t.zarr --labels y.txt --time-axis 1", &|| {
+            zarr("t.zarr/1/0/0")
+        }),
+    ];
+    for (input, change) in changes {
+        let first = format!("analyze {input} --n-t 20 -o first.json --force");
+        case.succeeds(&first);
+        // Nothing was written to: it is taken from there, with a number that was changed to tell.
+        let text = std::fs::read_to_string(case.path("first.json")).unwrap();
+        let mut marked: serde_json::Value = serde_json::from_str(&text).unwrap();
+        marked["layers"][0]["geometry"]["capacity"]["value"] = 0.125.into();
+        case.write("first.json", marked.to_string());
+        let capacity =
+            |value: &serde_json::Value| value["layers"][0]["geometry"]["capacity"]["value"].clone();
+        let (same, _) = case.analyze(&format!("{input} --resume first.json"));
+        assert_eq!(capacity(&same), 0.125, "{input}");
+        // The clock of a file system may stand still for some milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        change();
+        let (resumed, _) = case.analyze(&format!("{input} --resume first.json"));
+        let (anew, _) = case.analyze(input);
+        assert_eq!(resumed["layers"], anew["layers"], "{input}");
+        assert_ne!(capacity(&resumed), 0.125, "{input}");
+    }
+}
+
 /// Neurons that were planted match, strangers do not; a layer that spans everything is told of.
 #[test]
 fn planted_neurons_are_matched() {

@@ -278,6 +278,11 @@ pub(crate) trait Decode: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Every file that the values come from, as [`Entry::each_file`].
+    fn each_file(&self, place: &Place, _info: &ArrayInfo, visit: &mut dyn FnMut(&Path)) {
+        visit(&place.file);
+    }
+
     /// The same without one column, where the values are a table that has a column of this name.
     fn without_column(&self, _place: &Place, _name: &str) -> Option<Columns> {
         None
@@ -308,6 +313,17 @@ impl Entry {
             Storage::Plain { .. } => None,
             Storage::Decoded(decoder) => decoder.note(&self.place),
             Storage::Joined(parts) => parts.iter().find_map(Self::note),
+        }
+    }
+
+    /// Visits every file that the values come from, always in the same order: the parts of what is joined, the description and every
+    /// chunk of a zarr store (one that is not there too, for it may come). Ask before anything is loaded: of bins of time
+    /// it is not known later.
+    pub fn each_file(&self, visit: &mut dyn FnMut(&Path)) {
+        match (&self.storage, &self.info) {
+            (Storage::Joined(parts), _) => parts.iter().for_each(|part| part.each_file(visit)),
+            (Storage::Decoded(decoder), Ok(info)) => decoder.each_file(&self.place, info, visit),
+            _ => visit(&self.place.file),
         }
     }
 

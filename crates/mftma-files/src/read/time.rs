@@ -1,5 +1,6 @@
 //! One axis of an array as time: a layer for each bin.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::strided::{Strided, strides_of};
@@ -103,6 +104,13 @@ struct Bin {
 impl Decode for Bin {
     fn stored(&self) -> &'static str {
         "a time bin"
+    }
+
+    fn each_file(&self, place: &Place, _info: &ArrayInfo, visit: &mut dyn FnMut(&Path)) {
+        match &*self.whole.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Unread(entry) => entry.each_file(visit),
+            State::Read(_) | State::Failed => visit(&place.file),
+        }
     }
 
     fn decode(

@@ -285,6 +285,12 @@ impl Array {
         Ok(Some((info, array)))
     }
 
+    /// How many chunks lie along each axis.
+    fn grid(&self, info: &ArrayInfo) -> Vec<usize> {
+        let axes = info.shape.iter().zip(&self.chunk_shape);
+        axes.map(|(&n, &c)| n.div_ceil(c)).collect()
+    }
+
     /// The file of a chunk, by its place in the grid.
     fn chunk(&self, at: &[usize]) -> PathBuf {
         let numbers: Vec<String> = at.iter().map(ToString::to_string).collect();
@@ -296,6 +302,17 @@ impl Array {
             (prefix, true) => prefix.to_owned(),
             (prefix, false) => format!("{prefix}{separator}{numbers}"),
         })
+    }
+}
+
+/// Goes on to the next place in a grid, the last axis first.
+fn advance(at: &mut [usize], grid: &[usize]) {
+    for (i, &n) in at.iter_mut().zip(grid).rev() {
+        *i += 1;
+        if *i < n {
+            break;
+        }
+        *i = 0;
     }
 }
 
@@ -421,6 +438,20 @@ impl Decode for Array {
         "chunks"
     }
 
+    fn each_file(&self, _place: &Place, info: &ArrayInfo, visit: &mut dyn FnMut(&Path)) {
+        for name in ["zarr.json", ".zarray"] {
+            visit(&self.folder.join(name));
+        }
+        let grid = self.grid(info);
+        // More are not read either.
+        let chunks = grid.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+        let mut at = vec![0; grid.len()];
+        for _ in 0..chunks.filter(|&n| n <= MAX_CHUNKS).unwrap_or(0) {
+            visit(&self.chunk(&at));
+            advance(&mut at, &grid);
+        }
+    }
+
     fn decode(
         &self,
         place: &Place,
@@ -440,12 +471,7 @@ impl Decode for Array {
         within_limit(place, chunk_len as u64, options, BETTER)?;
         let io = |e| InputError::io(place, e);
         let mut canvas = Canvas::new(len as u64).map_err(io)?;
-        let grid: Vec<usize> = info
-            .shape
-            .iter()
-            .zip(&self.chunk_shape)
-            .map(|(&n, &c)| n.div_ceil(c))
-            .collect();
+        let grid = self.grid(info);
         let chunks: usize = grid.iter().product();
         if chunks > MAX_CHUNKS {
             return Err(InputError::unsupported(
@@ -496,13 +522,7 @@ impl Decode for Array {
                 )
                 .map_err(io)?;
             }
-            for (i, &n) in at.iter_mut().zip(&grid).rev() {
-                *i += 1;
-                if *i < n {
-                    break;
-                }
-                *i = 0;
-            }
+            advance(&mut at, &grid);
         }
         if chunks > 0 && present == 0 {
             return Err(InputError::malformed(
