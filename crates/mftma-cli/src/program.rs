@@ -8,9 +8,9 @@ use mftma_atomic::WriteError;
 use mftma_files::error::InputError;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{Interrupted, LayersFailed, analyze, capacity, compare, info, print};
+use crate::commands::{Interrupted, LayersFailed, analyze, capacity, compare, info};
 use crate::interrupt;
-use crate::report::Exists;
+use crate::report::{self, Exists, print};
 use crate::say::say;
 use crate::settings::SettingsError;
 
@@ -73,16 +73,9 @@ pub(crate) fn not_written(error: &anyhow::Error) -> bool {
 
 /// Says what went wrong and chooses the exit code. The codes are listed in `mftma --help`.
 pub(crate) fn report(error: &anyhow::Error) -> u8 {
-    // A reader that has seen enough (`mftma analyze … | head`) is no failure. Rust ignores SIGPIPE, so a closed pipe
-    // comes as an error of writing.
-    let closed = error
-        .chain()
-        .filter_map(|e| e.downcast_ref::<io::Error>())
-        .any(|e| e.kind() == io::ErrorKind::BrokenPipe);
-    if closed {
+    if report::is_closed_pipe(error) {
         return 0;
     }
-    let in_chain = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
     if error.is::<Interrupted>() || (interrupt::requested() && !not_written(error)) {
         say(interrupt::summary());
         return interrupt::EXIT_CODE;
@@ -92,6 +85,7 @@ pub(crate) fn report(error: &anyhow::Error) -> u8 {
     if interrupt::requested() {
         say(interrupt::summary());
     }
+    let in_chain = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
     if in_chain(|e| e.is::<SettingsError>()) || error.is::<mftma::Error>() {
         2
     } else if in_chain(|e| e.is::<InputError>())

@@ -22,14 +22,25 @@ pub enum Format {
 impl Format {
     /// The format that a file's ending asks for.
     pub fn of_path(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "json" => Some(Self::Json),
-            "csv" => Some(Self::Csv),
-            "txt" => Some(Self::Table),
+        let ending = path.extension()?.to_str()?;
+        let all = <Self as clap::ValueEnum>::value_variants();
+        all.iter().copied().find(|format| format.ending() == ending)
+    }
+
+    /// How names of such files end.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Table => "txt",
+            Self::Json => "json",
+            Self::Csv => "csv",
             #[cfg(feature = "parquet")]
-            "parquet" => Some(Self::Parquet),
-            _ => None,
+            Self::Parquet => "parquet",
         }
+    }
+
+    /// Whether it is no text.
+    pub fn is_binary(self) -> bool {
+        !matches!(self, Self::Table | Self::Json | Self::Csv)
     }
 }
 
@@ -387,6 +398,49 @@ pub fn check_partial(path: &Path, force: bool, remedy: &str) -> anyhow::Result<(
         .into()),
         checked => checked,
     }
+}
+
+/// Keeps a result that could not be written as `name` because of `error`: in the folder of temporary files, or else on standard
+/// output (where `stdout` allows it). The error then says where it is.
+pub fn rescue(name: &str, content: &[u8], stdout: bool, error: anyhow::Error) -> anyhow::Error {
+    let folder = std::env::temp_dir();
+    for at in 0..100 {
+        let path = folder.join(match at {
+            0 => format!("mftma-{name}"),
+            at => format!("mftma-{at}-{name}"),
+        });
+        match mftma_atomic::write_new(&path, content) {
+            Ok(()) => {
+                return error.context(format!("the result is in {} instead", path.display()));
+            }
+            Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(_) => break,
+        }
+    }
+    if stdout && print(content).is_ok() {
+        return error.context("the result is on standard output instead");
+    }
+    error.context(format!(
+        "the result is lost: it could not be written to {} (TMPDIR) either",
+        folder.display()
+    ))
+}
+
+/// Writes to standard output.
+pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.context("cannot write to standard output; check the free space where it leads")
+}
+
+/// Whether an error is that the reader of the output has seen enough (`mftma analyze … | head`), which is no failure. Rust ignores
+/// SIGPIPE, so a closed pipe comes as an error of writing.
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Writes a whole file or nothing, by the rules of [`mftma_atomic`]. Devices and pipes are written to.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Input, Request, input, open, print, read_options, without_labels};
+use super::{Input, Request, input, open, read_options, without_labels};
 use crate::cli::InfoArgs;
+use crate::report::print;
 use crate::report::{Cell, Table};
 use mftma_files::array::Layout;
 use mftma_files::read::{self, Entry, labels};

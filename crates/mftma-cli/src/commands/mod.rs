@@ -7,7 +7,7 @@ pub mod info;
 mod pieces;
 mod resume;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -478,8 +478,7 @@ impl OutputArgs {
 
     /// Refuses, before any work, what could not be written after it. What an interrupted run left is `resumed`, or is not written over.
     fn check(&self, resumed: Option<&Path>) -> anyhow::Result<()> {
-        #[cfg(feature = "parquet")]
-        if self.format() == Format::Parquet && self.file().is_none() {
+        if self.file().is_none() && !self.for_standard_output() {
             anyhow::bail!("Parquet is not for the terminal\n  try: --output results.parquet");
         }
         if let Some(path) = self.file() {
@@ -496,6 +495,11 @@ impl OutputArgs {
             report::check_partial(path, self.force || resumed, &remedy)?;
         }
         Ok(())
+    }
+
+    /// Whether the result may go to standard output: to a terminal as text only.
+    fn for_standard_output(&self) -> bool {
+        !self.format().is_binary() || !io::stdout().is_terminal()
     }
 
     /// The file of `--output`; `-` is standard output.
@@ -529,31 +533,32 @@ impl OutputArgs {
             Format::Parquet => result.table.write_parquet(&mut out)?,
         }
         let below_the_table = self.format() == Format::Table && self.file().is_none();
-        let written = match self.file() {
-            Some(path) if whole => report::save(path, &out, self.force),
-            Some(path) => {
-                let partial = report::partial(path);
-                report::save(&partial, &out, true).inspect(|()| {
-                    say(format_args!(
-                        "what was finished is in {}",
-                        partial.display()
-                    ))
-                })
-            }
-            None => print(&out),
+        let path = self.file().map(|path| match whole {
+            true => path.to_path_buf(),
+            false => report::partial(path),
+        });
+        let written = match &path {
+            Some(path) => report::save(path, &out, self.force || !whole),
+            None => report::print(&out),
         };
+        let written = written.map_err(|error| {
+            if report::is_closed_pipe(&error) {
+                return error;
+            }
+            let name = path.as_deref().and_then(Path::file_name);
+            let name = name.map(|name| name.to_string_lossy().into_owned());
+            let name = name.unwrap_or_else(|| format!("result.{}", self.format().ending()));
+            let stdout = path.is_some() && self.for_standard_output();
+            report::rescue(&name, &out, stdout, error)
+        });
+        if let (Some(path), false, Ok(())) = (&path, whole, &written) {
+            say(format_args!("what was finished is in {}", path.display()));
+        }
         if !below_the_table && !notes.is_empty() {
             say(notes.trim_end());
         }
         written
     }
-}
-
-/// Writes to standard output.
-pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    written.context("cannot write to standard output; check the free space where it leads")
 }
 
 /// A result in all its forms.

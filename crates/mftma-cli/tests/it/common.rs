@@ -10,11 +10,12 @@ pub const PER_CLASS: usize = 6;
 pub const POINTS: usize = CLASSES * PER_CLASS;
 pub const FEATURES: usize = 10;
 
-pub struct Case(pub TempDir);
+/// A folder, and one for temporary files.
+pub struct Case(pub TempDir, pub TempDir);
 
 impl Case {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -45,12 +46,16 @@ impl Case {
     }
 
     pub fn run(&self, args: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_mftma"))
-            .args(args.split_whitespace())
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        let mut command = self.command(env!("CARGO_BIN_EXE_mftma"));
+        command.args(args.split_whitespace()).output().unwrap()
+    }
+
+    /// A program in the folder.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.0.path());
+        command.env("TMPDIR", self.1.path()).stdin(Stdio::null());
+        command
     }
 
     #[track_caller]

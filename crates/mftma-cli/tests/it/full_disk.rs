@@ -1,18 +1,16 @@
 //! Results on a full disk: an error that names the file, and what stood there before stands still.
 
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use crate::common::*;
 
 /// Runs the program where no file may grow beyond so many blocks of 512 bytes: every write beyond fails with an error, as on a full disk.
 fn limited(case: &Case, blocks: u32, args: &str) -> Output {
-    Command::new("sh")
+    case.command("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
         .arg(blocks.to_string())
         .arg(env!("CARGO_BIN_EXE_mftma"))
         .args(args.split_whitespace())
-        .current_dir(case.0.path())
-        .stdin(Stdio::null())
         .output()
         .unwrap()
 }
@@ -105,9 +103,9 @@ fn a_full_device_is_an_error() {
             .write(true)
             .open("/dev/full")
             .unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_mftma"))
+        let output = case
+            .command(env!("CARGO_BIN_EXE_mftma"))
             .args(analyze.split_whitespace())
-            .current_dir(case.0.path())
             .stdout(full)
             .output()
             .unwrap();
@@ -123,4 +121,60 @@ fn a_full_device_is_an_error() {
             &["cannot write /dev/full", "os error"],
         );
     }
+}
+
+/// A result that cannot be written where it should be is kept elsewhere, and the layers that failed are told all the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_kept() {
+    let case = Case::new();
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &values(1));
+    case.npy(
+        "layers/b.npy",
+        &[POINTS, FEATURES],
+        &[f32::NAN; POINTS * FEATURES],
+    );
+    case.write("y.txt", lines());
+    let parse = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+    let analyze = "analyze layers --labels y.txt --n-t 20 --format json";
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    // In the folder of temporary files; a second one does not take the place of the first.
+    for (args, kept) in [
+        (format!("{analyze} -o /dev/full"), "mftma-full"),
+        (format!("{analyze} -o /dev/full"), "mftma-1-full"),
+        (analyze.to_owned(), "mftma-result.json"),
+    ] {
+        let mut command = case.command(env!("CARGO_BIN_EXE_mftma"));
+        let output = command
+            .args(args.split(' '))
+            .stdout(full())
+            .output()
+            .unwrap();
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{args}: {err}");
+        let path = case.1.path().join(kept);
+        for words in ["os error", "b.npy", path.to_str().unwrap()] {
+            assert!(err.contains(words), "{args}: {words:?} is not in {err}");
+        }
+        assert_eq!(
+            crate::common::names(&parse(&std::fs::read(path).unwrap())),
+            ["a"]
+        );
+    }
+    // Where there is no room either, on standard output.
+    let output = limited(&case, 1, &format!("{analyze} -o full.json"));
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(
+        err.contains("cannot write full.json") && err.contains("standard output"),
+        "{err}"
+    );
+    assert!(err.contains("b.npy"), "{err}");
+    assert_eq!(crate::common::names(&parse(&output.stdout)), ["a"]);
+    assert!(!case.path("full.json").exists());
 }

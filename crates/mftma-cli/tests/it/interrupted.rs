@@ -82,10 +82,9 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]))
 
 /// The program, stopped by a signal after so long.
 fn stopped(case: &Case, args: &str, after: Duration) -> Output {
-    let child = Command::new(env!("CARGO_BIN_EXE_mftma"))
+    let child = case
+        .command(env!("CARGO_BIN_EXE_mftma"))
         .args(args.split(' '))
-        .current_dir(case.0.path())
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -203,7 +202,7 @@ fn a_signal_in_a_step_that_does_not_look_loses_nothing() {
             "1 of 2 finished (one against one)",
         ),
     ] {
-        let wait = Duration::from_millis(1500);
+        let wait = Duration::from_millis(1000);
         let output = stopped(&case, &format!("{args} -o r.json"), wait);
         let (_, err) = texts(&output);
         assert_eq!(output.status.code(), Some(130), "{args}: {err}");
