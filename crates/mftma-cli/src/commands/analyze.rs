@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::pieces::{Failures, Piece, Task, in_pieces, listed};
 use super::resume::{self, Earlier, Stamp};
-use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
+use super::{Files, Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
 use crate::measure::{Found, LeftOut, Plan, doubtful, not_separable};
@@ -85,11 +85,14 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     }
     settings.validate()?;
     let plan = Plan::new(&settings)?;
-    args.output.check(args.resume.as_deref())?;
     if let Some(path) = &args.plot {
         plot::Kind::of_path(path)?;
-        report::check_writable(path, args.output.force)?;
     }
+    let mut files = Files::read(&args.activations, args.labels.as_deref());
+    files.inputs.extend(args.config.as_deref());
+    files.resumed = args.resume.as_deref();
+    files.plot = args.plot.as_deref();
+    args.output.check(&files)?;
 
     let options = read_options(settings.inflate_bytes());
     let Input {
@@ -105,6 +108,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         time_axis: settings.time_axis,
         options,
     })?;
+    args.output.check_layers(files.plot, &entries)?;
     let selection = Selection::new(&labels, &settings.wanted())?;
 
     let mut earlier = match &args.resume {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::compare::explain;
 use super::pieces::{Failures, Piece, Task, in_pieces, listed};
-use super::{Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
+use super::{Files, Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::CapacityArgs;
 use crate::interrupt;
 use crate::report::{Cell, Format, Table};
@@ -28,7 +28,8 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         }
         .into());
     }
-    args.output.check(None)?;
+    let files = Files::read(&args.activations, args.labels.as_deref());
+    args.output.check(&files)?;
     let options = read_options(args.input.inflate_bytes());
     let Input {
         entries,
@@ -43,6 +44,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         time_axis: args.input.time_axis,
         options,
     })?;
+    args.output.check_layers(None, &entries)?;
     let selection = Selection::new(
         &labels,
         &Wanted {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::pieces::{Failures, Piece, Task, in_pieces, listed};
 use super::{
-    Interrupted, Outcome, any_readable, common_points, layers, matrix, pool, read_options,
+    Files, Interrupted, Outcome, any_readable, common_points, layers, matrix, pool, read_options,
 };
 use crate::cli::CompareArgs;
 use crate::interrupt;
@@ -72,13 +72,18 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         }
         .into());
     }
-    args.output.check(None)?;
+    args.output.check(&Files {
+        inputs: vec![&args.a, &args.b],
+        ..Files::default()
+    })?;
     let options = read_options(args.input.inflate_bytes());
     let listed = |path| {
         let (path, axis) = (std::slice::from_ref(path), args.input.time_axis);
         any_readable(layers(path, &[], axis, options)?)
     };
     let (first, second) = (listed(&args.a)?, listed(&args.b)?);
+    args.output
+        .check_layers(None, first.iter().chain(&second))?;
     let (n, n_second) = (
         common_points(&first, args.input.layout)?,
         common_points(&second, args.input.layout)?,

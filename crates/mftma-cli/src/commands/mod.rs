@@ -469,6 +469,65 @@ fn fail(mut failures: Vec<(String, anyhow::Error)>, of: &str, others: bool) -> a
     .into())
 }
 
+/// What a command reads and writes besides its result.
+#[derive(Default)]
+struct Files<'a> {
+    inputs: Vec<&'a Path>,
+    /// The result that it goes on from.
+    resumed: Option<&'a Path>,
+    plot: Option<&'a Path>,
+}
+
+impl<'a> Files<'a> {
+    /// Activations and labels.
+    fn read(activations: &'a [PathBuf], labels: Option<&'a str>) -> Self {
+        let labels = labels.map(|reference| labels::split_reference(reference).0);
+        let activations = activations.iter().map(PathBuf::as_path);
+        Self {
+            inputs: activations.chain(labels).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+const OUTPUT: &str = "--output";
+/// What an interrupted run writes.
+const OUTPUT_PARTIAL: &str = "--output, if interrupted,";
+const PLOT: &str = "--plot";
+
+/// Whether two names lead, or will lead, to one file.
+fn same_target(a: &Path, b: &Path) -> bool {
+    let target = |path: &Path| {
+        let real = path.canonicalize().ok();
+        real.or_else(|| {
+            Some(
+                mftma_atomic::folder(path)
+                    .canonicalize()
+                    .ok()?
+                    .join(path.file_name()?),
+            )
+        })
+    };
+    a == b || target(a).is_some_and(|a| target(b) == Some(a))
+}
+
+fn not_replaced(flag: &str, path: &Path, input: &Path) -> Result<(), SettingsError> {
+    if !same_target(path, input) {
+        return Ok(());
+    }
+    Err(SettingsError::Flags {
+        problem: format!(
+            "{flag} {} would replace {}, which is read",
+            path.display(),
+            input.display()
+        ),
+        remedy: format!(
+            "{} with another name",
+            flag.split(',').next().unwrap_or(flag)
+        ),
+    })
+}
+
 impl OutputArgs {
     fn format(&self) -> Format {
         self.format
@@ -476,15 +535,33 @@ impl OutputArgs {
             .unwrap_or(Format::Table)
     }
 
-    /// Refuses, before any work, what could not be written after it. What an interrupted run left is `resumed`, or is not written over.
-    fn check(&self, resumed: Option<&Path>) -> anyhow::Result<()> {
+    /// Refuses, before any work, what could not be written after it, or would be written over what is read. What an interrupted run
+    /// left is `resumed`, or is not written over.
+    fn check(&self, files: &Files<'_>) -> anyhow::Result<()> {
+        let written = self.written(files.plot);
+        for (i, (flag, path)) in written.iter().enumerate() {
+            if let Some((other, _)) = written[..i].iter().find(|(_, p)| same_target(p, path)) {
+                return Err(SettingsError::Flags {
+                    problem: format!("{flag} {} is the file of {other} too", path.display()),
+                    remedy: format!("{flag} with another name"),
+                }
+                .into());
+            }
+            // Its own earlier result may be replaced by the new one.
+            let resumed = files.resumed.filter(|_| *flag == PLOT);
+            for input in files.inputs.iter().copied().chain(resumed) {
+                not_replaced(flag, path, input)?;
+            }
+        }
         if self.file().is_none() && !self.for_standard_output() {
             anyhow::bail!("Parquet is not for the terminal\n  try: --output results.parquet");
         }
         if let Some(path) = self.file() {
             report::check_writable(path, self.force)?;
             let partial = report::partial(path);
-            let resumed = resumed.is_some_and(|resumed| same_file(resumed, &partial));
+            let resumed = files
+                .resumed
+                .is_some_and(|resumed| same_file(resumed, &partial));
             let remedy = match self.format() {
                 Format::Json => format!(
                     "--resume {} to go on from there, or --force to overwrite it",
@@ -494,7 +571,44 @@ impl OutputArgs {
             };
             report::check_partial(path, self.force || resumed, &remedy)?;
         }
+        if let Some(path) = files.plot {
+            report::check_writable(path, self.force)?;
+        }
         Ok(())
+    }
+
+    /// Refuses to write over a file behind a layer: where a folder is given, it is known only now.
+    fn check_layers<'a>(
+        &self,
+        plot: Option<&Path>,
+        layers: impl IntoIterator<Item = &'a Entry>,
+    ) -> anyhow::Result<()> {
+        let written = self.written(plot);
+        let mut refused = Ok(());
+        for layer in layers {
+            layer.each_file(&mut |file| {
+                for (flag, path) in &written {
+                    // Links apart, names tell most of them apart at once, of which there may be millions.
+                    if refused.is_ok()
+                        && (file.file_name() == path.file_name() || path.is_symlink())
+                    {
+                        refused = not_replaced(flag, path, file);
+                    }
+                }
+            });
+        }
+        Ok(refused?)
+    }
+
+    /// The files that may be written, with their flags; a device or pipe is nobody's input.
+    fn written(&self, plot: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
+        let output = self.file().map(|path| (OUTPUT, path.to_path_buf()));
+        let partial = self
+            .file()
+            .map(|path| (OUTPUT_PARTIAL, report::partial(path)));
+        let plot = plot.map(|path| (PLOT, path.to_path_buf()));
+        let all = [output, partial, plot].into_iter().flatten();
+        all.filter(|(_, path)| !report::in_place(path)).collect()
     }
 
     /// Whether the result may go to standard output: to a terminal as text only.

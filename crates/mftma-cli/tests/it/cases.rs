@@ -365,6 +365,64 @@ fn results_go_where_they_were_asked_to() {
     }
 }
 
+/// Nothing that is read is written over, nor one result by another, whatever the names; not with `--force` either.
+#[test]
+fn results_replace_neither_inputs_nor_each_other() {
+    let case = Case::new();
+    case.layer();
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &values(1));
+    case.npy("layers/b.npy", &[POINTS, FEATURES], &values(2));
+    case.write("s.toml", "n-t = 20\n");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("x.npy", case.path("link.npy")).unwrap();
+    let analyze = "analyze x.npy --labels y.txt --n-t 20 --force";
+    let capacity = "capacity layers --simulate --labels y.txt --dichotomies 5 --force";
+    for (args, words) in [
+        (
+            format!("{analyze} -o F.svg --plot F.svg"),
+            "--plot F.svg is the file of --output too",
+        ),
+        (
+            format!("{analyze} -o F.svg --plot layers/../F.svg"),
+            "is the file of --output too",
+        ),
+        (
+            format!("{analyze} -o x.npy"),
+            "--output x.npy would replace x.npy",
+        ),
+        (
+            format!("{analyze} -o layers/../y.txt"),
+            "would replace y.txt",
+        ),
+        (
+            format!("{analyze} -o s.toml --config s.toml"),
+            "would replace s.toml",
+        ),
+        #[cfg(unix)]
+        (format!("{analyze} -o link.npy"), "would replace x.npy"),
+        (
+            format!("{capacity} -o layers/b.npy"),
+            "would replace layers/b.npy",
+        ),
+        (
+            "compare layers x.npy --force -o layers/a.npy".to_owned(),
+            "would replace layers/a.npy",
+        ),
+    ] {
+        let before = |name: &str| std::fs::read(case.path(name)).unwrap();
+        let files = ["x.npy", "y.txt", "s.toml", "layers/a.npy", "layers/b.npy"];
+        let held = files.map(before);
+        case.fails(&args, 2, &[words]);
+        assert_eq!(files.map(before), held, "{args}");
+        assert!(!case.path("F.svg").exists());
+    }
+    // Its own result may be gone on from and replaced; a new file may lie among the layers.
+    case.succeeds(&format!("{analyze} -o r.json"));
+    case.succeeds(&format!("{analyze} --resume r.json -o r.json"));
+    case.succeeds("analyze layers --labels y.txt --n-t 20 -o layers/r.csv");
+    case.succeeds("analyze layers --labels y.txt --n-t 20 -o layers/r.csv --force");
+}
+
 #[test]
 fn plots_are_what_their_names_say() {
     let case = Case::new();

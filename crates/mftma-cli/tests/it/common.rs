@@ -90,6 +90,38 @@ impl Case {
     }
 }
 
+/// The program in a terminal of its own, which closes when what it says matches `until`; all that it said is standard output then. `None`
+/// where there is no Python with terminals, so that nothing was tried.
+#[cfg(unix)]
+pub fn in_terminal(case: &Case, args: &str, until: &str) -> Option<Output> {
+    const TERMINAL: &str = "
+import os, pty, re, sys
+program, master = pty.fork()
+if program == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+seen = b''
+while not re.search(sys.argv[1].encode(), seen):
+    try:
+        seen += os.read(master, 4096)
+    except OSError:
+        break
+os.close(master)
+sys.stdout.buffer.write(seen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]))
+";
+    let mut python = case.command("python3");
+    let there = python
+        .args(["-c", "import pty; pty.fork, pty.os.waitstatus_to_exitcode"])
+        .output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        eprintln!("no python3 with terminals here: not tried is `mftma {args}`");
+        return None;
+    }
+    let mut python = case.command("python3");
+    python.args(["-c", TERMINAL, until, env!("CARGO_BIN_EXE_mftma")]);
+    Some(python.args(args.split_whitespace()).output().unwrap())
+}
+
 pub fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))

@@ -216,7 +216,29 @@ fn parquet_holds_what_csv_holds() {
         }
     }
     assert_eq!(count, 2);
-    fails(analyze(&["--format", "parquet"]), 1, &["--output"]);
+}
+
+/// Parquet goes to pipes and files, not to a terminal.
+#[cfg(all(feature = "parquet", unix))]
+#[test]
+fn parquet_is_kept_from_terminals_only() {
+    use crate::common::{Case, in_terminal, texts};
+    let case = Case::new();
+    case.layer();
+    let analyze = "analyze x.npy --labels y.txt --n-t 20 --quiet --format parquet";
+    for args in [analyze.to_owned(), format!("{analyze} -o -")] {
+        let output = case.run(&args);
+        assert!(output.status.success(), "{args}: {:?}", texts(&output));
+        assert!(output.stdout.starts_with(b"PAR1") && output.stdout.ends_with(b"PAR1"));
+        if let Some(output) = in_terminal(&case, &args, "$never") {
+            let (said, _) = texts(&output);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(
+                said.contains("not for the terminal") && said.contains("--output results.parquet")
+            );
+        }
+    }
+    case.succeeds(&format!("{analyze} --output results.parquet"));
 }
 
 #[test]
