@@ -95,8 +95,8 @@ pub struct AnalyzeArgs {
     pub output: OutputArgs,
 
     /// Take over the layers that an earlier run finished, out of its JSON result (also an interrupted one's .partial), and measure the
-    /// others. Settings, labels and classes must be the same; a layer is known again by its name, file, type and shape, and is measured again
-    /// where its file was written to since.
+    /// others. Settings, and the points of every class, must be the same; a layer is known again by its name, file, type and shape, and is measured
+    /// again where a file behind it was written to since. How many were taken over is said.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub resume: Option<PathBuf>,
 

@@ -16,9 +16,10 @@ use super::resume::{self, Earlier, Stamp};
 use super::{Files, Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::{AnalyzeArgs, Rows};
 use crate::interrupt;
-use crate::measure::{Found, LeftOut, Plan, doubtful, not_separable};
+use crate::measure::{Found, Plan, doubtful, not_separable};
 use crate::plot::{self, Measured, Plot};
 use crate::report::{self, Cell, Table};
+use crate::say::say;
 use crate::settings::{Measures, Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::Entry;
@@ -33,14 +34,15 @@ struct Layer {
     classes: Vec<String>,
     geometry: Option<Geometry>,
     joint: Option<JointGeometry>,
-    left_out: Option<LeftOut>,
+    /// What was asked for and is not there, in words.
+    left_out: Option<String>,
 }
 
 impl Layer {
     /// What the engine has to say, with classes by name.
     fn warnings(&self) -> Vec<String> {
         let name = |i: usize| class(&self.classes, i);
-        let left_out = self.left_out.iter().map(|left| left.describe(&name));
+        let left_out = self.left_out.iter().cloned();
         let warnings = self.geometry.iter().flat_map(|g| &g.warnings);
         let known = warnings.map(|warning| warning.describe(&name));
         left_out
@@ -112,7 +114,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let selection = Selection::new(&labels, &settings.wanted())?;
 
     let mut earlier = match &args.resume {
-        Some(path) => Earlier::read(path, &settings, args.labels.as_deref(), &selection)?,
+        Some(path) => Earlier::read(path, &settings, &selection)?,
         None => Earlier::default(),
     };
     let total = entries.len();
@@ -136,12 +138,15 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
                     classes: selection.classes.clone(),
                     geometry: finished.geometry,
                     joint: finished.joint,
-                    left_out: None,
+                    left_out: finished.left_out,
                 };
                 taken.push(Piece::Finished(at, entry.name, layer));
             }
             None => open.push((at, entry, stamp)),
         }
+    }
+    if args.resume.is_some() {
+        say(format_args!("{} of {total} layers taken over", taken.len()));
     }
     let bar = Bar::new(args.quiet, total);
     taken.iter().for_each(|_| bar.next());
@@ -229,6 +234,7 @@ fn analyze_layer(
         joint,
         left_out,
     } = outcome.map_err(|e| explain(e, &place, &selection.classes))?;
+    let left_out = left_out.map(|left| left.describe(&|i| class(&selection.classes, i)));
     Ok(Layer {
         name,
         place,
@@ -361,6 +367,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
                 "stamp": layer.stamp,
                 "geometry": layer.geometry,
                 "joint": layer.joint,
+                "left_out": layer.left_out,
             })
         })
         .collect();

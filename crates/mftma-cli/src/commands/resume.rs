@@ -12,8 +12,8 @@ use mftma_files::source::Selection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::STDIN;
-use crate::settings::Settings;
+use super::{STDIN, same_file};
+use crate::settings::{Measures, Settings};
 
 /// Settings that change no number: the same layers may be taken with others.
 const WITHOUT_EFFECT: [&str; 3] = ["threads", "layers", "inflate-limit"];
@@ -24,7 +24,6 @@ struct Document {
     program: String,
     command: String,
     settings: Map<String, Value>,
-    labels: Option<String>,
     #[serde(default)]
     points_digest: String,
     classes: Vec<Class>,
@@ -48,6 +47,8 @@ pub struct Finished {
     pub geometry: Option<Geometry>,
     /// The joint measures, where they were asked for.
     pub joint: Option<JointGeometry>,
+    /// What was asked for and could not be measured, in words.
+    pub left_out: Option<String>,
 }
 
 /// Tells one state of the files behind a layer from another: their bytes, and a hash of the length of each and of when it was last
@@ -116,14 +117,14 @@ pub fn digest(selection: &Selection) -> String {
 pub struct Earlier(Vec<Finished>);
 
 impl Earlier {
-    /// Reads the JSON at `path`, which must have been made by this program with the same settings, labels and classes.
+    /// Reads the JSON at `path`, which must have been made by this program with the same settings, and of the same points of the same
+    /// classes.
     ///
     /// # Errors
     /// Where the file cannot be read, is no such result, or was made otherwise; it says how.
     pub fn read(
         path: &Path,
         settings: &Settings,
-        labels: Option<&str>,
         selection: &Selection,
     ) -> Result<Self, InputError> {
         let place = Place::file(path);
@@ -163,10 +164,7 @@ impl Earlier {
         let same = document.classes.len() == selection.classes.len()
             && (document.classes.iter().zip(classes))
                 .all(|(then, (name, points))| then.name == *name && then.points == *points);
-        if document.labels.as_deref() != labels
-            || !same
-            || document.points_digest != digest(selection)
-        {
+        if !same || document.points_digest != digest(selection) {
             return Err(refuse(
                 "was made with other labels or classes".to_owned(),
                 "the same --labels, or leave out --resume",
@@ -175,8 +173,11 @@ impl Earlier {
         // A layer that cannot be taken up is measured again.
         let whole = |finished: &Finished| {
             let current = |g: &Geometry| g.algorithm_version == mftma::ALGORITHM_VERSION;
-            finished.geometry.is_some() == settings.measures.mean_field()
-                && finished.joint.is_some() == settings.joint().is_some()
+            let (mean_field, joint) = (finished.geometry.is_some(), finished.joint.is_some());
+            let (both, either) = (settings.measures == Measures::Both, mean_field || joint);
+            let all =
+                mean_field == settings.measures.mean_field() && joint == settings.measures.joint();
+            (all || (both && either && finished.left_out.is_some()))
                 && finished.geometry.as_ref().is_none_or(current)
         };
         let layers = document.layers.into_iter();
@@ -192,13 +193,14 @@ impl Earlier {
     /// own.
     pub fn take(&mut self, entry: &Entry, stamp: Option<&Stamp>) -> Option<Finished> {
         let array = entry.info.as_ref().ok()?.describe();
-        let file = entry.place.file.display().to_string();
+        let file = &entry.place.file;
         let stamp = Some(stamp?);
         let at = self.0.iter().position(|finished| {
             finished.layer == entry.name
-                && finished.file == file
                 && finished.array == array
                 && finished.stamp.as_ref() == stamp
+                && (file.display().to_string() == finished.file
+                    || same_file(file, Path::new(&finished.file)))
         })?;
         Some(self.0.swap_remove(at))
     }

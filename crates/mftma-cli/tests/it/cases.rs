@@ -782,6 +782,58 @@ fn finished_layers_are_not_measured_again() {
     );
 }
 
+/// However files are spelled, and where a kind of measures was left out: what is finished is taken over, and that is said.
+#[test]
+fn finished_layers_are_known_again_by_any_name() {
+    let case = Case::new();
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &values(1));
+    case.npy("layers/b.npy", &[POINTS, FEATURES], &values(2));
+    case.write("y.txt", lines());
+    let analyze = |args: &str| case.analyze(&format!("{args} --resume first.json"));
+    case.succeeds("analyze layers --labels y.txt --n-t 20 -o first.json");
+    for input in [
+        "layers --labels y.txt",
+        "./layers --labels y.txt",
+        "layers --labels ./y.txt",
+        "layers/../layers --labels layers/../y.txt",
+    ] {
+        let (_, err) = analyze(input);
+        assert!(err.contains("2 of 2 layers taken over"), "{input}: {err}");
+    }
+    let (_, err) = analyze("layers/a.npy --labels y.txt");
+    assert!(err.contains("1 of 1 layers taken over"), "{err}");
+    case.npy("layers/b.npy", &[POINTS, FEATURES], &values(3));
+    let (_, err) = analyze("layers --labels y.txt");
+    assert!(err.contains("1 of 2 layers taken over"), "{err}");
+    // In the middle of three classes on a line none has a centre, so that the mean-field measures are left out.
+    let middle: Vec<f32> = (0..3 * PER_CLASS)
+        .flat_map(|i| {
+            let sign = [4.0, -4.0, 0.0][i / PER_CLASS];
+            let mut x = [sign, 0.0, 0.0, 0.0];
+            x[1 + i % PER_CLASS / 2] = if i % 2 == 0 { 1.0 } else { -1.0 };
+            x
+        })
+        .collect();
+    case.npy("middle.npy", &[3 * PER_CLASS, 4], &middle);
+    let labels: String = (0..3 * PER_CLASS)
+        .map(|i| format!("{}\n", i / PER_CLASS))
+        .collect();
+    case.write("middle.txt", labels);
+    let middle = "middle.npy --labels middle.txt";
+    case.succeeds(&format!("analyze {middle} --n-t 20 -o first.json --force"));
+    let (first, _) = case.analyze(middle);
+    assert!(
+        notes(&first).contains("mean-field measures are left out"),
+        "{first}"
+    );
+    let (again, err) = analyze(middle);
+    assert!(err.contains("1 of 1 layers taken over"), "{err}");
+    assert_eq!(
+        (&again["layers"], &again["notes"]),
+        (&first["layers"], &first["notes"])
+    );
+}
+
 /// A layer comes from all its files: where one of them was written to since, it is measured again.
 #[test]
 fn a_layer_of_several_files_is_stale_with_each_of_them() {
@@ -1102,6 +1154,11 @@ fn joint_measures_of_very_many_points_are_left_out_and_said_so() {
             "{err}"
         );
     }
+    // That is all that can be finished of it, and need not be done again.
+    case.write("first.json", value.to_string());
+    let (again, err) = case.analyze("x.npy --labels y.txt --rank 0 --resume first.json");
+    assert!(err.contains("1 of 1 layers taken over"), "{err}");
+    assert_eq!(again["notes"], value["notes"]);
     // The remedy works.
     let (value, err) = case.analyze("x.npy --labels y.txt --rank 0 --points 20");
     assert!(value["layers"][0]["joint"].is_object(), "{err}");
