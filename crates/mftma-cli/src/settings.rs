@@ -1,10 +1,10 @@
 //! Settings of an analysis, each defined once: the flag, its help, the key in `--config` and the record in the output all
 //! come from one field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, FromArgMatches};
 #[cfg(feature = "program")]
 use mftma::joint::{self, InactiveManifolds, JointSettings, Labels, ManifoldsPerDraw};
 #[cfg(feature = "program")]
@@ -263,6 +263,64 @@ pub enum SettingsError {
     },
 }
 
+/// Checks how many points of each class, and how many classes, are asked for.
+pub fn check_choice(points: Option<usize>, classes: Option<usize>) -> Result<(), SettingsError> {
+    let (name, value, requirement) = match (points, classes) {
+        (Some(points @ 0), _) => ("points", points, "at least 1"),
+        (_, Some(classes @ (0 | 1))) => ("classes", classes, "at least 2"),
+        _ => return Ok(()),
+    };
+    Err(SettingsError::Range {
+        name,
+        value: value.to_string(),
+        requirement,
+    })
+}
+
+/// Says why a value of `--config` is of the wrong kind, and which would do: one of its choices; the same without quotation marks, or as a list; what
+/// stood there `before`, unasked; or one made up. `all` is every setting.
+fn misfit(
+    argument: &Arg,
+    key: &str,
+    value: &toml::Value,
+    before: Option<toml::Value>,
+    problem: &str,
+    mut all: toml::Table,
+) -> String {
+    let choices = argument.get_possible_values();
+    if !choices.is_empty() {
+        let choices: Vec<String> = choices
+            .iter()
+            .map(|c| format!("{:?}", c.get_name()))
+            .collect();
+        return format!(
+            "{key} = {value} is none of its values\n  try: {key} = {}",
+            choices.join(" or ")
+        );
+    }
+    let read = |text: &str| {
+        let table: Option<toml::Table> = toml::from_str(&format!("{key} = {text}")).ok();
+        table.and_then(|mut table| table.remove(key))
+    };
+    let bare = value.as_str().and_then(read);
+    let listed = match value {
+        toml::Value::String(_) => read(&format!("[{value}]")),
+        toml::Value::Integer(n) => read(&format!("[\"{n}\"]")),
+        _ => None,
+    };
+    // An empty list would say nothing.
+    let before = before.filter(|before| !before.is_array());
+    let made_up = ["[\"a\", \"b\"]", "10", "0.5"].into_iter().filter_map(read);
+    let all_of_them = bare.into_iter().chain(listed).chain(before).chain(made_up);
+    let fits = all_of_them.into_iter().find(|other| {
+        all.insert(key.to_owned(), other.clone());
+        let settings = all.clone().try_into::<Settings>();
+        settings.is_ok_and(|settings| settings.validate().is_ok())
+    });
+    let remedy = fits.map_or_else(String::new, |fits| format!("\n  try: {key} = {fits}"));
+    format!("{key} = {value}: {problem}{remedy}")
+}
+
 impl Settings {
     /// Fills in from a TOML text what was not given as a flag. Keys are the flags' names.
     pub fn merge_config(
@@ -282,18 +340,20 @@ impl Settings {
         };
         let given: toml::Table = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
         let mut all = toml::Table::try_from(&self).map_err(|e| bad(e.to_string()))?;
-        let known: BTreeSet<String> = Self::augment_args(clap::Command::new("config"))
+        let flags = Self::augment_args(clap::Command::new("config"));
+        let known: BTreeMap<String, &Arg> = flags
             .get_arguments()
-            .map(|argument| argument.get_id().as_str().replace('_', "-"))
+            .map(|argument| (argument.get_id().as_str().replace('_', "-"), argument))
             .collect();
+        let mut taken = Vec::new();
         for (key, value) in given {
-            if !known.contains(&key) {
-                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let Some(argument) = known.get(&key) else {
+                let known: Vec<&str> = known.keys().map(String::as_str).collect();
                 return Err(bad(format!(
                     "{key}: no setting of that name\n  try: one of {} (flags of files and output are not settings)",
                     known.join(", ")
                 )));
-            }
+            };
             if from_flags.contains(&key) {
                 continue;
             }
@@ -312,14 +372,32 @@ impl Settings {
                 }
                 (_, value) => value,
             };
-            all.insert(key.clone(), value);
+            let before = all.insert(key.clone(), value.clone());
             // One key at a time, because the error does not say which it was.
             if let Err(e) = all.clone().try_into::<Self>() {
-                return Err(bad(format!("{key}: {}", e.message().trim_end())));
+                let problem = e.message().trim_end();
+                return Err(bad(misfit(argument, &key, &value, before, problem, all)));
             }
+            taken.push(key);
         }
-        all.try_into()
-            .map_err(|e: toml::de::Error| bad(e.message().to_owned()))
+        let merged: Self = all
+            .try_into()
+            .map_err(|e: toml::de::Error| bad(e.message().to_owned()))?;
+        // Only here it is known which values are the file's; the others are told as flags.
+        let of_file = |words: &str| taken.iter().any(|key| words.contains(key.as_str()));
+        match merged.validate() {
+            Err(SettingsError::Range {
+                name,
+                value,
+                requirement,
+            }) if of_file(name) => {
+                Err(bad(format!("{name} is {value}, but must be {requirement}")))
+            }
+            Err(SettingsError::Flags { problem, remedy }) if of_file(&problem) => {
+                Err(bad(format!("{problem}\n  try: {remedy}")))
+            }
+            _ => Ok(merged),
+        }
     }
 
     /// Settings from a TOML text alone, the rest at their defaults.
@@ -350,16 +428,7 @@ impl Settings {
         {
             return range("target-error", target.to_string(), "above 0 and below 1");
         }
-        if self.points == Some(0) {
-            return range("points", "0".into(), "at least 1");
-        }
-        if matches!(self.classes, Some(0 | 1)) {
-            return range(
-                "classes",
-                self.classes.unwrap_or(0).to_string(),
-                "at least 2",
-            );
-        }
+        check_choice(self.points, self.classes)?;
         if let Some(count @ (0 | 1)) = self.classes_per_draw {
             return range("classes-per-draw", count.to_string(), "at least 2");
         }

@@ -10,24 +10,21 @@ use super::{Files, Input, Interrupted, Outcome, Request, input, matrix, pool, re
 use crate::cli::CapacityArgs;
 use crate::interrupt;
 use crate::report::{Cell, Format, Table};
-use crate::settings::SettingsError;
+use crate::settings::{SettingsError, check_choice};
 use mftma_files::read::Entry;
 use mftma_files::source::{LayerSource, Selection, Wanted};
 
 /// Runs the command.
 pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
-    if args.dichotomies == 0 || args.points == Some(0) {
+    if args.dichotomies == 0 {
         return Err(SettingsError::Range {
-            name: if args.dichotomies == 0 {
-                "dichotomies"
-            } else {
-                "points"
-            },
+            name: "dichotomies",
             value: "0".into(),
             requirement: "at least 1",
         }
         .into());
     }
+    check_choice(args.points, args.classes)?;
     let files = Files::read(&args.activations, args.labels.as_deref());
     args.output.check(&files)?;
     let options = read_options(args.input.inflate_bytes());

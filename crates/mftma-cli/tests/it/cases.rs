@@ -297,9 +297,40 @@ fn errors_of_settings_name_the_key() {
         ("labels = 3\n", ["labels", "no setting"]),
         ("kappa = 0.0\nn-t = \"50\"\n", ["n-t", "invalid type"]),
         ("only-classes = [[1]]\n", ["only-classes", "invalid type"]),
+        ("kappa = nan\n", ["s.toml: kappa is NaN", "finite"]),
+        ("points = 0\n", ["s.toml: points is 0", "at least 1"]),
+        (
+            "rank = 1\nmax-rank = 2\n",
+            ["s.toml: rank and max-rank", "one of them"],
+        ),
+        ("n-t = \"50\"\n", ["s.toml: n-t = \"50\"", "try: n-t = 50"]),
+        (
+            "target-error = [1]\n",
+            ["s.toml: target-error", "try: target-error = 0.5"],
+        ),
+        (
+            "only-classes = 1\n",
+            ["s.toml: only-classes = 1", "try: only-classes = [\"1\"]"],
+        ),
+        (
+            "measures = [1, 2]\n",
+            [
+                "measures = [1, 2] is none of its values",
+                "try: measures = \"mean-field\" or \"joint\"",
+            ],
+        ),
     ] {
         case.write("s.toml", text);
         case.fails("analyze x.npy --labels y.txt --config s.toml", 2, &words);
+    }
+    // What a flag says is told by the flag, whatever stands in the file.
+    case.write("s.toml", "kappa = 1\n");
+    let analyze = "analyze x.npy --labels y.txt --config s.toml --kappa nan";
+    case.fails(analyze, 2, &["error: --kappa is NaN"]);
+    for count in [0, 1] {
+        let capacity = format!("capacity x.npy --simulate --labels y.txt --classes {count}");
+        let words = format!("--classes is {count}, but must be at least 2");
+        case.fails(&capacity, 2, &[&words]);
     }
     case.write("s.toml", "only-classes = [1, 2, 3]\n");
     let (value, _) = case.analyze("x.npy --labels y.txt --config s.toml");

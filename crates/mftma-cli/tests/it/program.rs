@@ -324,7 +324,7 @@ fn a_config_file_is_the_same_as_flags() {
     fails(
         analyze(&["--config", config.to_str().unwrap()]),
         2,
-        &["--spectrum"],
+        &["settings.toml", "spectrum is 7"],
     );
     fails(analyze(&["--config", "nowhere.toml"]), 2, &["nowhere.toml"]);
 }

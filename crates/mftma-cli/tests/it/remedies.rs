@@ -339,6 +339,20 @@ const REMEDIES: &[Remedy] = &[
         "sed 's/seeed/seed/' unknown.toml > known.toml && mftma analyze x.npy --labels y.txt --config known.toml",
     ),
     remedy(
+        "mftma analyze x.npy --labels y.txt --config quoted.toml",
+        "invalid type",
+        "max-n-t = *",
+        "",
+        "echo '{}' > bare.toml && mftma analyze x.npy --labels y.txt --config bare.toml",
+    ),
+    remedy(
+        "mftma analyze x.npy --labels y.txt --config chosen.toml",
+        "is none of its values",
+        "measures = *",
+        "",
+        "echo '{}' > choice.toml && mftma analyze x.npy --labels y.txt --config choice.toml",
+    ),
+    remedy(
         "mftma analyze deflated.npz --labels labels.npy --inflate-limit 0.000001",
         "unpacks to",
         "--inflate-limit",
@@ -544,6 +558,8 @@ fn files() -> Case {
     case.write("minus.txt", marked("-1"));
     case.write("question.txt", marked("?"));
     case.write("unknown.toml", "seeed = 3\n");
+    case.write("quoted.toml", "max-n-t = \"50\"\n");
+    case.write("chosen.toml", "measures = \"all\"\n");
     let rows: String = labels().map(|c| format!("{c},class{c}\n")).collect();
     case.write("two.csv", format!("id,class\n{rows}"));
     let rows: String = (labels().zip(x.chunks(FEATURES)))
