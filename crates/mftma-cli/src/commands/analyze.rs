@@ -383,7 +383,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         "layers": layers,
         "failed": listed(failures),
     });
-    args.output.write(
+    let written = args.output.write(
         Outcome {
             table: &table,
             json: &document,
@@ -391,16 +391,31 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
             notes: &notes(of_input, done),
         },
         whole,
-    )?;
-    if let (Some(path), true) = (&args.plot, whole) {
-        let svg = plotted(&args.activations, done, settings).draw();
-        report::save(
-            path,
-            &plot::Kind::of_path(path)?.encode(svg)?,
-            args.output.force,
-        )?;
+    );
+    // Also where the result cannot be written, or is not read to its end.
+    let drawn = match &args.plot {
+        Some(path) if whole => draw(args, path, done, settings),
+        _ => Ok(()),
+    };
+    match (written, drawn) {
+        (Err(error), Err(other)) => {
+            say(format_args!("error: {other:#}"));
+            Err(error)
+        }
+        (written, drawn) => written.and(drawn),
     }
-    Ok(())
+}
+
+/// Writes the plot.
+fn draw(
+    args: &AnalyzeArgs,
+    path: &Path,
+    done: &[Layer],
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    let svg = plotted(&args.activations, done, settings).draw();
+    let plot = plot::Kind::of_path(path)?.encode(svg)?;
+    report::save(path, &plot, args.output.force)
 }
 
 fn pair(name: &str, cell: Cell) -> (String, Cell) {

@@ -584,13 +584,25 @@ impl OutputArgs {
         layers: impl IntoIterator<Item = &'a Entry>,
     ) -> anyhow::Result<()> {
         let written = self.written(plot);
+        if written.is_empty() {
+            return Ok(());
+        }
+        let leads_to = |path: &Path| path.canonicalize().ok();
+        let targets: Vec<_> = written.iter().map(|(_, path)| leads_to(path)).collect();
         let mut refused = Ok(());
+        let mut last = None;
         for layer in layers {
+            // Bins of time come from the same files.
+            if last.replace(&layer.place) == Some(&layer.place) {
+                continue;
+            }
             layer.each_file(&mut |file| {
-                for (flag, path) in &written {
-                    // Links apart, names tell most of them apart at once, of which there may be millions.
+                let link = file.is_symlink();
+                let is_name_of = |path: &Path| link || file.file_name() == path.file_name();
+                for ((flag, path), target) in written.iter().zip(&targets) {
+                    // By name first, links apart: there may be millions of them.
                     if refused.is_ok()
-                        && (file.file_name() == path.file_name() || path.is_symlink())
+                        && (is_name_of(path) || target.as_deref().is_some_and(is_name_of))
                     {
                         refused = not_replaced(flag, path, file);
                     }

@@ -405,7 +405,9 @@ fn results_replace_neither_inputs_nor_each_other() {
     case.npy("layers/b.npy", &[POINTS, FEATURES], &values(2));
     case.write("s.toml", "n-t = 20\n");
     #[cfg(unix)]
-    std::os::unix::fs::symlink("x.npy", case.path("link.npy")).unwrap();
+    for (to, link) in [("x.npy", "link.npy"), ("../layers/b.npy", "linked/c.npy")] {
+        std::os::unix::fs::symlink(to, case.path(link)).unwrap();
+    }
     let analyze = "analyze x.npy --labels y.txt --n-t 20 --force";
     let capacity = "capacity layers --simulate --labels y.txt --dichotomies 5 --force";
     for (args, words) in [
@@ -431,6 +433,11 @@ fn results_replace_neither_inputs_nor_each_other() {
         ),
         #[cfg(unix)]
         (format!("{analyze} -o link.npy"), "would replace x.npy"),
+        #[cfg(unix)]
+        (
+            "analyze linked --labels y.txt --n-t 20 --force -o layers/b.npy".to_owned(),
+            "would replace linked/c.npy",
+        ),
         (
             format!("{capacity} -o layers/b.npy"),
             "would replace layers/b.npy",

@@ -166,6 +166,13 @@ fn a_result_that_cannot_be_written_is_kept() {
             ["a"]
         );
     }
+    // A plot is drawn all the same.
+    case.fails(
+        &format!("{analyze} -o /dev/full --plot p.svg"),
+        1,
+        &["cannot write /dev/full"],
+    );
+    assert!(case.path("p.svg").exists());
     // Where there is no room either, on standard output.
     let output = limited(&case, 1, &format!("{analyze} -o full.json"));
     let (_, err) = texts(&output);

@@ -57,7 +57,7 @@ fn a_closed_terminal_loses_nothing() {
     assert!(names(&partial).len() >= 9);
 }
 
-/// The program, stopped by a signal after so long.
+/// The program, stopped by signals after so long.
 fn stopped(case: &Case, args: &str, after: Duration) -> Output {
     let child = case
         .command(env!("CARGO_BIN_EXE_mftma"))
@@ -67,10 +67,12 @@ fn stopped(case: &Case, args: &str, after: Duration) -> Output {
         .spawn()
         .unwrap();
     std::thread::sleep(after);
-    let sent = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
+    // A closing terminal sends several.
+    for signal in ["-TERM", "-HUP"] {
+        let mut kill = Command::new("kill");
+        let sent = kill.args([signal, &child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
     child.wait_with_output().unwrap()
 }
 

@@ -547,6 +547,28 @@ fn info_tells_shapes_types_classes_and_cost() {
     fails(["info", &fixture("make.py")], 3, &["make.py"]);
 }
 
+/// Every flag of output, and every variable of the environment, stands in the document that users read.
+#[test]
+fn the_document_names_flags_of_output_and_the_environment() {
+    let document = include_str!("../../README.md");
+    let help = succeeds(["analyze", "--help"]);
+    let (_, output) = help.split_once("\nOutput:\n").unwrap();
+    let (output, _) = output.split_once("\nSettings").unwrap();
+    let flags = output.lines().filter_map(|line| {
+        let flag = line
+            .split("--")
+            .nth(1)
+            .filter(|_| line.trim_start().starts_with('-'))?;
+        flag.split([' ', ',']).next()
+    });
+    let flags: Vec<String> = flags.map(|flag| format!("--{flag}")).collect();
+    assert!(flags.len() > 5, "{flags:?}");
+    let variables = [mftma::simd::VARIABLE, "TMPDIR"];
+    for name in flags.iter().map(String::as_str).chain(variables) {
+        assert!(document.contains(name), "{name} is not in README.md");
+    }
+}
+
 #[test]
 fn completions_and_manual_page() {
     for shell in ["bash", "zsh", "fish"] {

@@ -395,6 +395,13 @@ const REMEDIES: &[Remedy] = &[
         "mftma analyze x.npy --labels y.txt --force --output p.svg {}",
     ),
     remedy(
+        "echo '{}' > again.json.partial; mftma analyze x.npy --labels y.txt -o again.json",
+        "again.json.partial exists already",
+        "--force",
+        "",
+        "mftma analyze x.npy --labels y.txt -o again.json {}",
+    ),
+    remedy(
         "mftma analyze x.npy --labels y.txt -o two.csv",
         "two.csv exists already",
         "--force",
