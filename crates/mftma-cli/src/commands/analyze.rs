@@ -92,6 +92,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     }
     let mut files = Files::read(&args.activations, args.labels.as_deref());
     files.inputs.extend(args.config.as_deref());
+    files.resumes = true;
     files.resumed = args.resume.as_deref();
     files.plot = args.plot.as_deref();
     args.output.check(&files)?;

@@ -324,15 +324,6 @@ fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry
     })
 }
 
-/// Whether two names lead to one file.
-fn same_file(a: &Path, b: &Path) -> bool {
-    a == b
-        || match (a.canonicalize(), b.canonicalize()) {
-            (Ok(a), Ok(b)) => a == b,
-            _ => false,
-        }
-}
-
 /// An array that is given as labels is no layer, unless it was named as one; a column that is, no feature.
 fn without_labels(entries: Vec<Entry>, reference: &str, also_arrays: bool) -> Vec<Entry> {
     let (file, array) = labels::split_reference(reference);
@@ -473,7 +464,8 @@ fn fail(mut failures: Vec<(String, anyhow::Error)>, of: &str, others: bool) -> a
 #[derive(Default)]
 struct Files<'a> {
     inputs: Vec<&'a Path>,
-    /// The result that it goes on from.
+    /// Whether it can go on from an earlier result, and from which it does.
+    resumes: bool,
     resumed: Option<&'a Path>,
     plot: Option<&'a Path>,
 }
@@ -496,23 +488,18 @@ const OUTPUT_PARTIAL: &str = "--output, if interrupted,";
 const PLOT: &str = "--plot";
 
 /// Whether two names lead, or will lead, to one file.
-fn same_target(a: &Path, b: &Path) -> bool {
-    let target = |path: &Path| {
-        let real = path.canonicalize().ok();
-        real.or_else(|| {
-            Some(
-                mftma_atomic::folder(path)
-                    .canonicalize()
-                    .ok()?
-                    .join(path.file_name()?),
-            )
+fn same_file(a: &Path, b: &Path) -> bool {
+    let end = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = mftma_atomic::folder(path).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
         })
     };
-    a == b || target(a).is_some_and(|a| target(b) == Some(a))
+    a == b || end(a).is_some_and(|a| end(b) == Some(a))
 }
 
 fn not_replaced(flag: &str, path: &Path, input: &Path) -> Result<(), SettingsError> {
-    if !same_target(path, input) {
+    if !same_file(path, input) {
         return Ok(());
     }
     Err(SettingsError::Flags {
@@ -540,7 +527,7 @@ impl OutputArgs {
     fn check(&self, files: &Files<'_>) -> anyhow::Result<()> {
         let written = self.written(files.plot);
         for (i, (flag, path)) in written.iter().enumerate() {
-            if let Some((other, _)) = written[..i].iter().find(|(_, p)| same_target(p, path)) {
+            if let Some((other, _)) = written[..i].iter().find(|(_, p)| same_file(p, path)) {
                 return Err(SettingsError::Flags {
                     problem: format!("{flag} {} is the file of {other} too", path.display()),
                     remedy: format!("{flag} with another name"),
@@ -563,13 +550,12 @@ impl OutputArgs {
                 .resumed
                 .is_some_and(|resumed| same_file(resumed, &partial));
             let remedy = match self.format() {
-                Format::Json => format!(
-                    "--resume {} to go on from there, or --force to overwrite it",
-                    partial.display()
-                ),
-                _ => "--force to overwrite it, or another name".to_owned(),
+                Format::Json if files.resumes => {
+                    "--resume with that file to go on from there, or --force to overwrite it"
+                }
+                _ => "--force to overwrite it, or another name",
             };
-            report::check_partial(path, self.force || resumed, &remedy)?;
+            report::check_partial(path, self.force || resumed, remedy)?;
         }
         if let Some(path) = files.plot {
             report::check_writable(path, self.force)?;

@@ -109,11 +109,19 @@ fn a_second_interruption_keeps_both() {
         4,
         &[
             "r.json.partial exists already",
-            "--resume r.json.partial",
+            "--resume with that file",
             "--force",
         ],
     );
     assert_eq!(std::fs::read(case.path("r.json.partial")).unwrap(), before);
+    // A remedy that the other commands do not have is not proposed.
+    let capacity = case.run("capacity layers --simulate --labels y.txt -o r.json");
+    let (_, err) = texts(&capacity);
+    assert_eq!(capacity.status.code(), Some(4), "{err}");
+    assert!(
+        err.contains("--force") && !err.contains("--resume"),
+        "{err}"
+    );
 }
 
 /// Results that cannot be written are told of, also after an interruption.
