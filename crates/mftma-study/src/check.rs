@@ -198,6 +198,7 @@ mod tests {
             threshold: 1.0,
             reason: "for the test".into(),
             verdict: Verdict::Holds,
+            runs: None,
             published: None,
         };
         let claim = Finding {

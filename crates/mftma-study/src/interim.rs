@@ -34,6 +34,19 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     unpack(&bytes).with_context(|| format!("{} is damaged; remove it", path.display()))
 }
 
+/// What an interrupted attempt left at `path`, or else what `compute` gives, which is left there.
+pub fn kept<T: Serialize + DeserializeOwned>(
+    path: &Path,
+    compute: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    if path.exists() {
+        return read(path);
+    }
+    let value = compute()?;
+    write(path, &value)?;
+    Ok(value)
+}
+
 fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let (checksum, body) = bytes
         .split_at_checked(CHECKSUM)
@@ -73,6 +86,17 @@ mod tests {
                 .collect()
         };
         assert_eq!(bits(&back), bits(&value()));
+    }
+
+    #[test]
+    fn what_is_kept_is_not_computed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("layer.bin");
+        assert!(kept::<Value>(&path, || anyhow::bail!("stopped")).is_err());
+        assert!(!path.exists());
+        let first = kept(&path, || Ok(value())).unwrap();
+        let again = kept::<Value>(&path, || unreachable!()).unwrap();
+        assert_eq!(format!("{first:?}"), format!("{again:?}"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
-use crate::claims::{Finding, Part, Published, RULE, Side, Verdict};
+use crate::claims::{Finding, Part, Published, RULE, Runs, Side, Verdict};
 use crate::figures::Comparison;
 use crate::record::{Provenance, Timings, duration, size};
 use mftma_draw::FONTS;
@@ -226,6 +226,7 @@ fn parts(parts: &[Part]) -> Markup {
                             td.number {
                                 (numbers(part)) br;
                                 small { "over " (part.over) "; for all parts at once [" (number(part.wide_interval[0])) ", " (number(part.wide_interval[1])) "]" }
+                                @if let Some(runs) = &part.runs { br; small { (run_by_run(runs)) } }
                             }
                             td { (part.reason) }
                             td {
@@ -238,6 +239,17 @@ fn parts(parts: &[Part]) -> Markup {
             }
         }
     }
+}
+
+/// `run by run 1.17, 1.27; over 2 runs [0.59, 1.85]`.
+fn run_by_run(runs: &Runs) -> String {
+    let values: Vec<String> = runs.values.iter().map(|value| number(*value)).collect();
+    let [low, high] = runs.interval.map(number);
+    let count = values.len();
+    format!(
+        "run by run {}; over {count} runs [{low}, {high}]",
+        values.join(", ")
+    )
 }
 
 /// `published 1.03, agrees (+2.1 %)`.
@@ -474,6 +486,7 @@ mod tests {
             threshold: 1.0,
             reason: "because".into(),
             verdict,
+            runs: None,
             published: None,
         }
     }

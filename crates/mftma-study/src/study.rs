@@ -8,6 +8,7 @@ use anyhow::Result;
 use mftma_data::{Augmentation, ExampleGroup};
 
 use crate::cache::{Cache, Stage, key};
+use crate::claims::inputs::as_in_figure4;
 use crate::experiment::{Experiment, Experiments, Images};
 use crate::profile::{ExperimentSettings, Profile};
 use crate::stages::{
@@ -270,10 +271,15 @@ impl<'a> Study<'a> {
         Ok(epochs.into_iter().map(at).collect())
     }
 
-    /// One of them.
+    /// One of them; by the conventions of the reference where the published values stand beside it.
     pub fn geometry_of_width(experiment: &Rc<Experiment>, epoch: usize) -> GeometryStage {
-        GeometryStage::new(Rc::clone(experiment), epoch, ExampleGroup::Test)
-            .in_layer(experiment.profile.double_descent.layer.clone())
+        let profile = &experiment.profile;
+        let stage = GeometryStage::new(Rc::clone(experiment), epoch, ExampleGroup::Test)
+            .in_layer(profile.double_descent.layer.clone());
+        match as_in_figure4(profile) {
+            true => stage.by_reference(),
+            false => stage,
+        }
     }
 
     /// The runs whose gradients are measured, in a short training of their own.

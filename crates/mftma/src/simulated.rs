@@ -238,9 +238,7 @@ pub fn simulate_capacity_with<A: Activations + ?Sized>(
     // All thresholds are near each other: the first ones tell the others where to look.
     let first = FIRST.min(settings.repetitions);
     let mut thresholds = some(0..first, None)?;
-    let mut known: Vec<usize> = thresholds.iter().flatten().copied().collect();
-    known.sort_unstable();
-    let near = known.get(known.len() / 2).copied();
+    let near = crossing(&thresholds, 0.5).map(|middle| middle.ceil() as usize);
     thresholds.extend(some(first..settings.repetitions, near)?);
     let manifolds = points_per_manifold.len() as f64;
     let spread = 0.5 * normal::quantile(0.5 + 0.5 * settings.confidence)

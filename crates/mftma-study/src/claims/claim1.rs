@@ -11,15 +11,17 @@
 //!   the network, not of each layer, since nothing can be learned next to the pixels;
 //! - a layer's permuted capacity over that of the input: *stays at the input's level* is about the greatest and the least.
 
+use std::collections::BTreeMap;
+
 use mftma_data::ExampleGroup;
 
 use super::inputs::{
-    self, Accuracy, ClassValue, Epochs, LayerLogs, Stages, capacity, early_epochs, hidden, less,
-    logs_at,
+    self, Accuracy, Beside, ClassValue, LayerLogs, Stages, capacity, early_epochs, hidden, less,
+    logs_at, mean_column,
 };
-use super::statistics::{End, Estimate, over_classes};
-use super::{Claim, Gap, Part, Side};
-use crate::published::{self, Epoch, LAYERS, LayerPoint, Measure};
+use super::statistics::{End, over_classes};
+use super::{BY_REFERENCE, Claim, Gap, Part, Side, run_by_run};
+use crate::published::{Epoch, LAYERS, Measure};
 use crate::study::Study;
 
 /// A ratio above this is larger \[D\].
@@ -64,31 +66,20 @@ impl Claim for SharedFeaturesFirst {
     }
 
     fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
-        let published = if inputs::as_in_figure3(study) {
-            published::figure3()?
-        } else {
-            Vec::new()
-        };
-        parts(
-            &inputs::accuracy(study)?,
-            &inputs::classes(study, &GROUPS)?,
-            &published,
-        )
+        let accuracy = inputs::accuracy(study)?;
+        let beside = Beside::of(study, &GROUPS)?;
+        run_by_run(&inputs::classes(study, &GROUPS)?, |classes| {
+            parts(&accuracy, classes, &beside)
+        })
     }
 }
 
 /// The parts of the claim; beside them what follows from the points of figure 3, where the network is the figure's.
-fn parts(
-    accuracy: &[Accuracy],
-    classes: &[ClassValue],
-    published: &[LayerPoint],
-) -> Result<Vec<Part>, Gap> {
+fn parts(accuracy: &[Accuracy], classes: &[ClassValue], beside: &Beside) -> Result<Vec<Part>, Gap> {
     let epochs = early_epochs(accuracy, classes)?;
-    let best = gaps(classes, &epochs, false)?;
-    let start = gaps(classes, &epochs, true)?;
-    let permuted = logs_at(classes, ExampleGroup::Permuted, capacity, &epochs.lasts())?;
-    let over_input = over_input(&permuted)?;
-    let figure = Figure::new(published);
+    let best = gaps(classes, &epochs.lasts())?;
+    let start = gaps(classes, &epochs.firsts())?;
+    let over_the_input = over_input(classes, &epochs.lasts())?;
     let at = epochs.describe_last();
     let larger = Part::new(
         format!(
@@ -108,15 +99,15 @@ fn parts(
             format!(
                 "{word} capacity of permuted manifolds over that at the input, of any hidden layer, at {at} (ratio)"
             ),
-            over_classes(&over_input, end, PARTS)?.map(f64::exp),
+            over_classes(&over_the_input, end, PARTS)?.map(f64::exp),
             wanted,
             threshold,
             LEVEL_REASON,
         );
-        Ok::<_, String>(part.beside(figure.extreme_over_input(end)))
+        beside_level(part, beside, end)
     };
     let parts = vec![
-        figure.beside_gap(larger, &best)?,
+        beside_gap(larger, beside)?,
         Part::new(
             format!(
                 "How many times larger that capacity over permuted is at {at} than at initialization, mean over hidden layers, the lesser \
@@ -136,26 +127,21 @@ fn parts(
 /// The gap of one group to the permuted one in one layer.
 struct LayerGap {
     group: ExampleGroup,
-    layer: String,
+    place: usize,
     /// Logarithm of the ratio, class by class.
     classes: Vec<f64>,
 }
 
-/// Both groups' gaps in every hidden layer, at initialization or at the best epoch.
-fn gaps(classes: &[ClassValue], epochs: &Epochs, at_start: bool) -> Result<Vec<LayerGap>, String> {
-    let epochs = if at_start {
-        epochs.firsts()
-    } else {
-        epochs.lasts()
-    };
-    let logs = |group| hidden(logs_at(classes, group, capacity, &epochs)?);
+/// Both groups' gaps in every hidden layer at one epoch of each run.
+fn gaps(classes: &[ClassValue], epochs: &BTreeMap<u64, usize>) -> Result<Vec<LayerGap>, String> {
+    let logs = |group| hidden(logs_at(classes, group, capacity, epochs)?);
     let permuted = logs(ExampleGroup::Permuted)?;
     let mut gaps = Vec::new();
     for group in LEARNING {
         let gap = |(own, permuted): (LayerLogs, &LayerLogs)| LayerGap {
             group,
             classes: less(&own.classes, &permuted.classes),
-            layer: own.layer,
+            place: own.place,
         };
         gaps.extend(logs(group)?.into_iter().zip(&permuted).map(gap));
     }
@@ -180,16 +166,12 @@ fn growth(best: &[LayerGap], start: &[LayerGap]) -> Vec<Vec<f64>> {
     LEARNING.map(of_group).to_vec()
 }
 
-/// The mean of several columns, class by class.
-fn mean_column(columns: &[Vec<f64>]) -> Vec<f64> {
-    let mean = |class: usize| {
-        columns.iter().map(|column| column[class]).sum::<f64>() / columns.len() as f64
-    };
-    (0..columns.first().map_or(0, Vec::len)).map(mean).collect()
-}
-
-/// Every hidden layer less the input.
-fn over_input(layers: &[LayerLogs]) -> Result<Vec<Vec<f64>>, String> {
+/// The permuted capacity of every hidden layer less that of the input.
+fn over_input(
+    classes: &[ClassValue],
+    epochs: &BTreeMap<u64, usize>,
+) -> Result<Vec<Vec<f64>>, String> {
+    let layers = logs_at(classes, ExampleGroup::Permuted, capacity, epochs)?;
     let input = layers
         .iter()
         .find(|layer| layer.place == 0)
@@ -200,58 +182,60 @@ fn over_input(layers: &[LayerLogs]) -> Result<Vec<Vec<f64>>, String> {
         .collect())
 }
 
-/// The capacities of the best epoch in the paper's figure 3; none where the network is another one.
-struct Figure<'a>(&'a [LayerPoint]);
+/// A capacity of the best epoch in the figure.
+fn published(beside: &Beside, group: ExampleGroup, place: usize) -> Option<f64> {
+    beside.published(Epoch::Best, Measure::Capacity, group, place)
+}
 
-impl<'a> Figure<'a> {
-    fn new(points: &'a [LayerPoint]) -> Self {
-        Self(points)
-    }
+/// Beside the extreme over the input: the figure's, and ours over the same layers.
+fn beside_level(part: Part, beside: &Beside, end: End) -> Result<Part, String> {
+    let at = |place| published(beside, ExampleGroup::Permuted, place);
+    let Some(input) = at(0) else {
+        return Ok(part);
+    };
+    let ratios = |place| Some((place, at(place)? / input));
+    let (places, ratios): (Vec<usize>, Vec<f64>) = (1..LAYERS.len()).filter_map(ratios).unzip();
+    let value = match end {
+        End::Greatest => ratios.into_iter().reduce(f64::max),
+        End::Least => ratios.into_iter().reduce(f64::min),
+    };
+    let Some(value) = value else {
+        return Ok(part);
+    };
+    let mut ours = over_input(&beside.classes, &beside.best)?;
+    let mut place = 0;
+    ours.retain(|_| {
+        place += 1;
+        places.contains(&place)
+    });
+    let ours = over_classes(&ours, end, 1)?.map(f64::exp);
+    let statistic = format!(
+        "the same over the {} layers that figure 3 gives, {BY_REFERENCE}",
+        places.len()
+    );
+    Ok(part.beside_another(statistic, value, &ours))
+}
 
-    fn capacity(&self, group: ExampleGroup, place: usize) -> Option<f64> {
-        let wanted = (Epoch::Best, Measure::Capacity, group, place);
-        let found = self
-            .0
-            .iter()
-            .find(|p| (p.epoch, p.measure, p.group, p.layer_index) == wanted);
-        found.map(|point| point.value)
+/// Beside the gap: the figure hides most points of early layers, so the mean over those that it gives is compared, not the least of all.
+fn beside_gap(part: Part, beside: &Beside) -> Result<Part, String> {
+    if beside.points.is_empty() {
+        return Ok(part);
     }
-
-    /// The ratio of a group's capacity to the permuted one.
-    fn gap(&self, gap: &LayerGap) -> Option<f64> {
-        let place = LAYERS.iter().position(|name| *name == gap.layer)?;
-        let permuted = self.capacity(ExampleGroup::Permuted, place)?;
-        Some(self.capacity(gap.group, place)? / permuted)
-    }
-
-    fn extreme_over_input(&self, end: End) -> Option<f64> {
-        let at = |place| self.capacity(ExampleGroup::Permuted, place);
-        let input = at(0)?;
-        let ratios = (1..LAYERS.len()).filter_map(|place| Some(at(place)? / input));
-        match end {
-            End::Greatest => ratios.reduce(f64::max),
-            End::Least => ratios.reduce(f64::min),
-        }
-    }
-
-    /// The figure hides most points of early layers, so the mean over those that it gives is compared, not the least of all.
-    fn beside_gap(&self, part: Part, ours: &[LayerGap]) -> Result<Part, String> {
-        let pairs: Vec<(f64, Vec<f64>)> = ours
-            .iter()
-            .filter_map(|gap| Some((self.gap(gap)?.ln(), gap.classes.clone())))
-            .collect();
-        if pairs.is_empty() {
-            return Ok(part);
-        }
-        let (published, ours): (Vec<f64>, Vec<Vec<f64>>) = pairs.into_iter().unzip();
-        let value = (published.iter().sum::<f64>() / published.len() as f64).exp();
-        let mean: Estimate = over_classes(&[mean_column(&ours)], End::Least, 1)?.map(f64::exp);
-        let statistic = format!(
-            "geometric mean of the same ratio over the {} points that figure 3 gives",
-            published.len()
-        );
-        Ok(part.beside_another(statistic, value, &mean))
-    }
+    let in_figure = |gap: &LayerGap| {
+        let permuted = published(beside, ExampleGroup::Permuted, gap.place)?;
+        Some(published(beside, gap.group, gap.place)? / permuted)
+    };
+    let (figure, ours): (Vec<f64>, Vec<Vec<f64>>) = gaps(&beside.classes, &beside.best)?
+        .into_iter()
+        .filter_map(|gap| Some((in_figure(&gap)?.ln(), gap.classes)))
+        .unzip();
+    let value = (figure.iter().sum::<f64>() / figure.len() as f64).exp();
+    let ours = over_classes(&[mean_column(&ours)], End::Least, 1)?.map(f64::exp);
+    let statistic = format!(
+        "geometric mean of the same ratio over the {} points that figure 3 gives, {BY_REFERENCE}",
+        figure.len()
+    );
+    Ok(part.beside_another(statistic, value, &ours))
 }
 
 #[cfg(test)]
@@ -259,6 +243,7 @@ mod tests {
     use super::*;
     use crate::claims::Verdict;
     use crate::claims::synthetic::{Law, accuracy, classes, verdict};
+    use crate::published::figure3;
 
     /// Capacity of a group by epoch and layer, relative to that of permuted manifolds at the input.
     fn law(noise: f64, capacity: impl Fn(ExampleGroup, usize, usize) -> f64 + 'static) -> Law {
@@ -277,7 +262,7 @@ mod tests {
     }
 
     fn found(law: &Law) -> Result<Vec<Part>, Gap> {
-        parts(&accuracy(), &classes(law), &[])
+        parts(&accuracy(), &classes(law), &Beside::default())
     }
 
     #[test]
@@ -322,31 +307,36 @@ mod tests {
         for row in &mut rising {
             row.value = row.epoch as f64 / 100.0;
         }
-        let error = parts(&rising, &classes(&law(0.1, as_published)), &[])
-            .unwrap_err()
-            .to_string();
+        let error = parts(
+            &rising,
+            &classes(&law(0.1, as_published)),
+            &Beside::default(),
+        )
+        .unwrap_err()
+        .to_string();
         assert!(error.contains("last measured epoch"), "{error}");
     }
 
-    /// The figure's own numbers, in layers with its names, agree with it; with another gap they do not.
+    /// The figure's own numbers agree with it; with another gap they do not. What the claim is judged on makes no difference.
     #[test]
     fn the_published_figure_stands_beside_it() {
-        let figure = published::figure3().unwrap();
-        let points = Figure::new(&figure);
+        let law = law(0.03, as_published);
         for (factor, agrees) in [(1.0, true), (1.3, false)] {
-            let mut values = Vec::new();
-            for value in classes(&law(0.0, as_published)) {
+            let mut beside = Beside {
+                points: figure3().unwrap(),
+                best: [(1, 5)].into(),
+                ..Beside::default()
+            };
+            for value in classes(&law) {
                 if value.layer_index > 0 {
                     continue;
                 }
-                values.extend(LAYERS.iter().enumerate().map(|(layer_index, layer)| {
-                    let permuted = points
-                        .capacity(ExampleGroup::Permuted, layer_index)
-                        .unwrap();
-                    let own = points.capacity(value.group, layer_index);
+                let of_place = |(layer_index, layer): (usize, &&str)| {
+                    let read = |group| published(&beside, group, layer_index);
+                    let permuted = read(ExampleGroup::Permuted).unwrap();
                     let capacity = match value.group {
                         ExampleGroup::Permuted => permuted,
-                        _ => own.map_or(1.2 * permuted, |own| factor * own),
+                        group => read(group).map_or(1.2 * permuted, |own| factor * own),
                     };
                     ClassValue {
                         layer_index,
@@ -354,16 +344,25 @@ mod tests {
                         capacity,
                         ..value.clone()
                     }
-                }));
+                };
+                let places: Vec<ClassValue> = LAYERS.iter().enumerate().map(of_place).collect();
+                beside.classes.extend(places);
             }
-            let found = parts(&accuracy(), &values, &figure).unwrap();
-            let beside = found[0].published.clone().unwrap();
-            assert_eq!(beside.agrees, agrees, "{beside:?}");
-            assert!((beside.relative_difference - (factor - 1.0)).abs() < 1e-9);
+            let found = parts(&accuracy(), &classes(&law), &beside).unwrap();
+            let gap = found[0].published.clone().unwrap();
+            assert_eq!(gap.agrees, agrees, "{gap:?}");
+            assert!((gap.relative_difference - (factor - 1.0)).abs() < 1e-9);
             // .038 over .037, and nothing below the input.
             let level = found[2].published.clone().unwrap();
-            assert!((level.value - 0.038 / 0.037).abs() < 1e-12 && level.agrees);
+            assert!((level.value - 0.038 / 0.037).abs() < 1e-12);
+            assert!((level.ours - level.value).abs() < 1e-12 && level.agrees);
             assert!(found[1].published.is_none());
+            let alone = found_alone(&law);
+            assert_eq!(found.iter().map(|p| p.value).collect::<Vec<_>>(), alone);
         }
+    }
+
+    fn found_alone(law: &Law) -> Vec<f64> {
+        found(law).unwrap().iter().map(|part| part.value).collect()
     }
 }

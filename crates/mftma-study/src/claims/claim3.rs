@@ -8,11 +8,12 @@ use mftma_data::ExampleGroup;
 
 use super::claim2::SHARE;
 use super::inputs::{
-    self, Accuracy, ClassValue, Stages, contrasts, dimension, last_epochs, log_changes,
+    self, Accuracy, Beside, ClassValue, Stages, contrasts, dimension, last_epochs, log_changes,
     mean_of_final, radius,
 };
 use super::statistics::{End, over_classes};
-use super::{Claim, Gap, Part, Side};
+use super::{Claim, Gap, Part, Side, beside_late_change, run_by_run};
+use crate::published::Measure;
 use crate::study::Study;
 
 /// A ratio above this is a fall \[D\].
@@ -43,19 +44,24 @@ impl Claim for RadiusAndDimension {
     }
 
     fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
-        parts(&inputs::accuracy(study)?, &inputs::classes(study, &GROUPS)?)
+        let accuracy = inputs::accuracy(study)?;
+        let beside = Beside::of(study, &GROUPS)?;
+        run_by_run(&inputs::classes(study, &GROUPS)?, |classes| {
+            parts(&accuracy, classes, &beside)
+        })
     }
 }
 
-/// The parts of the claim.
-fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, Gap> {
+/// The parts of the claim; beside the falls those from the best to the last epoch, where the network is the figure's.
+fn parts(accuracy: &[Accuracy], classes: &[ClassValue], beside: &Beside) -> Result<Vec<Part>, Gap> {
     let epochs = last_epochs(accuracy, classes)?;
     let until = epochs.describe();
     let mut parts = Vec::with_capacity(PARTS);
-    for (name, measure) in [
-        ("radius", radius as fn(&ClassValue) -> f64),
-        ("dimension", dimension),
+    for (in_figure, measure) in [
+        (Measure::Radius, radius as fn(&ClassValue) -> f64),
+        (Measure::Dimension, dimension),
     ] {
+        let name = in_figure.name();
         let rises = log_changes(classes, ExampleGroup::Permuted, measure, &epochs)?;
         let negated = |columns: &[Vec<f64>]| -> Vec<Vec<f64>> {
             let negate = |column: &Vec<f64>| column.iter().map(|value| -value).collect();
@@ -63,13 +69,17 @@ fn parts(accuracy: &[Accuracy], classes: &[ClassValue]) -> Result<Vec<Part>, Gap
         };
         let falls = negated(&rises);
         let last = mean_of_final(&falls);
-        parts.push(Part::new(
-            format!("Fall of {name} in the final layers, permuted ({until}; ratio of first to last)"),
+        let fall = Part::new(
+            format!(
+                "Fall of {name} in the final layers, permuted ({until}; ratio of first to last)"
+            ),
             over_classes(std::slice::from_ref(&last), End::Least, PARTS)?.map(f64::exp),
             Side::Above,
             FALL,
             "a twentieth: half of what counts as a rise of capacity, which two measures bring about together",
-        ));
+        );
+        let change = beside.late_change(in_figure, measure)?;
+        parts.push(beside_late_change(fall, change, -1.0)?);
         let mut either = contrasts(&rises, &last, SHARE);
         either.extend(contrasts(&falls, &last, SHARE));
         parts.push(Part::new(
@@ -106,22 +116,51 @@ mod tests {
 
     #[test]
     fn it_holds_where_both_fall_late_in_depth() {
-        let found = parts(&accuracy(), &classes(&law([0.99, 1.01], [0.5, 0.6], 0.03)));
+        let found = parts(
+            &accuracy(),
+            &classes(&law([0.99, 1.01], [0.5, 0.6], 0.03)),
+            &Beside::default(),
+        );
         assert_eq!(verdict(found), Verdict::Holds);
     }
 
     #[test]
     fn it_fails_where_one_does_not_fall_or_early_layers_change_as_much() {
-        let found = parts(&accuracy(), &classes(&law([1.0, 1.0], [0.5, 1.0], 0.03)));
+        let found = parts(
+            &accuracy(),
+            &classes(&law([1.0, 1.0], [0.5, 1.0], 0.03)),
+            &Beside::default(),
+        );
         assert_eq!(verdict(found), Verdict::DoesNotHold);
         // A rise in early layers is a change too.
-        let found = parts(&accuracy(), &classes(&law([1.6, 1.0], [0.5, 0.6], 0.03)));
+        let found = parts(
+            &accuracy(),
+            &classes(&law([1.6, 1.0], [0.5, 0.6], 0.03)),
+            &Beside::default(),
+        );
         assert_eq!(verdict(found), Verdict::DoesNotHold);
     }
 
     #[test]
     fn it_is_open_where_classes_differ_too_much() {
-        let found = parts(&accuracy(), &classes(&law([1.0, 1.0], [0.8, 0.8], 1.0)));
+        let found = parts(
+            &accuracy(),
+            &classes(&law([1.0, 1.0], [0.8, 0.8], 1.0)),
+            &Beside::default(),
+        );
         assert_eq!(verdict(found), Verdict::Undecided);
+    }
+
+    #[test]
+    fn the_published_falls_stand_beside_them() {
+        let beside = Beside::published_with([1.0, 0.766, 0.5]);
+        let classes = classes(&law([0.99, 1.01], [0.5, 0.6], 0.03));
+        let found = parts(&accuracy(), &classes, &beside).unwrap();
+        let published = |part: usize| found[part].published.clone().unwrap();
+        // In the figure both fall by a quarter in the final layers.
+        assert!((1.2..1.4).contains(&published(0).value), "{found:?}");
+        assert!((published(0).ours - 1.0 / 0.766).abs() < 1e-9 && published(0).agrees);
+        assert!((published(2).ours - 2.0).abs() < 1e-9 && !published(2).agrees);
+        assert!(found[1].published.is_none() && found[3].published.is_none());
     }
 }

@@ -59,7 +59,7 @@ impl Claim for DoubleDescent {
     }
 
     fn parts(&self, study: &Study<'_>) -> Result<Vec<Part>, Gap> {
-        let published = if inputs::as_in_figure4(study) {
+        let published = if inputs::as_in_figure4(study.profile) {
             published::figure4()?
         } else {
             Vec::new()

@@ -12,10 +12,11 @@ use mftma_train::Architecture;
 
 use super::{Gap, Part};
 use crate::cache::Stage;
-use crate::profile::DataSettings;
+use crate::profile::{DataSettings, Profile};
+use crate::published::{self, Epoch, LAYERS, LayerPoint};
 use crate::stages::{
-    GradientStage, LayerCapacities, LayerGeometry, LayerJoint, REWOUND_GROUPS, Rewindings, Rewound,
-    TrainStage, TrainingRecord,
+    GeometryStage, GradientStage, LayerCapacities, LayerGeometry, LayerJoint, REWOUND_GROUPS,
+    Rewindings, Rewound, TrainStage, TrainingRecord,
 };
 use crate::study::Study;
 use crate::table::GradientInputs;
@@ -225,8 +226,8 @@ pub fn as_in_figure3(study: &Study<'_>) -> bool {
 }
 
 /// Whether the networks of double descent are those of figure 4 C–E: ResNet-18 on all of CIFAR-100.
-pub fn as_in_figure4(study: &Study<'_>) -> bool {
-    let settings = &study.profile.double_descent.experiment;
+pub fn as_in_figure4(profile: &Profile) -> bool {
+    let settings = &profile.double_descent.experiment;
     settings.network.architecture == Architecture::ResNet18 && whole_cifar100(&settings.data)
 }
 
@@ -239,27 +240,131 @@ pub fn classes(study: &Study<'_>, groups: &[ExampleGroup]) -> Result<Vec<ClassVa
     let mut values = Vec::new();
     for run in &study.runs {
         for stage in study.geometry(run, groups)? {
-            let layers: Vec<LayerGeometry> = study.cache.output(&stage)?;
-            for layer in &layers {
-                let manifolds = layer
-                    .geometry
-                    .iter()
-                    .flat_map(|geometry| &geometry.manifolds);
-                values.extend(manifolds.map(|manifold| ClassValue {
-                    seed: run.seed,
-                    group: stage.group(),
-                    epoch: stage.epoch(),
-                    layer_index: layer.layer_index,
-                    layer: layer.layer.clone(),
-                    class: manifold.manifold,
-                    capacity: manifold.capacity.value,
-                    radius: manifold.radius.value,
-                    dimension: manifold.dimension.value,
-                }));
-            }
+            add_classes(study, run.seed, &stage, &mut values)?;
         }
     }
     Ok(values)
+}
+
+/// What stands beside the claims' own statistics: the paper's figure 3, and our classes measured as the paper must have done it.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// The points of the figure; none where the main experiment is another one, or not all of it is measured so.
+    pub points: Vec<LayerPoint>,
+    /// By the conventions of the reference, at the best and at the last epoch.
+    pub classes: Vec<ClassValue>,
+    /// The best epoch of each run.
+    pub best: BTreeMap<u64, usize>,
+    /// The last.
+    pub last: BTreeMap<u64, usize>,
+}
+
+impl Beside {
+    /// What is there of some groups.
+    pub fn of(study: &Study<'_>, groups: &[ExampleGroup]) -> Result<Self> {
+        let mut found = Self::default();
+        if !as_in_figure3(study) {
+            return Ok(found);
+        }
+        for run in &study.runs {
+            let Some(record) = study.record(run)? else {
+                return Ok(Self::default());
+            };
+            found.best.insert(run.seed, record.best_epoch());
+            found.last.insert(run.seed, record.last_epoch());
+            for epoch in BTreeSet::from([record.best_epoch(), record.last_epoch()]) {
+                for &group in groups {
+                    let stage = GeometryStage::new(Rc::clone(run), epoch, group).by_reference();
+                    if study.cache.status(&stage).must_run() {
+                        return Ok(Self::default());
+                    }
+                    add_classes(study, run.seed, &stage, &mut found.classes)?;
+                }
+            }
+        }
+        found.points = published::figure3()?;
+        Ok(found)
+    }
+
+    /// A value of the figure.
+    pub fn published(
+        &self,
+        epoch: Epoch,
+        measure: published::Measure,
+        group: ExampleGroup,
+        place: usize,
+    ) -> Option<f64> {
+        let wanted = (epoch, measure, group, place);
+        let is_wanted = |p: &&LayerPoint| (p.epoch, p.measure, p.group, p.layer_index) == wanted;
+        self.points.iter().find(is_wanted).map(|point| point.value)
+    }
+
+    /// Logarithm of the last over the best epoch's value of permuted manifolds, as a mean over those final layers of which the figure has
+    /// both: the figure's, and ours class by class. None where it has none.
+    pub fn late_change(
+        &self,
+        in_figure: published::Measure,
+        measure: fn(&ClassValue) -> f64,
+    ) -> Result<Option<(f64, Vec<f64>)>, String> {
+        let group = ExampleGroup::Permuted;
+        let places: Vec<usize> = (1..LAYERS.len()).collect();
+        let logarithms = |place: &usize| {
+            let at = |epoch| self.published(epoch, in_figure, group, *place);
+            Some((*place, (at(Epoch::Last)? / at(Epoch::Best)?).ln()))
+        };
+        let read: Vec<(usize, f64)> = final_layers(&places)
+            .iter()
+            .filter_map(logarithms)
+            .collect();
+        if read.is_empty() {
+            return Ok(None);
+        }
+        let at = |epochs| logs_at(&self.classes, group, measure, epochs);
+        let (last, best) = (at(&self.last)?, at(&self.best)?);
+        let changes: Vec<Vec<f64>> = last
+            .iter()
+            .zip(&best)
+            .filter(|(last, _)| read.iter().any(|(place, _)| *place == last.place))
+            .map(|(last, best)| less(&last.classes, &best.classes))
+            .collect();
+        let published = read.iter().map(|(_, change)| change).sum::<f64>() / read.len() as f64;
+        Ok(Some((published, mean_column(&changes))))
+    }
+}
+
+/// The mean of several columns, class by class.
+pub fn mean_column(columns: &[Vec<f64>]) -> Vec<f64> {
+    let mean = |class: usize| {
+        columns.iter().map(|column| column[class]).sum::<f64>() / columns.len() as f64
+    };
+    (0..columns.first().map_or(0, Vec::len)).map(mean).collect()
+}
+
+fn add_classes(
+    study: &Study<'_>,
+    seed: u64,
+    stage: &GeometryStage,
+    values: &mut Vec<ClassValue>,
+) -> Result<()> {
+    let layers: Vec<LayerGeometry> = study.cache.output(stage)?;
+    for layer in &layers {
+        let manifolds = layer
+            .geometry
+            .iter()
+            .flat_map(|geometry| &geometry.manifolds);
+        values.extend(manifolds.map(|manifold| ClassValue {
+            seed,
+            group: stage.group(),
+            epoch: stage.epoch(),
+            layer_index: layer.layer_index,
+            layer: layer.layer.clone(),
+            class: manifold.manifold,
+            capacity: manifold.capacity.value,
+            radius: manifold.radius.value,
+            dimension: manifold.dimension.value,
+        }));
+    }
+    Ok(())
 }
 
 /// Accuracies of rewound networks.
@@ -628,10 +733,7 @@ pub fn log_changes(
 
 /// The mean over the final layers, class by class.
 pub fn mean_of_final(columns: &[Vec<f64>]) -> Vec<f64> {
-    let last = final_layers(columns);
-    (0..columns[0].len())
-        .map(|class| last.iter().map(|column| column[class]).sum::<f64>() / last.len() as f64)
-        .collect()
+    mean_column(final_layers(columns))
 }
 
 /// Each early layer less a share of the final layers' mean, class by class.

@@ -20,11 +20,13 @@ pub(crate) mod statistics;
 #[cfg(test)]
 mod synthetic;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::study::Study;
-use inputs::Stages;
-use statistics::Estimate;
+use inputs::{ClassValue, Stages};
+use statistics::{End, Estimate, over_classes, over_runs};
 
 /// A claim of the paper.
 pub trait Claim {
@@ -98,7 +100,8 @@ pub fn all() -> Vec<Box<dyn Claim>> {
 /// The rule, for readers of the results.
 pub const RULE: &str = "A part holds where its 95 % interval lies wholly on the wanted side of its threshold, and fails where an \
 interval widened for the number of parts (Bonferroni) lies wholly on the other side. A claim holds where all its parts hold, does \
-not hold where any part fails, and is undecided otherwise, or where what it needs was not computed.";
+not hold where any part fails, and is undecided otherwise, or where what it needs was not computed. An interval over classes speaks of \
+these networks and of other classes; what each run gives by itself, and an interval over runs, stand beside it and enter no verdict.";
 
 /// What the results say of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +138,9 @@ pub enum Side {
 /// Relative difference up to which a value agrees with the published one \[D\]: between the figure's reading errors (1 to 2 % of a ratio)
 /// and what a reader would call another size.
 const AGREES: f64 = 0.1;
+
+/// How a value was measured that stands beside a published one.
+pub(crate) const BY_REFERENCE: &str = "by the conventions of the reference";
 
 /// A part's statistic as the paper's figure has it, beside the verdict and no part of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -191,9 +197,22 @@ pub struct Part {
     pub reason: String,
     /// What follows.
     pub verdict: Verdict,
+    /// The same run by run, where there are several and the intervals cover something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
     /// The paper's value, where one of its figures has it for the same setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<Published>,
+}
+
+/// A part's statistic in each run by itself, beside the verdict and no part of it: an interval over classes says nothing of another network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runs {
+    /// Its values, in the order of seeds.
+    pub values: Vec<f64>,
+    /// Student's 95 % interval of their mean.
+    pub interval: [f64; 2],
 }
 
 impl Part {
@@ -214,6 +233,7 @@ impl Part {
             threshold,
             reason: reason.into(),
             verdict: Verdict::Undecided,
+            runs: None,
             published: None,
         };
         part.verdict = part.judge();
@@ -252,6 +272,45 @@ impl Part {
             _ => Verdict::Undecided,
         }
     }
+}
+
+/// The parts on the classes of all runs, and beside each what it is on those of one run alone.
+fn run_by_run(
+    classes: &[ClassValue],
+    parts: impl Fn(&[ClassValue]) -> Result<Vec<Part>, Gap>,
+) -> Result<Vec<Part>, Gap> {
+    let mut found = parts(classes)?;
+    let seeds: BTreeSet<u64> = classes.iter().map(|value| value.seed).collect();
+    if seeds.len() < 2 {
+        return Ok(found);
+    }
+    let mut of_runs = Vec::new();
+    for seed in seeds {
+        let of_run = classes.iter().filter(|value| value.seed == seed);
+        of_runs.push(parts(&of_run.cloned().collect::<Vec<_>>())?);
+    }
+    for (index, part) in found.iter_mut().enumerate() {
+        let values: Vec<f64> = of_runs.iter().map(|parts| parts[index].value).collect();
+        let interval = over_runs(std::slice::from_ref(&values), End::Least, 1)?.interval;
+        part.runs = Some(Runs { values, interval });
+    }
+    Ok(found)
+}
+
+/// Beside a part about the final layers how the figure's values change there from the best to the last epoch: `change` as
+/// [`inputs::Beside::late_change`] gives it, upwards by a `sign` of 1.
+fn beside_late_change(
+    part: Part,
+    change: Option<(f64, Vec<f64>)>,
+    sign: f64,
+) -> Result<Part, String> {
+    let Some((published, ours)) = change else {
+        return Ok(part);
+    };
+    let ours: Vec<f64> = ours.iter().map(|change| sign * change).collect();
+    let ours = over_classes(&[ours], End::Least, 1)?.map(f64::exp);
+    let statistic = format!("the same from the best to the last epoch, {BY_REFERENCE}");
+    Ok(part.beside_another(statistic, (sign * published).exp(), &ours))
 }
 
 /// What was found of one claim.
@@ -401,6 +460,39 @@ mod tests {
         let text = serde_json::to_string(&part).unwrap();
         assert!(!text.contains("published"), "{text}");
         assert_eq!(serde_json::from_str::<Part>(&text).unwrap(), part);
+    }
+
+    #[test]
+    fn runs_stand_beside_the_verdict_by_themselves() {
+        use inputs::Beside;
+        let one = Beside::published_with([1.0; 3]).classes;
+        let mean = |classes: &[ClassValue]| {
+            let values: Vec<f64> = classes.iter().map(|value| value.capacity).collect();
+            let mut found = part([0.9, 1.3], [0.9, 1.3], Side::Above);
+            found.value = statistics::mean(&values);
+            Ok(vec![found])
+        };
+        assert_eq!(run_by_run(&one, mean).unwrap()[0].runs, None);
+        let mut three = Vec::new();
+        for (seed, factor) in [(4, 1.0), (2, 2.0), (9, 3.0)] {
+            three.extend(one.iter().map(|value| ClassValue {
+                seed,
+                capacity: factor * value.capacity,
+                ..value.clone()
+            }));
+        }
+        let found = run_by_run(&three, mean).unwrap().remove(0);
+        let runs = found.runs.unwrap();
+        for (value, wanted) in runs.values.iter().zip([0.08, 0.04, 0.12]) {
+            assert!((value - wanted).abs() < 1e-12, "{runs:?}");
+        }
+        let half = 4.302_653 * 0.04 / 3f64.sqrt();
+        assert!((runs.interval[0] - (0.08 - half)).abs() < 1e-6);
+        assert!((found.value - 0.08).abs() < 1e-12);
+        assert_eq!(
+            found.verdict,
+            part([0.9, 1.3], [0.9, 1.3], Side::Above).verdict
+        );
     }
 
     #[test]

@@ -5,8 +5,9 @@ use rand_distr::{Distribution, Normal};
 
 use mftma_gradients::{GradientGroup, GradientPart, InputAblation};
 
-use super::inputs::{Accuracy, ClassValue, GradientMeasure, GradientValue};
+use super::inputs::{Accuracy, Beside, ClassValue, GradientMeasure, GradientValue};
 use super::{Gap, Part, Verdict, verdict_of};
+use crate::published::{LAYERS, figure3};
 use crate::table::GradientInputs;
 
 /// The verdict on parts that could be computed.
@@ -166,4 +167,33 @@ pub fn gradients(
         }
     }
     rows
+}
+
+impl Beside {
+    /// The published figure, and twenty classes in its layers whose capacity, radius and dimension change by these factors from the best
+    /// epoch, 5, to the last, 60.
+    pub fn published_with(factors: [f64; 3]) -> Self {
+        let law = Law::new(0.0, move |_, epoch, _| {
+            let factors = if epoch == 60 { factors } else { [1.0; 3] };
+            let [capacity, radius, dimension] = factors;
+            [0.04 * capacity, 1.3 * radius, 25.0 * dimension]
+        });
+        let of_input = classes(&law).into_iter().filter(|v| v.layer_index == 0);
+        let in_layers = |value: ClassValue| {
+            LAYERS
+                .iter()
+                .enumerate()
+                .map(move |(layer_index, layer)| ClassValue {
+                    layer_index,
+                    layer: (*layer).into(),
+                    ..value.clone()
+                })
+        };
+        Self {
+            points: figure3().unwrap(),
+            classes: of_input.flat_map(in_layers).collect(),
+            best: [(1, 5)].into(),
+            last: [(1, 60)].into(),
+        }
+    }
 }

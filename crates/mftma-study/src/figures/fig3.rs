@@ -218,7 +218,7 @@ fn beside(study: &Study<'_>, ours: &[Row]) -> Result<Vec<Row>> {
     for difference in differences(&published, &measured, |measure, group| {
         factor(measure, group).unwrap_or(1.0)
     }) {
-        // Only the capacity is off at the input, and only where it can be read there.
+        // Only the capacity is off at the input.
         if difference.measure == Published::Capacity
             && factor(difference.measure, difference.group).is_some()
         {
@@ -286,18 +286,28 @@ fn measured(rows: &[Row]) -> Vec<Measured> {
 }
 
 /// Published over measured value at the input, where nothing is trained, so that both rows of the figure show the same.
+///
+/// There the mark of test manifolds hides those of the other two groups with true labels, whose published value is then theirs.
 fn offset(
     published: &[LayerPoint],
     measured: &[Measured],
     measure: Published,
     group: ExampleGroup,
 ) -> Option<f64> {
-    let at_input = |point: &&LayerPoint| {
+    let at_input = |point: &LayerPoint, group: ExampleGroup| {
         (point.measure, point.group, point.layer_index) == (measure, group, 0)
     };
-    let read: Vec<f64> = published.iter().filter(at_input).map(|p| p.value).collect();
-    let ours = measured.iter().find(|m| at_input(&&m.point))?.point.value;
-    (!read.is_empty()).then(|| read.iter().sum::<f64>() / read.len() as f64 / ours)
+    let read_of = |group| {
+        let read = published.iter().filter(|point| at_input(point, group));
+        let values: Vec<f64> = read.map(|point| point.value).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let hidden = || match group {
+        ExampleGroup::Unpermuted | ExampleGroup::Restored => read_of(ExampleGroup::Test),
+        _ => None,
+    };
+    let ours = measured.iter().find(|m| at_input(&m.point, group))?;
+    Some(read_of(group).or_else(hidden)? / ours.point.value)
 }
 
 /// The rows of a curve, all measures.
@@ -447,7 +457,8 @@ fn comparison(table: &[Row]) -> Option<Comparison> {
         text: "How far our values lie from those read off the paper's Figure 3: mean and largest |ours / published − 1| over the layers that \
                are given, and the mean of |ours − published| in units of both errors (ours over classes or runs, and that of reading the \
                figure). The published capacities lie some per cent below those that the reference package itself gives on the same pixels; so \
-               capacity stands also with each group's offset at the input divided out."
+               capacity stands also with each group's offset at the input divided out (of unpermuted and restored manifolds, whose marks there \
+               are hidden by the test ones, to the latter's published value)."
             .to_owned(),
         headings: HEADINGS.map(str::to_owned).to_vec(),
         rows,
@@ -525,7 +536,18 @@ mod tests {
     fn rows(factor: f64, spread: f64) -> Vec<Row> {
         let plain = table().remove(0);
         let mut rows = Vec::new();
-        for point in published::figure3().unwrap() {
+        let mut points = published::figure3().unwrap();
+        // What the mark of the test manifolds hides.
+        for group in [ExampleGroup::Unpermuted, ExampleGroup::Restored] {
+            points.push(LayerPoint {
+                epoch: Epoch::Best,
+                group,
+                measure: Published::Capacity,
+                layer_index: 0,
+                value: 0.041,
+            });
+        }
+        for point in points {
             for (seed, sign) in [(1, 1.0), (2, -1.0)] {
                 rows.push(Row {
                     seed,
@@ -564,10 +586,8 @@ mod tests {
         assert!(found.iter().all(|d| (d.mean - 0.05).abs() < 1e-9));
         for difference in differences_of(&rows(1.05, 0.0), true) {
             // Two rows of the input are read to three digits: they may differ by a reading error.
-            let (at_input, off) = (difference.group, difference.mean);
-            let known = [ExampleGroup::Permuted, ExampleGroup::Test].contains(&at_input);
-            if known && difference.measure == Published::Capacity {
-                assert!(off < 0.02, "{difference:?}");
+            if difference.measure == Published::Capacity {
+                assert!(difference.mean < 0.02, "{difference:?}");
             }
         }
     }

@@ -53,8 +53,22 @@ const INTERPOLATING: f64 = 0.05;
 
 /// The panels, in order.
 const PANELS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
-/// The plots of the sweep: panel, measure, label, symbol and subscript.
-const SWEEP_PLOTS: [(&str, Measure, &str, (&str, &str)); 5] = [
+/// Room below a plot of the sweep for its axis.
+const BELOW_DESCENT: f64 = 32.0;
+/// Height of a plot of published values alone, and room above it.
+const PUBLISHED: f64 = 58.0;
+const HEAD_OF_PUBLISHED: f64 = 12.0;
+
+/// A plot of the sweep: panel, measure, label, symbol and subscript.
+type SweepPlot = (
+    &'static str,
+    Measure,
+    &'static str,
+    (&'static str, &'static str),
+);
+
+/// The plots of the sweep.
+const SWEEP_PLOTS: [SweepPlot; 5] = [
     ("c", Measure::Accuracy, "Test accuracy (%)", ("", "")),
     ("d", Measure::RADIUS, "Radius", ("R", "M")),
     (
@@ -289,14 +303,14 @@ impl Figure for Figure4 {
                 },
             );
         }
-        let published = if as_in_figure4(study) {
-            figure4()?
-        } else {
-            Vec::new()
-        };
+        let published = figure4()?;
         let sweep = Sweep {
             layer: &sweep.layer,
-            published: &published,
+            published: match published_beside(study) {
+                Some(true) => Published::Same(&published),
+                Some(false) => Published::Other(&published),
+                None => Published::None,
+            },
         };
         Ok(draw(self.title(), panels, table, &sweep, &note))
     }
@@ -306,15 +320,38 @@ impl Figure for Figure4 {
 struct Sweep<'a> {
     /// The layer measured.
     layer: &'a str,
-    /// The paper's points; none where its networks are others.
-    published: &'a [WidthPoint],
+    /// The paper's points.
+    published: Published<'a>,
+}
+
+/// The paper's points beside ours.
+#[derive(Clone, Copy)]
+enum Published<'a> {
+    /// They are not drawn: other images.
+    None,
+    /// Of the same networks, in the same plots.
+    Same(&'a [WidthPoint]),
+    /// Of others on more of the same images, in plots of their own.
+    Other(&'a [WidthPoint]),
+}
+
+/// Whether the paper's points are of the same networks; none where they are of other images.
+fn published_beside(study: &Study<'_>) -> Option<bool> {
+    let images = &study.profile.double_descent.experiment.data.dataset;
+    (images == "cifar100").then(|| as_in_figure4(study.profile))
 }
 
 fn published_in_words(study: &Study<'_>) -> &'static str {
-    if as_in_figure4(study) {
-        "Rings: values read off the paper's figure."
-    } else {
-        "The paper's values are not drawn: they are of ResNet-18 on all images of CIFAR-100."
+    match published_beside(study) {
+        Some(true) => {
+            "Rings: values read off the paper's figure, beside which radius and dimension are by the conventions of the reference package."
+        }
+        Some(false) => {
+            "Below, on scales of their own: values read off the paper's figure, of ResNet-18 on all images of CIFAR-100."
+        }
+        None => {
+            "The paper's values are not drawn: they are of ResNet-18 on all images of CIFAR-100."
+        }
     }
 }
 
@@ -570,7 +607,7 @@ fn draw(title: &str, panels: &[&str], table: &[Row], sweep: &Sweep<'_>, note: &s
     let mut tops = [None; 3];
     for (top, (wanted, below)) in tops.iter_mut().zip([
         (rewinding(panels), 2.0 * REWINDING.0 + REWINDING.1 + NAMES),
-        (sweeping(panels), DESCENT + 32.0),
+        (sweeping(panels), sweep_height(panels, sweep)),
         (holding(panels), HOLDING + NAMES),
     ]) {
         if wanted {
@@ -592,6 +629,19 @@ fn draw(title: &str, panels: &[&str], table: &[Row], sweep: &Sweep<'_>, note: &s
     }
     footnote(&mut canvas, note, (width, height));
     canvas.finish()
+}
+
+/// Height of the plots of double descent, with what stands below them.
+fn sweep_height(panels: &[&str], sweep: &Sweep<'_>) -> f64 {
+    let own = DESCENT + BELOW_DESCENT;
+    let is_published =
+        |(panel, measure, ..): &SweepPlot| panels.contains(panel) && in_figure(*measure).is_some();
+    match sweep.published {
+        Published::Other(_) if SWEEP_PLOTS.iter().any(is_published) => {
+            own + HEAD_OF_PUBLISHED + PUBLISHED + BELOW_DESCENT
+        }
+        _ => own,
+    }
 }
 
 /// Width of a panel of rewinding: two fill the page.
@@ -976,6 +1026,7 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], sweep: &Sweep
         let of_training = |row: &Row| row.width == *width && row.measure == Measure::TrainingError;
         mean(&rows, of_training).is_some_and(|(error, _)| error < INTERPOLATING)
     });
+    let threshold = threshold.map(|(_, at)| *at);
     let plots: Vec<_> = SWEEP_PLOTS
         .into_iter()
         .filter(|(name, ..)| panels.contains(name))
@@ -983,62 +1034,107 @@ fn draw_sweep(canvas: &mut Canvas, panels: &[&str], table: &[Row], sweep: &Sweep
     let (left, count) = (SIDES.0, plots.len() as f64);
     let width = (page_width(panels) - left - DESCENT_RIGHT - GAPS.1 * (count - 1.0)) / count;
     let mut lettered = None;
+    let mut headed = false;
     for (index, (name, measure, label, symbol)) in plots.into_iter().enumerate() {
         let x = left + (width + GAPS.1) * index as f64;
+        let same = match sweep.published {
+            Published::Same(points) => points,
+            _ => &[],
+        };
         let curves: Vec<SweepCurve> = EPOCHS
             .iter()
             .map(|&(epoch, colour, ..)| {
-                SweepCurve::new((epoch, colour), measure, &rows, &places, sweep.published)
+                SweepCurve::new((epoch, colour), measure, &rows, &places, same)
             })
             .collect();
-        let values: Vec<f64> = curves.iter().flat_map(SweepCurve::values).collect();
-        if values.is_empty() {
-            continue;
-        }
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let ticks = nice_ticks(low, high, 4);
-        let panel = Panel::new(
+        let name_of_axis = (label, symbol);
+        if !plot_sweep(
+            canvas,
             [x, top, width, DESCENT],
             limits,
-            (ticks[0], ticks[ticks.len() - 1]),
-        );
-        panel.y_axis(canvas, &ticks, true);
-        if let Some((_, at)) = threshold {
-            panel.vertical(canvas, *at, Colour(0xAA, 0xAA, 0xAA));
-        }
-        for curve in &curves {
-            panel.band(canvas, &curve.means, curve.colour);
-            panel.line(canvas, &curve.means, curve.colour, false);
-            for &(x, y) in &curve.runs {
-                canvas.disc(panel.at(x, y), 0.8, curve.colour);
-            }
-            let inside = |x: f64| (limits.0..=limits.1).contains(&x);
-            for &(x, y) in curve.published.iter().filter(|(x, _)| inside(*x)) {
-                canvas.ring(panel.at(x, y), 1.6, curve.colour);
-            }
-        }
-        panel.frame(canvas);
-        panel.x_marks(canvas, &marks(limits));
-        let style = TextStyle::new(TEXT, INK, Anchor::Middle).rotated(90.0);
-        let place = (x - 26.0, top + DESCENT / 2.0);
-        if symbol.0.is_empty() {
-            canvas.text(place, label, style);
-        } else {
-            canvas.text_with_symbol(place, label, symbol, style);
+            &curves,
+            name_of_axis,
+            threshold,
+        ) {
+            continue;
         }
         if lettered.replace(name) != Some(name) {
             letter(canvas, (x - 30.0, top - 9.0), name, "");
         }
-        let style = TextStyle::new(TEXT, INK, Anchor::Middle);
-        canvas.text((x + width / 2.0, top + DESCENT + 22.0), "Parameters", style);
         if index == 0 {
             for (_, colour, text, along) in EPOCHS {
                 let style = TextStyle::new(TEXT, colour, Anchor::Start).weight(Weight::Bold);
                 canvas.text((x + along, top - 9.0), text, style);
             }
         }
+        let Published::Other(points) = sweep.published else {
+            continue;
+        };
+        let curves: Vec<SweepCurve> = EPOCHS
+            .iter()
+            .map(|&(epoch, colour, ..)| SweepCurve::new((epoch, colour), measure, &[], &[], points))
+            .collect();
+        let along = curves.iter().flat_map(|curve| &curve.published);
+        let (low, high) = along.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
+            (low.min(point.0), high.max(point.0))
+        });
+        let margin = 0.05 * (high - low);
+        let limits = (low - margin, high + margin);
+        let y = top + DESCENT + BELOW_DESCENT + HEAD_OF_PUBLISHED;
+        let area = [x, y, width, PUBLISHED];
+        if plot_sweep(canvas, area, limits, &curves, name_of_axis, None) && !headed {
+            headed = true;
+            let style = TextStyle::new(TEXT, INK, Anchor::Start);
+            canvas.text((x - 16.0, y - 5.0), "published", style);
+        }
     }
+}
+
+/// One plot of the sweep; false where it has nothing to show.
+fn plot_sweep(
+    canvas: &mut Canvas,
+    area: [f64; 4],
+    limits: (f64, f64),
+    curves: &[SweepCurve],
+    (label, symbol): (&str, (&str, &str)),
+    threshold: Option<f64>,
+) -> bool {
+    let [x, y, width, height] = area;
+    let values: Vec<f64> = curves.iter().flat_map(SweepCurve::values).collect();
+    if values.is_empty() {
+        return false;
+    }
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let ticks = nice_ticks(low, high, 4);
+    let panel = Panel::new(area, limits, (ticks[0], ticks[ticks.len() - 1]));
+    panel.y_axis(canvas, &ticks, true);
+    if let Some(at) = threshold {
+        panel.vertical(canvas, at, Colour(0xAA, 0xAA, 0xAA));
+    }
+    for curve in curves {
+        panel.band(canvas, &curve.means, curve.colour);
+        panel.line(canvas, &curve.means, curve.colour, false);
+        for &(x, y) in &curve.runs {
+            canvas.disc(panel.at(x, y), 0.8, curve.colour);
+        }
+        let inside = |x: f64| (limits.0..=limits.1).contains(&x);
+        for &(x, y) in curve.published.iter().filter(|(x, _)| inside(*x)) {
+            canvas.ring(panel.at(x, y), 1.6, curve.colour);
+        }
+    }
+    panel.frame(canvas);
+    panel.x_marks(canvas, &marks(limits));
+    let style = TextStyle::new(TEXT, INK, Anchor::Middle).rotated(90.0);
+    let place = (x - 26.0, y + height / 2.0);
+    if symbol.0.is_empty() {
+        canvas.text(place, label, style);
+    } else {
+        canvas.text_with_symbol(place, label, symbol, style);
+    }
+    let style = TextStyle::new(TEXT, INK, Anchor::Middle);
+    canvas.text((x + width / 2.0, y + height + 22.0), "Parameters", style);
+    true
 }
 
 /// The widths of the sweep, and where they stand on its axis: the common logarithm of the number of parameters.
@@ -1086,12 +1182,7 @@ impl SweepCurve {
             let single = rows.iter().filter(|row| of_width(row));
             runs.extend(single.map(|row| (x, scale * row.value)));
         }
-        let name = match measure {
-            Measure::Accuracy => Some(published::Measure::TestAccuracy),
-            Measure::RADIUS => Some(published::Measure::Radius),
-            Measure::DIMENSION => Some(published::Measure::Dimension),
-            _ => None,
-        };
+        let name = in_figure(measure);
         let of_figure = published
             .iter()
             .filter(|point| point.epoch == epoch && Some(point.measure) == name);
@@ -1110,6 +1201,16 @@ impl SweepCurve {
         let bands = self.means.iter().flat_map(|&(_, y, e)| [y - e, y + e]);
         let single = self.runs.iter().chain(&self.published).map(|&(_, y)| y);
         bands.chain(single).collect()
+    }
+}
+
+/// A measure's name in the paper's figure, where it is there.
+fn in_figure(measure: Measure) -> Option<published::Measure> {
+    match measure {
+        Measure::Accuracy => Some(published::Measure::TestAccuracy),
+        Measure::RADIUS => Some(published::Measure::Radius),
+        Measure::DIMENSION => Some(published::Measure::Dimension),
+        _ => None,
     }
 }
 
@@ -1338,12 +1439,22 @@ mod tests {
             &"A long note. ".repeat(40),
         );
         assert_eq!(clipped_texts(&svg), Vec::<String>::new());
+        let figure = figure4().unwrap();
+        for panels in [&PANELS[..], &["d"], &["e"]] {
+            let other = Sweep {
+                published: Published::Other(&figure),
+                ..with(&[])
+            };
+            let svg = draw("A title", panels, &table(), &other, "A note.");
+            assert_eq!(clipped_texts(&svg), Vec::<String>::new());
+            assert!(svg.contains("published"));
+        }
     }
 
     fn with(published: &[WidthPoint]) -> Sweep<'_> {
         Sweep {
             layer: "fc2",
-            published,
+            published: Published::Same(published),
         }
     }
 
@@ -1358,7 +1469,15 @@ mod tests {
             // The table's networks have 3,000 to 12.3 million parameters: all of the figure's lie between.
             point.measure == published::Measure::TestAccuracy
         });
-        assert_eq!(rings(&figure) - rings(&[]), of_panel.count());
+        let count = of_panel.count();
+        assert_eq!(rings(&figure) - rings(&[]), count);
+        // The same points in a plot of their own.
+        let other = Sweep {
+            published: Published::Other(&figure),
+            ..with(&[])
+        };
+        let svg = draw("A title", &["c"], &table(), &other, "");
+        assert_eq!(svg.matches("<circle").count() - rings(&[]), count);
     }
 
     #[test]

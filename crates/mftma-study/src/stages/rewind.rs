@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainStage;
 use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
+use crate::interim;
 use crate::profile::{RewindingSettings, RewindingStatistics};
 
 /// The groups whose accuracy is taken: the permuted one tells what is left of what was memorized.
@@ -256,10 +257,14 @@ impl TypedStage for RewindStage {
         let bar = work
             .progress
             .bar(&format!("rewind {}", self.label()), wanted.len() as u64);
+        let path = |index: usize| work.folder.join(format!("network-{index:04}.bin"));
+        let kept = (0..wanted.len()).filter(|&index| path(index).exists());
+        work.resumed_from(kept.count(), wanted.len());
         let mut scores = Vec::with_capacity(wanted.len() + 1);
         let mut trained = None;
         for (index, (rewound, layers)) in wanted.into_iter().enumerate() {
-            let found = self.scores(&end, &early, layers, &examples)?;
+            let compute = || self.scores(&end, &early, layers, &examples);
+            let found = interim::kept(&path(index), compute)?;
             // The trained network comes first.
             let found = beside(&found, trained.get_or_insert_with(|| found.clone()));
             scores.push((rewound, found));

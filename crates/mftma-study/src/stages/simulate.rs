@@ -12,6 +12,7 @@ use super::TrainStage;
 use super::geometry::{COVERAGE, analysis_settings};
 use crate::cache::{Space, StageInputs, TypedStage, Work};
 use crate::experiment::Experiment;
+use crate::interim;
 use crate::profile::SimulationSettings;
 
 /// The groups whose capacities are compared.
@@ -167,9 +168,10 @@ impl TypedStage for SimulateStage {
         let bar = work
             .progress
             .bar(&format!("simulate {}", self.label()), layers.len() as u64);
-        let mut found = Vec::with_capacity(layers.len());
-        for (index, layer) in layers.iter().enumerate() {
-            bar.message(layer.clone());
+        let path = |index: usize| work.folder.join(format!("layer-{index:04}.bin"));
+        let kept = (0..layers.len()).filter(|&index| path(index).exists());
+        work.resumed_from(kept.count(), layers.len());
+        let of_layer = |layer: &String| {
             let source = self
                 .experiment
                 .activations(&*network, &manifolds, layer)
@@ -184,7 +186,7 @@ impl TypedStage for SimulateStage {
                 ..
             } = simulate_capacity(&source, &simulation)
                 .with_context(|| format!("layer {layer}"))?;
-            found.push(LayerCapacities {
+            Ok(LayerCapacities {
                 layer: layer.clone(),
                 simulated: [
                     capacity,
@@ -193,7 +195,12 @@ impl TypedStage for SimulateStage {
                 ],
                 mean_field: geometry.capacity,
                 manifolds,
-            });
+            })
+        };
+        let mut found = Vec::with_capacity(layers.len());
+        for (index, layer) in layers.iter().enumerate() {
+            bar.message(layer.clone());
+            found.push(interim::kept(&path(index), || of_layer(layer))?);
             bar.set(index as u64 + 1);
         }
         Ok(found)
