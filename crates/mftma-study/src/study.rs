@@ -284,8 +284,18 @@ impl<'a> Study<'a> {
 
     /// The runs whose gradients are measured, in a short training of their own.
     pub fn gradient_runs(&self) -> Result<Vec<Rc<Experiment>>> {
+        self.short_runs(self.profile.gradients.experiment.network.batch_norm)
+    }
+
+    /// The same with normalisation where they are without, or without where they are with.
+    pub fn otherwise_normalised_runs(&self) -> Result<Vec<Rc<Experiment>>> {
+        self.short_runs(!self.profile.gradients.experiment.network.batch_norm)
+    }
+
+    fn short_runs(&self, batch_norm: bool) -> Result<Vec<Rc<Experiment>>> {
         let gradients = &self.profile.gradients;
         let mut settings = gradients.experiment.clone();
+        settings.network.batch_norm = batch_norm;
         settings.training.stop.max_epochs = gradients.epochs.iter().max().copied().unwrap_or(0);
         settings.geometry.epochs = Vec::new();
         (0..gradients.runs)

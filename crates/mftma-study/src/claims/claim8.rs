@@ -55,7 +55,8 @@ fn parts(capacities: &[Capacities]) -> Result<Vec<Part>, Gap> {
     }
     if let Some(open) = capacities.iter().find(|layer| layer.simulated.is_none()) {
         return Err(Gap::Premise(format!(
-            "simulation does not bound the capacity of {} manifolds in {}: the profile's simulation.repetitions are too few",
+            "simulation does not bound the capacity of {} manifolds in {}: too few of the labellings can be separated in all its features \
+             (lower the profile's simulation.manifolds), or too few were drawn (raise simulation.repetitions)",
             open.group, open.layer
         )));
     }

@@ -75,8 +75,9 @@ impl Figure for Figure5 {
              norm of permuted over norm of unpermuted examples' mean gradient, on raw inputs, after each class is moved onto the global mean, \
              and with every image replaced by its class mean; the softmax made uniform by small weights of the last layer (orange), or as initialized \
              (grey), beside the ratio that the moments of the pixels predict. e: the same ratio for the whole gradient and for its two parts, what the \
-             labels pull (1/C − e_y) and what pulls without them (p − 1/C), each measured by its own backward pass, at initialization in the \
-             network as it is trained and with its batch normalisation {}, and over the steps; broken: the share of \
+             labels pull (1/C − e_y) and what pulls without them (p − 1/C), each measured by its own backward pass, in the \
+             network as it is trained and in one trained with its batch normalisation {}, at initialization and, as means over layers, over the optimiser steps (right; the latter broken); \
+             left, broken: the share of \
              the labels' signal at a layer that goes with the class means of the pixels, that is with features linear in them. Restored: the permuted images with their true labels, which no step follows. \
              Bands: one standard error over runs; verdicts by the 95 % interval over runs of the mean logarithm over layers.",
             study.profile.gradients.runs,
@@ -110,6 +111,9 @@ impl Figure for Figure5 {
                 stages.push(Box::new(ExpansionStage::new(run)));
             }
         }
+        for run in study.otherwise_normalised_runs()? {
+            stages.push(Box::new(GradientStage::otherwise_normalised(run)));
+        }
         Ok(stages)
     }
 
@@ -131,6 +135,17 @@ impl Figure for Figure5 {
                 ..row
             };
             table.extend(tidy(&measured, Given::Scale, &row, of_epoch));
+        }
+        for run in study.otherwise_normalised_runs()? {
+            let of_epoch = GradientStage::steps_per_epoch(&run);
+            let row = study.row(&run);
+            let stage = GradientStage::otherwise_normalised(run);
+            table.extend(tidy(
+                &study.cache.output(&stage)?,
+                Given::Inputs,
+                &row,
+                of_epoch,
+            ));
         }
         let derived = [advantages(&table), linear_shares(&table)];
         table.extend(derived.into_iter().flatten());
@@ -929,6 +944,7 @@ fn parts(page: &mut Page, data: &Data<'_>) {
             )
         })
         .find(|(_, lines)| lines.iter().any(|line| !line.points.is_empty()));
+    let otherwise = other.as_ref().map(|(normalisation, _)| *normalisation);
     let mut columns = vec![("at initialization (broken: linear share)", own)];
     columns.extend(other.map(|(normalisation, lines)| match normalisation {
         Normalisation::With => ("the same with normalisation", lines),
@@ -936,13 +952,19 @@ fn parts(page: &mut Page, data: &Data<'_>) {
     }));
     let steps = data.steps();
     let all: BTreeSet<usize> = (0..names.len()).collect();
-    let over_steps: Vec<Line> = colours
+    let means = |inputs: GradientInputs, part| {
+        let ratio = wanted(inputs.part(part), Gradient::Ratio);
+        data.by_step(ratio, &all, |row| row.value.log10())
+    };
+    let mut over_steps: Vec<Line> = colours
         .into_iter()
-        .map(|(part, colour)| {
-            let ratio = wanted(GradientInputs::RAW.part(part), Gradient::Ratio);
-            Line::solid(data.by_step(ratio, &all, |row| row.value.log10()), colour)
-        })
+        .map(|(part, colour)| Line::solid(means(GradientInputs::RAW, part), colour))
         .collect();
+    if let Some(normalisation) = otherwise {
+        let inputs = GradientInputs::RAW.with(normalisation);
+        let lines = colours.map(|(part, colour)| Line::dashed(means(inputs, part), colour));
+        over_steps.extend(lines);
+    }
     // One scale for all, which holds 1.
     let shown = columns.iter().flat_map(|(_, lines)| lines);
     let mut also: Vec<f64> = shown.chain(&over_steps).flat_map(Line::ends).collect();
@@ -958,7 +980,11 @@ fn parts(page: &mut Page, data: &Data<'_>) {
         .map(|&step| (place(step), step.to_string()))
         .collect();
     let column = COLUMNS - 1;
-    let heading = "over optimiser steps, mean over layers";
+    let heading = match otherwise {
+        Some(Normalisation::With) => "over steps (broken: normalised)",
+        Some(_) => "over steps (broken: not normalised)",
+        None => "over optimiser steps, mean over layers",
+    };
     let panel = page.ratios(column, heading, x, &over_steps, &also);
     panel.x_marks(&mut page.canvas, &ticks);
 }

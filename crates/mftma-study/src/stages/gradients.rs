@@ -37,6 +37,8 @@ const SMALL_HEAD: f32 = 0.01;
 /// Gradients over the first steps and epochs of one run, in a short training of its own.
 pub struct GradientStage {
     experiment: Rc<Experiment>,
+    /// Whether this is the training otherwise normalised, beside that of the experiment.
+    otherwise: bool,
 }
 
 /// Gradients of a perceptron at its initialization, beside what the expansion in its weight scale predicts.
@@ -47,7 +49,19 @@ pub struct ExpansionStage {
 impl GradientStage {
     /// The gradients of `experiment`, whose training ends after the last epoch to be measured.
     pub fn new(experiment: Rc<Experiment>) -> Self {
-        Self { experiment }
+        Self {
+            experiment,
+            otherwise: false,
+        }
+    }
+
+    /// Both parts alone, after every step but the start, which the stage of the network as it is has. `experiment` is the one with
+    /// normalisation where the study's is without, or without where that is with.
+    pub fn otherwise_normalised(experiment: Rc<Experiment>) -> Self {
+        Self {
+            experiment,
+            otherwise: true,
+        }
     }
 
     /// Optimiser steps of one epoch.
@@ -63,7 +77,8 @@ impl GradientStage {
         let epochs = settings.epochs.iter().map(|epoch| epoch * of_epoch);
         let last = settings.epochs.iter().max().copied().unwrap_or(0) * of_epoch;
         let dense = settings.steps.iter().copied().filter(|&step| step <= last);
-        dense.chain(epochs).collect()
+        let steps = dense.chain(epochs);
+        steps.filter(|&step| step > 0 || !self.otherwise).collect()
     }
 
     /// Measures one state of the network, unless an interrupted attempt has done so.
@@ -78,7 +93,10 @@ impl GradientStage {
         let images = training_images(run)?;
         let examples = examples(run, images.view())?;
         let settings = measure_settings(run);
-        let raw = GradientInputs::RAW;
+        let raw = match self.otherwise {
+            true => GradientInputs::RAW.with(normalisation(&run.network())),
+            false => GradientInputs::RAW,
+        };
         let (seed, at) = (run.seed, step as u64);
         let parts = measured_parts(&*network, &examples, &settings)?;
         let mut table = Vec::new();
@@ -117,7 +135,7 @@ impl GradientStage {
                     &of_uniform[0],
                 )?);
             }
-            let (normalisation, mut other) = self.otherwise_normalised()?;
+            let (normalisation, mut other) = self.other_network()?;
             let inputs = raw.with(normalisation);
             add_parts(&measured_parts(&*other, &examples, &only_norms)?, inputs);
             scale_last_layer(&mut *other, SMALL_HEAD);
@@ -135,7 +153,7 @@ impl GradientStage {
     }
 
     /// The same network at its initialization with batch normalisation where it is trained without, or without where it is trained with.
-    fn otherwise_normalised(&self) -> Result<(Normalisation, Box<dyn Network>)> {
+    fn other_network(&self) -> Result<(Normalisation, Box<dyn Network>)> {
         let run = &*self.experiment;
         let own = run.network();
         let spec = NetworkSpec {
@@ -147,18 +165,22 @@ impl GradientStage {
         let mut network =
             spec.build(&mut |parameter| initialization.fill(settings.seed, parameter))?;
         reestimate_statistics(&mut *network, &run.data, STATISTICS_EXAMPLES, run.seed)?;
-        let normalisation = if spec.batch_norm {
-            Normalisation::With
-        } else {
-            Normalisation::Without
-        };
-        Ok((normalisation, network))
+        Ok((normalisation(&spec), network))
+    }
+}
+
+fn normalisation(spec: &NetworkSpec) -> Normalisation {
+    match spec.batch_norm {
+        true => Normalisation::With,
+        false => Normalisation::Without,
     }
 }
 
 /// What determines the gradients of a run, apart from its data.
 #[derive(Debug, Serialize)]
 pub struct GradientIdentity {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    otherwise_normalised: bool,
     train: TrainSettings,
     steps: BTreeSet<usize>,
     measure: MeasureSettings,
@@ -181,7 +203,12 @@ impl TypedStage for GradientStage {
         let run = &self.experiment;
         // What labels pull: unpermuted, permuted, and permuted once more as restored; what pulls without them: all once. At the start three
         // more such measurements, and four of the whole alone.
-        let passes = 2.5 * (self.steps().len() + 3) as f64 + 1.5 * 4.0;
+        let at_the_start = if self.otherwise {
+            0.0
+        } else {
+            2.5 * 3.0 + 1.5 * 4.0
+        };
+        let passes = 2.5 * self.steps().len() as f64 + at_the_start;
         let passes = passes + run.settings.training.stop.max_epochs as f64;
         let images = run.data.dataset().train().len() as f64;
         3.0 * images * passes * run.multiply_adds()
@@ -204,6 +231,7 @@ impl TypedStage for GradientStage {
 
     fn settings(&self) -> GradientIdentity {
         GradientIdentity {
+            otherwise_normalised: self.otherwise,
             train: TrainStage::new(Rc::clone(&self.experiment))
                 .train_settings()
                 .identity(),
@@ -472,4 +500,33 @@ fn predicted_ratio(
         standard_error: None,
         ..like.clone()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{Cache, key};
+    use crate::experiment::Experiments;
+    use crate::profile::Profile;
+    use crate::progress::Progress;
+    use crate::study::Study;
+
+    #[test]
+    fn the_training_otherwise_normalised_begins_after_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"), Progress::silent());
+        let (name, profile) = Profile::load("smoke").unwrap();
+        let study = Study::new(&name, &profile, Experiments::new(None), &cache).unwrap();
+        let own = study.gradient_runs().unwrap().remove(0);
+        let other = study.otherwise_normalised_runs().unwrap().remove(0);
+        assert_ne!(own.network().batch_norm, other.network().batch_norm);
+        assert_eq!(own.seed, other.seed);
+        let whole = GradientStage::new(own);
+        let alone = GradientStage::new(Rc::clone(&other));
+        let other = GradientStage::otherwise_normalised(other);
+        let mut steps = whole.steps();
+        assert!(steps.remove(&0) && !steps.is_empty());
+        assert_eq!(other.steps(), steps);
+        assert_ne!(key(&other), key(&alone));
+    }
 }
