@@ -52,7 +52,7 @@ use faer::{Mat, MatRef};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{each_slice, product};
+use super::{Values, each_slice, product};
 use crate::activations::Activations;
 use crate::error::Error;
 
@@ -80,7 +80,7 @@ impl Neurons {
             return Err(Error::TooFewPoints { found: d });
         }
         let mut columns: Vec<Vec<f64>> = Vec::with_capacity(source.n_features());
-        each_slice(source, d, |x| {
+        each_slice(source, d, Values::Raw, |x| {
             columns.extend((0..x.ncols()).map(|j| (0..d).map(|i| x[(i, j)]).collect()));
         })?;
         if columns.is_empty() {

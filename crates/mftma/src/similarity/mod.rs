@@ -68,7 +68,7 @@ impl Representation {
         }
         // Row-major, lower triangle by panels of rows.
         let mut gram = vec![0.0; n * n];
-        each_slice(source, n, |x| {
+        each_slice(source, n, Values::Centred, |x| {
             gram.par_chunks_mut(PANEL * n)
                 .enumerate()
                 .for_each(|(panel, out)| {
@@ -85,16 +85,14 @@ impl Representation {
                     );
                 });
         })?;
-        let raw: f64 = (0..n).map(|i| gram[i * n + i]).sum();
-        let gram = centred(&gram, n);
-        if (0..n).any(|i| !gram[(i, i)].is_finite()) {
+        if (0..n).any(|i| !gram[i * n + i].is_finite()) {
             return Err(UNSOLVED);
         }
-        // What centring leaves of points that are all the same is rounding.
-        let left: f64 = (0..n).map(|i| gram[(i, i)]).sum();
-        if left <= 4.0 * n as f64 * f64::EPSILON * raw {
+        if (0..n).all(|i| gram[i * n + i] == 0.0) {
             return Err(Error::NoVariance);
         }
+        // Once more: means are rounded too.
+        let gram = centred(&gram, n);
         Ok(Self {
             gram,
             features: source.n_features(),
@@ -143,15 +141,26 @@ impl Representation {
     }
 }
 
+/// What is handed out of each feature.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// Its values as they are.
+    Raw,
+    /// Their differences from its mean over the points.
+    Centred,
+}
+
 /// Calls `visit` with slices (n, at most [`WIDTH`]) of the source in double precision, row-major.
 fn each_slice<A: Activations + ?Sized>(
     source: &A,
     n: usize,
+    values: Values,
     mut visit: impl FnMut(MatRef<'_, f64>),
 ) -> Result<(), Error> {
     let mut slices = Slices {
         sizes: source.points_per_manifold(),
         n,
+        values,
         buffer: Vec::new(),
         visit: &mut visit,
     };
@@ -161,6 +170,7 @@ fn each_slice<A: Activations + ?Sized>(
 struct Slices<'a> {
     sizes: &'a [usize],
     n: usize,
+    values: Values,
     buffer: Vec<f64>,
     visit: &'a mut dyn FnMut(MatRef<'_, f64>),
 }
@@ -183,8 +193,37 @@ impl Absorb for Slices<'_> {
                 value: self.buffer[at],
             });
         }
+        if self.values == Values::Centred {
+            centre(&mut self.buffer, width);
+        }
         (self.visit)(MatRef::from_row_major_slice(&self.buffer, self.n, width));
         Ok(())
+    }
+}
+
+/// Takes the mean over the points out of each of `width` features (row-major). By way of the first point, from which the others
+/// differ by exact numbers where an offset is large: products of what has one lose as many digits as its square has.
+fn centre(points: &mut [f64], width: usize) {
+    let n = (points.len() / width.max(1)) as f64;
+    let first = points.get(..width).unwrap_or_default().to_vec();
+    let mut means = vec![0.0; width];
+    let mut largest = vec![(0.0_f64, 0.0_f64); width];
+    for point in points.chunks_exact_mut(width.max(1)) {
+        for (j, x) in point.iter_mut().enumerate() {
+            let size = x.abs();
+            *x -= first[j];
+            means[j] += *x;
+            largest[j] = (largest[j].0.max(size), largest[j].1.max(x.abs()));
+        }
+    }
+    // A feature that varies in its last bit only is a constant.
+    let varies: Vec<bool> = (largest.iter())
+        .map(|&(size, spread)| spread > 2.0 * f64::EPSILON * size)
+        .collect();
+    for point in points.chunks_exact_mut(width.max(1)) {
+        for (j, x) in point.iter_mut().enumerate() {
+            *x = if varies[j] { *x - means[j] / n } else { 0.0 };
+        }
     }
 }
 
@@ -336,8 +375,8 @@ pub fn pwcca<A: Activations + ?Sized>(
 ) -> Result<f64, Error> {
     let variates = correlations.variates.as_ref();
     let mut weights = vec![0.0; variates.ncols()];
-    each_slice(first, variates.nrows(), |x| {
-        // Variates are orthogonal to the constant vector, so features need no centring.
+    // Variates are orthogonal to the constant vector only as far as rounding lets them, and an offset multiplies that.
+    each_slice(first, variates.nrows(), Values::Centred, |x| {
         let overlap = product(variates.transpose(), x);
         for (i, weight) in weights.iter_mut().enumerate() {
             *weight += overlap.row(i).iter().map(|x| x.abs()).sum::<f64>();

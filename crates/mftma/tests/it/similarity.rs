@@ -334,3 +334,50 @@ fn constants_that_are_no_whole_numbers_are_refused_too() {
         }
     }
 }
+
+/// An offset of every feature changes nothing but by the rounding of the sums x + offset themselves.
+#[test]
+fn offsets_change_no_measure() {
+    let (x, y) = (noise(1, 200, 10), noise(2, 200, 12));
+    let all = |x: &Array2<f64>, y: &Array2<f64>| {
+        let m = measures(x, y, 0.99);
+        let (a, b) = (represented(x).unwrap(), represented(y).unwrap());
+        [
+            m.cka,
+            m.svcca,
+            m.pwcca,
+            debiased_cka(&a, &b).unwrap().unwrap(),
+        ]
+    };
+    let (none, turned) = (all(&x, &y), all(&y, &x));
+    for offset in [1e3, 1e5, 1e6, -2e6, 1e9] {
+        let moved = |x: &Array2<f64>| {
+            x + &Array1::from_shape_fn(x.ncols(), |j| offset * (1.0 + j as f64 / 7.0))
+        };
+        let epsilon = 1e-13 + 100.0 * offset.abs() * f64::EPSILON;
+        for (found, expected) in [
+            (all(&moved(&x), &y), none),
+            (all(&x, &moved(&y)), none),
+            (all(&moved(&x), &moved(&y)), none),
+            (all(&y, &moved(&x)), turned),
+        ] {
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() < epsilon,
+                    "offset {offset:e}: {found}, expected {expected}"
+                );
+            }
+        }
+    }
+}
+
+/// What varies in its last bit only is constant; what varies little beside a large offset is not.
+#[test]
+fn little_variance_beside_a_large_offset_is_variance() {
+    let x = noise(3, 50, 4);
+    assert!(represented(&(&x * 1e-3 + 1e9)).is_ok());
+    let last_bit = Array2::from_shape_fn((50, 4), |(i, j)| {
+        0.1 * (1.0 + f64::EPSILON * ((i + j) % 2) as f64)
+    });
+    assert!(matches!(represented(&last_bit), Err(Error::NoVariance)));
+}
