@@ -12,7 +12,7 @@ pub mod labels;
 mod mat;
 pub mod npy;
 pub mod npz;
-#[cfg(any(feature = "hdf5", feature = "zarr"))]
+#[cfg(any(feature = "hdf5", feature = "parquet", feature = "zarr"))]
 mod packed;
 #[cfg(feature = "parquet")]
 mod parquet;

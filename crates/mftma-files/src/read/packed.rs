@@ -1,7 +1,8 @@
-//! Decoders of chunks, for HDF5 and zarr. None unpacks to more than its caller expects.
+//! Decoders of chunks, for HDF5 and zarr, and of Parquet's pages. None unpacks to more than its caller expects.
 
 use std::io::Read;
 
+#[cfg(any(feature = "hdf5", feature = "zarr"))]
 /// LZ4 packs at most so many bytes into one.
 const MAX_LZ4_RATIO: usize = 255;
 
@@ -24,6 +25,7 @@ pub(super) fn zstd(packed: &[u8], len: usize) -> Result<Vec<u8>, String> {
     inflate(decoder, len)
 }
 
+#[cfg(any(feature = "hdf5", feature = "zarr"))]
 /// Puts the bytes of each value together that were put apart.
 pub(super) fn unshuffle(values: &[u8], size: usize) -> Vec<u8> {
     if size < 2 {
@@ -41,6 +43,7 @@ pub(super) fn unshuffle(values: &[u8], size: usize) -> Vec<u8> {
     out
 }
 
+#[cfg(any(feature = "hdf5", feature = "zarr"))]
 /// A buffer of Blosc 1: a head of 16 bytes, the starts of blocks, and in each block streams that are packed one by one.
 pub(super) fn blosc(packed: &[u8], len: usize) -> Result<Vec<u8>, String> {
     const HEAD: usize = 16;

@@ -7,15 +7,18 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-use ::parquet::basic::{ConvertedType, Encoding, LogicalType, Type};
+use ::parquet::basic::{Compression, ConvertedType, Encoding, LogicalType, Type};
 use ::parquet::column::page::{Page, PageMetadata, PageReader};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use ::parquet::data_type::DataType;
 use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::ColumnChunkMetaData;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::file::serialized_reader::SerializedPageReader;
 use ::parquet::schema::types::ColumnDescriptor;
 
 use super::labels::shell_word;
+use super::packed::zstd;
 use super::{Columns, Decode, Entry, ReadOptions, Storage, stem, within_limit};
 use crate::array::{ArrayInfo, Element};
 use crate::bytes::{Bytes, Shared, Spool};
@@ -47,11 +50,6 @@ fn index_of_pandas(reader: &Reader) -> Vec<String> {
 
 type Reader = SerializedFileReader<bytes::Bytes>;
 
-fn reader(place: &Place, bytes: &Arc<Bytes>) -> Result<Reader, InputError> {
-    SerializedFileReader::new(bytes::Bytes::from_owner(Shared(Arc::clone(bytes))))
-        .map_err(|e| damaged(place, &e))
-}
-
 fn damaged(place: &Place, error: &ParquetError) -> InputError {
     match error {
         ParquetError::NYI(what) => {
@@ -68,11 +66,77 @@ fn damaged(place: &Place, error: &ParquetError) -> InputError {
 struct Pages {
     pages: Box<dyn PageReader>,
     has_dictionary: bool,
+    /// For pages that are packed by zstd, which the format's crate reads only by way of a library in C: the most bytes of a page.
+    zstd: Option<usize>,
+}
+
+impl Pages {
+    /// The pages of a column of `rows` rows in a file.
+    fn new(
+        file: &bytes::Bytes,
+        column: &ColumnChunkMetaData,
+        rows: usize,
+    ) -> Result<Self, ParquetError> {
+        let file = Arc::new(file.clone());
+        let (pages, zstd) = match column.compression() {
+            Compression::ZSTD(_) => {
+                // Handed out as they are, and unpacked here.
+                let plain = column.clone().into_builder();
+                let plain = plain.set_compression(Compression::UNCOMPRESSED).build()?;
+                let most = usize::try_from(column.uncompressed_size()).unwrap_or(0);
+                (
+                    SerializedPageReader::new(file, &plain, rows, None)?,
+                    Some(most),
+                )
+            }
+            _ => (SerializedPageReader::new(file, column, rows, None)?, None),
+        };
+        Ok(Self {
+            pages: Box::new(pages),
+            has_dictionary: false,
+            zstd,
+        })
+    }
+}
+
+/// Unpacks a page to at most `most` bytes. Where levels stand before the values by themselves, they are not packed.
+fn unpack(page: &mut Page, most: usize) -> Result<(), ParquetError> {
+    let (buffer, levels) = match page {
+        Page::DataPageV2 {
+            is_compressed: false,
+            ..
+        } => return Ok(()),
+        Page::DataPageV2 {
+            buf,
+            def_levels_byte_len,
+            rep_levels_byte_len,
+            ..
+        } => {
+            let levels = u64::from(*def_levels_byte_len) + u64::from(*rep_levels_byte_len);
+            (buf, usize::try_from(levels).unwrap_or(usize::MAX))
+        }
+        Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => (buf, 0),
+    };
+    let Some((levels, packed)) = buffer.split_at_checked(levels) else {
+        return Err(ParquetError::General("a page is cut short".to_owned()));
+    };
+    let mut all = levels.to_vec();
+    // A page of nothing but missing values has no frame.
+    if !packed.is_empty() {
+        let values = zstd(packed, most)
+            .map_err(|e| ParquetError::General(format!("a page is no frame of zstd: {e}")))?;
+        all.extend(values);
+    }
+    *buffer = all.into();
+    Ok(())
 }
 
 impl PageReader for Pages {
     fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
-        let page = self.pages.get_next_page()?;
+        let mut page = self.pages.get_next_page()?;
+        if let (Some(page), Some(most)) = (&mut page, self.zstd) {
+            unpack(page, most)?;
+        }
         if let Some(page) = &page {
             let refers = matches!(
                 page.encoding(),
@@ -189,6 +253,7 @@ struct Column {
 /// A table.
 #[derive(Clone)]
 struct Table {
+    file: bytes::Bytes,
     reader: Arc<Reader>,
     rows: usize,
     /// Those that may be features.
@@ -205,7 +270,8 @@ impl fmt::Debug for Table {
 
 impl Table {
     fn open(place: &Place, bytes: &Arc<Bytes>) -> Result<Self, InputError> {
-        let reader = reader(place, bytes)?;
+        let file = bytes::Bytes::from_owner(Shared(Arc::clone(bytes)));
+        let reader = SerializedFileReader::new(file.clone()).map_err(|e| damaged(place, &e))?;
         let mut rows = 0usize;
         for group in reader.metadata().row_groups() {
             rows = usize::try_from(group.num_rows())
@@ -216,6 +282,13 @@ impl Table {
                 })?;
             // The crate takes these for granted.
             for column in group.columns() {
+                if let other @ (Compression::BROTLI(_) | Compression::LZO) = column.compression() {
+                    return Err(InputError::unsupported(
+                        place,
+                        format!("packed by {other}"),
+                        REWRITE,
+                    ));
+                }
                 let first = column
                     .dictionary_page_offset()
                     .unwrap_or(column.data_page_offset());
@@ -248,6 +321,7 @@ impl Table {
         let (index, columns) =
             columns.partition(|c| c.name.starts_with(INDEX) || named.contains(&c.name));
         Ok(Self {
+            file,
             reader: Arc::new(reader),
             rows,
             columns,
@@ -293,11 +367,10 @@ impl Table {
                 .reader
                 .get_row_group(group)
                 .and_then(|group| {
-                    let pages = Pages {
-                        pages: group.get_column_page_reader(column.at)?,
-                        has_dictionary: false,
-                    };
-                    let description = group.metadata().column(column.at).column_descr_ptr();
+                    let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+                    let metadata = group.metadata().column(column.at);
+                    let pages = Pages::new(&self.file, metadata, rows)?;
+                    let description = metadata.column_descr_ptr();
                     Ok(get_column_reader(description, Box::new(pages)))
                 })
                 .map_err(|e| damaged(place, &e))?;

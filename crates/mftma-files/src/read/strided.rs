@@ -119,7 +119,7 @@ impl Decode for Strided {
 }
 
 /// The next index in C order.
-fn advance(index: &mut [usize], shape: &[usize]) {
+pub(super) fn advance(index: &mut [usize], shape: &[usize]) {
     for (i, &n) in index.iter_mut().zip(shape).rev() {
         *i += 1;
         if *i < n {

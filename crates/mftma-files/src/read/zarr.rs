@@ -1,7 +1,7 @@
 //! zarr folders, versions 2 and 3: arrays in chunks, each a file.
 //!
 //! Read are chunks that are plain or packed by zlib, gzip, zstd or Blosc (with LZ4, zlib or zstd within), shuffled, transposed,
-//! with a checksum; all in Rust. What else a store names (filters, shards, other codecs) is refused by that name. Chunks are
+//! with a checksum; all in Rust. Shards of such chunks are read too. What else a store names (filters, other codecs) is refused by that name. Chunks are
 //! unpacked one by one when an array's turn comes; a chunk whose file is missing holds the fill value, as the format has it.
 
 use std::io::Read;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::packed::{blosc, inflate, unshuffle, zstd};
-use super::strided::{Strided, put_chunk};
+use super::strided::{Strided, advance, put_chunk};
 use super::{
     Decode, Entry, PassedOver, ReadOptions, Storage, dead_link, leads_nowhere, natural_order, stem,
     within_limit,
@@ -22,6 +22,8 @@ use crate::error::{InputError, Place};
 
 const REWRITE: &str = "write the store again, or copy it whole";
 const PLAIN: &str = "save it without compression or with zstd: zarr.create_array(..., compressors=zarr.codecs.ZstdCodec())";
+const SHARDING: &str = "sharding_indexed";
+const WHOLE: &str = "save it without shards: zarr.create_array(..., shards=None)";
 const NUMBERS: &str = "save arrays of numbers: zarr.save('acts.zarr', conv1=x)";
 /// A description longer than this is no description.
 const MAX_JSON: u64 = 1 << 20;
@@ -179,6 +181,18 @@ struct Array {
     /// What stands before the chunk's numbers and between them.
     prefix: &'static str,
     separator: char,
+    /// Where a chunk's file holds chunks in turn.
+    shard: Option<Box<Shard>>,
+}
+
+/// Chunks within the file of a chunk, found by an index of where each begins and how many bytes it takes.
+#[derive(Debug)]
+struct Shard {
+    inner: Array,
+    /// Whether the index stands at the end, not at the beginning.
+    at_end: bool,
+    /// Bytes of the index's checksum, which is not compared.
+    checksum: usize,
 }
 
 impl Array {
@@ -190,13 +204,6 @@ impl Array {
     ) -> Result<Option<(ArrayInfo, Self)>, InputError> {
         let malformed = |problem: &str| InputError::malformed(place, problem, REWRITE);
         let version_3 = json["zarr_format"].as_u64() == Some(3);
-        let lengths = |value: &Value| -> Option<Vec<usize>> {
-            let values = value.as_array().filter(|v| v.len() <= MAX_AXES)?;
-            values
-                .iter()
-                .map(|n| usize::try_from(n.as_u64()?).ok())
-                .collect()
-        };
         let shape = lengths(&json["shape"]).ok_or_else(|| malformed("no shape"))?;
         let grid = if version_3 {
             &json["chunk_grid"]["configuration"]["chunk_shape"]
@@ -243,10 +250,14 @@ impl Array {
             }
             _ => return Ok(None),
         };
-        let mut codecs = if version_3 {
-            codecs_3(place, &json, &mut big_endian, shape.len())?
-        } else {
-            codecs_2(place, &json, shape.len())?
+        let sharding = match json["codecs"].as_array().map(Vec::as_slice) {
+            Some([only]) if version_3 && only["name"] == SHARDING => Some(&only["configuration"]),
+            _ => None,
+        };
+        let mut codecs = match sharding {
+            Some(within) => codecs_3(place, &within["codecs"], &mut big_endian, shape.len())?,
+            None if version_3 => codecs_3(place, &json["codecs"], &mut big_endian, shape.len())?,
+            None => codecs_2(place, &json, shape.len())?,
         };
         for codec in &mut codecs {
             if let Codec::Shuffle(size @ 0) = codec {
@@ -273,15 +284,20 @@ impl Array {
             shape,
             fortran_order: false,
         };
-        let array = Self {
+        let fill = fill(&info, &json["fill_value"])
+            .ok_or_else(|| malformed("a fill value that does not go with the type"))?;
+        let mut array = Self {
             folder: folder.to_path_buf(),
             chunk_shape,
             codecs,
-            fill: fill(&info, &json["fill_value"])
-                .ok_or_else(|| malformed("a fill value that does not go with the type"))?,
+            fill,
             prefix: if default { "c" } else { "" },
             separator,
+            shard: None,
         };
+        if let Some(within) = sharding {
+            array = array.sharded(place, within)?;
+        }
         Ok(Some((info, array)))
     }
 
@@ -289,6 +305,43 @@ impl Array {
     fn grid(&self, info: &ArrayInfo) -> Vec<usize> {
         let axes = info.shape.iter().zip(&self.chunk_shape);
         axes.map(|(&n, &c)| n.div_ceil(c)).collect()
+    }
+
+    /// The same array, whose codecs are those of chunks within its chunks.
+    fn sharded(mut self, place: &Place, within: &Value) -> Result<Self, InputError> {
+        let divides = |inner: &Vec<usize>| {
+            let mut pairs = self.chunk_shape.iter().zip(inner);
+            inner.len() == self.chunk_shape.len()
+                && pairs.all(|(outer, &inner)| inner > 0 && outer % inner == 0)
+        };
+        let chunk_shape = lengths(&within["chunk_shape"])
+            .filter(divides)
+            .ok_or_else(|| {
+                InputError::malformed(place, "no regular chunks that go with the shards", REWRITE)
+            })?;
+        let mut checksum = 0;
+        for codec in within["index_codecs"].as_array().into_iter().flatten() {
+            match codec["name"].as_str() {
+                Some("bytes") if codec["configuration"]["endian"] != "big" => {}
+                Some("crc32c") => checksum = 4,
+                _ => return Err(unknown(place, SHARDING)),
+            }
+        }
+        let inner = Self {
+            folder: PathBuf::new(),
+            chunk_shape,
+            codecs: std::mem::take(&mut self.codecs),
+            fill: self.fill.clone(),
+            prefix: self.prefix,
+            separator: self.separator,
+            shard: None,
+        };
+        self.shard = Some(Box::new(Shard {
+            inner,
+            at_end: within["index_location"] != "start",
+            checksum,
+        }));
+        Ok(self)
     }
 
     /// The file of a chunk, by its place in the grid.
@@ -314,6 +367,20 @@ fn advance(at: &mut [usize], grid: &[usize]) {
         }
         *i = 0;
     }
+}
+
+/// The lengths of axes.
+fn lengths(value: &Value) -> Option<Vec<usize>> {
+    let values = value.as_array().filter(|v| v.len() <= MAX_AXES)?;
+    values
+        .iter()
+        .map(|n| usize::try_from(n.as_u64()?).ok())
+        .collect()
+}
+
+/// The first value of a chunk, by the chunk's place in the grid.
+fn origin(at: &[usize], chunk_shape: &[usize]) -> Vec<usize> {
+    at.iter().zip(chunk_shape).map(|(i, c)| i * c).collect()
 }
 
 /// Bytes of the value that stands for what was never written.
@@ -352,7 +419,9 @@ fn fill(info: &ArrayInfo, value: &Value) -> Option<Vec<u8>> {
 }
 
 fn unknown(place: &Place, what: &str) -> InputError {
-    InputError::unsupported(place, format!("packed by {what:?}"), PLAIN)
+    // Another compressor would keep the shards.
+    let remedy = if what == SHARDING { WHOLE } else { PLAIN };
+    InputError::unsupported(place, format!("packed by {what:?}"), remedy)
 }
 
 /// Version 2 names one compressor; filters before it change values, which only some do without loss.
@@ -385,12 +454,12 @@ fn codecs_2(place: &Place, json: &Value, axes: usize) -> Result<Vec<Codec>, Inpu
 
 fn codecs_3(
     place: &Place,
-    json: &Value,
+    listed: &Value,
     big_endian: &mut bool,
     axes: usize,
 ) -> Result<Vec<Codec>, InputError> {
     let mut codecs = Vec::new();
-    for codec in json["codecs"].as_array().into_iter().flatten() {
+    for codec in listed.as_array().into_iter().flatten() {
         let settings = &codec["configuration"];
         codecs.push(match codec["name"].as_str() {
             Some("bytes") => {
@@ -505,11 +574,7 @@ impl Decode for Array {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
                 Err(e) => return Err(InputError::io(&Place::file(&path), e)),
             };
-            let origin: Vec<usize> = at
-                .iter()
-                .zip(&self.chunk_shape)
-                .map(|(i, c)| i * c)
-                .collect();
+            let origin = origin(&at, &self.chunk_shape);
             if let Some(values) = values {
                 present += 1;
                 put_chunk(
@@ -545,6 +610,9 @@ impl Array {
         packed: &[u8],
         len: usize,
     ) -> Result<Vec<u8>, String> {
+        if let Some(shard) = &self.shard {
+            return self.unpack_shard(shard, place, info, packed, len);
+        }
         let mut values: Option<Vec<u8>> = None;
         for codec in self.codecs.iter().rev() {
             let now = values.as_deref().unwrap_or(packed);
@@ -577,6 +645,64 @@ impl Array {
             ));
         }
         Ok(values)
+    }
+
+    /// The values of a chunk that holds chunks. One that is marked as empty holds the fill value.
+    fn unpack_shard(
+        &self,
+        shard: &Shard,
+        place: &Place,
+        info: &ArrayInfo,
+        packed: &[u8],
+        len: usize,
+    ) -> Result<Vec<u8>, String> {
+        const EMPTY: u64 = u64::MAX;
+        let (inner, size) = (&shard.inner, info.element.size());
+        let shapes = self.chunk_shape.iter().zip(&inner.chunk_shape);
+        let grid: Vec<usize> = shapes.map(|(outer, inner)| outer / inner).collect();
+        // Both divide `len`, which did not overflow.
+        let count: usize = grid.iter().product();
+        let inner_len = len / count;
+        let of_index = count
+            .checked_mul(16)
+            .and_then(|n| n.checked_add(shard.checksum));
+        let rest = of_index.and_then(|n| packed.len().checked_sub(n));
+        let rest = rest.ok_or("too short for the index of its chunks")?;
+        let index = &packed[if shard.at_end { rest } else { 0 }..];
+        let io = |e: std::io::Error| e.to_string();
+        let mut canvas = Canvas::new(len as u64).map_err(io)?;
+        canvas.fill(&self.fill, len).map_err(io)?;
+        let mut at = vec![0; grid.len()];
+        for entry in index.as_chunks::<16>().0.iter().take(count) {
+            let (start, bytes) = entry.split_at(8);
+            let word = |bytes: &[u8]| {
+                bytes
+                    .iter()
+                    .rev()
+                    .fold(0u64, |n, &b| (n << 8) | u64::from(b))
+            };
+            let (start, bytes) = (word(start), word(bytes));
+            if (start, bytes) != (EMPTY, EMPTY) {
+                let end = start
+                    .checked_add(bytes)
+                    .and_then(|end| usize::try_from(end).ok());
+                let packed = end.and_then(|end| packed.get(usize::try_from(start).ok()?..end));
+                let packed = packed.ok_or("a chunk of it reaches past its end")?;
+                let values = inner.unpack(place, info, packed, inner_len)?;
+                let origin = origin(&at, &inner.chunk_shape);
+                put_chunk(
+                    &mut canvas,
+                    &self.chunk_shape,
+                    &inner.chunk_shape,
+                    &origin,
+                    size,
+                    &values,
+                )
+                .map_err(io)?;
+            }
+            advance(&mut at, &grid);
+        }
+        Ok(canvas.finish().map_err(io)?.to_vec())
     }
 
     /// Axis `k` of the stored chunk is axis `order[k]` of the array.

@@ -33,6 +33,8 @@ fn samples() -> Vec<(&'static str, Format)> {
         ("numbers.parquet", Format::Parquet),
         #[cfg(feature = "parquet")]
         ("numbers_labelled.parquet", Format::Parquet),
+        #[cfg(feature = "parquet")]
+        ("numbers_zstd.parquet", Format::Parquet),
     ]
 }
 
@@ -289,6 +291,11 @@ fn damaged_zarr_stores() {
             true,
             "numbers_v3.zarr/transposed/zarr.json",
             "numbers_v3.zarr/transposed/c/0/0",
+        ),
+        (
+            true,
+            "numbers_v3.zarr/sharded/zarr.json",
+            "numbers_v3.zarr/sharded/c/0/0",
         ),
     ] {
         let (json, chunk) = (fixture(description), fixture(chunk));
