@@ -148,6 +148,7 @@ impl InputError {
         let remedy = match cause.kind() {
             io::ErrorKind::NotFound => "check the spelling and the working directory".into(),
             io::ErrorKind::PermissionDenied => "make the file readable for this user".into(),
+            io::ErrorKind::InvalidInput => "copy it to a regular file first".into(),
             io::ErrorKind::StorageFull => {
                 "free some disk space, or set TMPDIR to a larger disk".into()
             }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::table::{delimiter_of, without_mark};
+use super::table::{begins_with_numbers, delimiter_of, without_mark};
 use super::{Format, ReadOptions, natural_order, npy, open_bytes};
 use crate::array::{Array, Element};
 use crate::bytes::Bytes;
@@ -75,6 +75,9 @@ impl Labels {
     }
 }
 
+/// What an empty cell is called; it stands for "no label" too.
+const MISSING: &str = "NA";
+
 /// Names that stand for "no label".
 fn stands_for_none(name: &str) -> bool {
     let marks = ["na", "n/a", "nan", "none", "null", "<na>", "?"];
@@ -83,7 +86,7 @@ fn stands_for_none(name: &str) -> bool {
 }
 
 /// A word that a shell takes as it is.
-pub(super) fn shell_word(name: &str) -> String {
+pub fn shell_word(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+@%".contains(c);
     if !name.is_empty() && name.chars().all(plain) {
         name.to_owned()
@@ -142,7 +145,8 @@ pub fn parse(
         Format::by_magic(&bytes),
         super::extension(&place.file).as_str(),
     ) {
-        (Some(Format::Npy), _) | (None, "npy") => from_npy(place, bytes, options)?,
+        (Some(Format::Npy), _) => from_npy(place, bytes, options)?,
+        (None, "npy") if !begins_with_numbers(&bytes) => from_npy(place, bytes, options)?,
         (Some(format), _) => from_archive(place, name, format, bytes, options)?,
         (
             None,
@@ -170,8 +174,7 @@ fn complete(place: &Place, labels: Vec<String>, n_points: usize) -> Result<Label
                 "{} labels for {n_points} points of activations",
                 labels.len()
             ),
-            "give one label per point in the same order; if the activations are features x points, add \
-             --layout features-by-points",
+            "give one label per point in the same order",
         ));
     }
     Ok(Labels::from_strings(place.clone(), labels))
@@ -388,7 +391,22 @@ fn from_table(
         .map(|row| row.iter().collect::<Vec<_>>().join(","))
         .unwrap_or_default();
     let file = place.file.display();
+    if rows.len() == 1 && columns > 1 {
+        return Err(one_line(place, columns));
+    }
+    let one_hot = is_one_hot(&rows) || is_one_hot(rows.get(1..).unwrap_or_default());
+    let hot = || {
+        InputError::content(
+            place,
+            format!(
+                "{columns} columns of 0 and 1, one of them 1 in each line; one label per point was expected"
+            ),
+            "for one-hot labels numpy.savetxt('labels.txt', y.argmax(axis=1), fmt='%d')",
+        )
+    };
     let (column, heading) = match name {
+        // What such a name would find is no heading.
+        Some(_) if one_hot && rows.len() == n_points => return Err(hot()),
         Some(name) => {
             let found = rows
                 .first()
@@ -400,8 +418,18 @@ fn from_table(
                     format!("--labels {file}::COLUMN with a name from the first line"),
                 ));
             };
+            if rows.len() == n_points {
+                return Err(InputError::content(
+                    place,
+                    format!(
+                        "{n_points} lines for {n_points} points leave none for the names of the columns; the first is {first_line:?}"
+                    ),
+                    "write the names of the columns above the labels, or a file of one column without a name",
+                ));
+            }
             (column, true)
         }
+        None if one_hot => return Err(hot()),
         None if columns == 1 => (0, rows.len() == n_points + 1),
         None => {
             return Err(InputError::content(
@@ -418,14 +446,42 @@ fn from_table(
         .skip(usize::from(heading))
         .map(|row| tidy(&row[column]))
         .collect();
-    if let Some(empty) = labels.iter().position(String::is_empty) {
+    if !labels.is_empty() && labels.iter().all(String::is_empty) {
         return Err(InputError::content(
             place,
-            format!("the label of point {empty} is empty"),
-            remedy,
+            "every label is empty",
+            format!("--labels {file}::COLUMN with another name from the first line"),
         ));
     }
-    Ok(labels)
+    // pandas leaves the cell empty where a label is missing.
+    let marked = |label: String| match label.is_empty() {
+        true => MISSING.to_owned(),
+        false => label,
+    };
+    Ok(labels.into_iter().map(marked).collect())
+}
+
+/// Rows of which each is a single 1 among zeros.
+fn is_one_hot(rows: &[csv::StringRecord]) -> bool {
+    let is =
+        |cell: &str, words: [&str; 2]| words.contains(&tidy(cell).to_ascii_lowercase().as_str());
+    let hot = |row: &csv::StringRecord| {
+        let ones = row.iter().filter(|cell| is(cell, ["1", "true"])).count();
+        let zeros = row.iter().filter(|cell| is(cell, ["0", "false"])).count();
+        ones == 1 && zeros > 0 && ones + zeros == row.len()
+    };
+    !rows.is_empty() && rows.iter().all(hot)
+}
+
+fn one_line(place: &Place, count: usize) -> InputError {
+    InputError::content(
+        place,
+        format!("{count} labels on one line"),
+        format!(
+            "one label a line: tr -s ',; \\t' '\\n' < {} > labels.txt",
+            shell_word(&place.file.to_string_lossy())
+        ),
+    )
 }
 
 fn from_lines(place: &Place, bytes: &[u8], n_points: usize) -> Result<Vec<String>, InputError> {
@@ -442,6 +498,13 @@ fn from_lines(place: &Place, bytes: &[u8], n_points: usize) -> Result<Vec<String
         .filter(|line| !line.is_empty())
         .map(tidy)
         .collect();
+    if let ([line], 2..) = (labels.as_slice(), n_points) {
+        let between = |c: char| c.is_whitespace() || c == ',' || c == ';';
+        let words = line.split(between).filter(|word| !word.is_empty()).count();
+        if words > 1 {
+            return Err(one_line(place, words));
+        }
+    }
     if labels.len() == n_points + 1 {
         labels.remove(0);
     }

@@ -107,6 +107,10 @@ impl Format {
             }
             _ => {}
         }
+        // Numbers as text are that by any name.
+        if table::begins_with_numbers(bytes) {
+            return Ok(Self::Table);
+        }
         let extension = extension(&place.file);
         if let Some(format) = Self::by_ending(&extension) {
             return Ok(format);

@@ -223,7 +223,7 @@ fn refusals_say_why_and_what_to_do() {
     let labels = |name: &str, n| labels::read(&fixture(name).to_string_lossy(), n, OPTIONS);
     refused(
         labels("labels.npy", 95),
-        &["96 labels for 95 points", "--layout"],
+        &["96 labels for 95 points", "one label per point"],
     );
     refused(labels("labels_one_hot.npy", 96), &["argmax"]);
     refused(labels("labels.csv", 96), &["2 columns", "::COLUMN"]);
