@@ -7,6 +7,8 @@ pub mod info;
 mod pieces;
 mod resume;
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,38 +55,68 @@ fn read_options(inflate_bytes: u64) -> ReadOptions<'static> {
 /// What stands for standard input among files.
 const STDIN: &str = "-";
 
-/// Standard input. It is read once, so that one file may hold activations and labels.
-fn stdin(options: ReadOptions<'_>) -> Result<Arc<Bytes>, InputError> {
-    static READ: Mutex<Option<Arc<Bytes>>> = Mutex::new(None);
-    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(bytes) = &*read {
-        return Ok(Arc::clone(bytes));
+/// All that standard input or a pipe gives; `None` for what can be read anywhere and again, such as a file. Read once, so that one
+/// stream may hold activations and labels.
+fn stream(path: &Path, options: ReadOptions<'_>) -> Result<Option<Arc<Bytes>>, InputError> {
+    static READ: Mutex<BTreeMap<PathBuf, Arc<Bytes>>> = Mutex::new(BTreeMap::new());
+    let standard = path == Path::new(STDIN);
+    if !standard && !is_pipe(path) {
+        return Ok(None);
     }
-    let bytes = read::slurp(&Place::file(STDIN), &mut io::stdin().lock(), options)?;
-    Ok(Arc::clone(read.insert(bytes)))
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = read.get(path) {
+        return Ok(Some(Arc::clone(bytes)));
+    }
+    let place = Place::file(path);
+    let bytes = match standard {
+        true => read::slurp(&place, &mut io::stdin().lock(), options)?,
+        false => {
+            let mut file = File::open(path).map_err(|e| InputError::io(&place, e))?;
+            read::slurp(&place, &mut file, options)?
+        }
+    };
+    read.insert(path.to_path_buf(), Arc::clone(&bytes));
+    Ok(Some(bytes))
 }
 
-/// The arrays of a file, a folder, or standard input (`-`).
+/// Whether a path leads to a pipe, as a shell's `<(...)` does, or a terminal. Other devices may never end.
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::io::IsTerminal;
+    use std::os::unix::fs::FileTypeExt;
+    path.metadata().is_ok_and(|metadata| {
+        let kind = metadata.file_type();
+        kind.is_fifo()
+            || kind.is_char_device() && File::open(path).is_ok_and(|file| file.is_terminal())
+    })
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_path: &Path) -> bool {
+    false
+}
+
+/// The arrays of a file, a folder, standard input (`-`) or a pipe.
 fn open(path: &Path, options: ReadOptions<'_>) -> Result<Vec<Entry>, InputError> {
-    if path != Path::new(STDIN) {
+    let Some(bytes) = stream(path, options)? else {
         return read::open(path);
-    }
-    let mut entries = read::open_any(&Place::file(path), stdin(options)?)?;
+    };
+    let mut entries = read::open_any(&Place::file(path), bytes)?;
     for entry in &mut entries {
-        if entry.place.array.is_none() {
+        if entry.place.array.is_none() && path == Path::new(STDIN) {
             entry.name = "stdin".to_owned();
         }
     }
     Ok(entries)
 }
 
-/// The labels that a reference names, from a file or standard input.
+/// The labels that a reference names, from a file, standard input or a pipe.
 fn read_labels(reference: &str, n: usize, options: ReadOptions<'_>) -> Result<Labels, InputError> {
     let (file, name) = labels::split_reference(reference);
-    if file == Path::new(STDIN) {
-        return labels::parse(&Place::file(file), name, stdin(options)?, n, options);
+    match stream(file, options)? {
+        Some(bytes) => labels::parse(&Place::file(file), name, bytes, n, options),
+        None => labels::read(reference, n, options),
     }
-    labels::read(reference, n, options)
 }
 
 /// Lists the layers of several files: those named, in that order, or all arrays with two or more axes; one for each bin where
