@@ -8,7 +8,7 @@ use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mftma::joint::JointGeometry;
 use mftma::measures::{Kind, MEASURES, MeanKind, Measure, Reading};
-use mftma::{AnalysisSettings, ArrayActivations, Error, Geometry, Interval, Progress};
+use mftma::{AnalysisSettings, ArrayActivations, Error, Geometry, Interval, Progress, Warning};
 use serde_json::json;
 
 use super::pieces::{Failures, Piece, Task, in_pieces, listed};
@@ -23,6 +23,7 @@ use crate::say::say;
 use crate::settings::{Measures, Settings, SettingsError};
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::Entry;
+use mftma_files::read::labels::shell_word;
 use mftma_files::source::{LayerSource, Selection, input_error};
 
 /// One analysed layer.
@@ -44,7 +45,15 @@ impl Layer {
         let name = |i: usize| class(&self.classes, i);
         let left_out = self.left_out.iter().cloned();
         let warnings = self.geometry.iter().flat_map(|g| &g.warnings);
-        let known = warnings.map(|warning| warning.describe(&name));
+        let known = warnings.map(|warning| match *warning {
+            // The engine knows no flags.
+            Warning::NearGlobalMean { manifold, .. } if manifold < self.classes.len() => format!(
+                "{} (--leave-out {})",
+                warning.describe(&name),
+                shell_word(&self.classes[manifold])
+            ),
+            _ => warning.describe(&name),
+        });
         left_out
             .chain(known)
             .chain(self.joint.iter().flat_map(doubtful))
