@@ -67,7 +67,10 @@ pub struct OutputArgs {
 
 /// `mftma analyze`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(
+    after_help = EXIT_CODES,
+    override_usage = "mftma analyze [OPTIONS] --labels <FILE> <ACTIVATIONS>..."
+)]
 pub struct AnalyzeArgs {
     /// Files of NumPy (.npy, .npz), safetensors, PyTorch (.pt), HDF5, MATLAB (.mat), Parquet or columns of numbers as text
     /// (.csv, .tsv, .txt), told by their first bytes; zarr folders; folders with one file or one folder per layer; - for
@@ -78,12 +81,7 @@ pub struct AnalyzeArgs {
     /// The class of every point: an array of any of these formats, strings of HDF5, .csv, .tsv, or text with one label a line;
     /// FILE::NAME picks one of several arrays, or a column of a table (which then is no feature). Not needed with a --layout
     /// that tells the classes.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present_any = ["layout", "config"],
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub labels: Option<String>,
 
     /// Take settings from a TOML file; flags win over it.
@@ -165,8 +163,14 @@ pub struct CompareArgs {
     /// First file or folder, of any format that `mftma analyze` reads. Its layers give the weights of PWCCA.
     pub a: PathBuf,
 
-    /// Second file or folder: the same points in the same order.
+    /// Second file or folder: the same points in the same order. Numbered files of one layer are joined where their points add up
+    /// to those of the other side.
     pub b: PathBuf,
+
+    /// Arrays to compare, in this order, of the sides that have them; of a side that has none of them, and without it, all with two or
+    /// more axes but columns of labels.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub layers: Vec<String>,
 
     /// Share of each layer's variance that SVCCA and PWCCA keep. 0.99 is SVCCA's; with 1 and fewer points than features
     /// every correlation is 1 by arithmetic.
@@ -194,7 +198,10 @@ pub struct CompareArgs {
 
 /// `mftma capacity`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(
+    after_help = EXIT_CODES,
+    override_usage = "mftma capacity --simulate [OPTIONS] --labels <FILE> <ACTIVATIONS>..."
+)]
 pub struct CapacityArgs {
     /// Find the capacity by simulation (the only way this command knows; the mean-field value is `mftma analyze`'s).
     #[arg(long, required = true)]
@@ -205,12 +212,7 @@ pub struct CapacityArgs {
     pub activations: Vec<PathBuf>,
 
     /// The class of every point; see `mftma analyze --help`.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "layout",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub labels: Option<String>,
 
     /// Random labellings of the classes per number of features. More make the answer steadier and the time longer.

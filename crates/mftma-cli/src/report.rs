@@ -61,6 +61,11 @@ impl Cell {
         Self::Integer(Some(i64::try_from(n).unwrap_or(i64::MAX)))
     }
 
+    /// A count that may be left open.
+    pub fn maybe(n: Option<usize>) -> Self {
+        n.map_or(Self::Integer(None), Self::count)
+    }
+
     /// A seed: a number where tables can hold it as one.
     pub fn seed(seed: u64) -> Self {
         match i64::try_from(seed) {

@@ -135,6 +135,8 @@ pub struct Array {
     info: ArrayInfo,
     bytes: Arc<Bytes>,
     start: usize,
+    /// Where runs of points came from that are stored apart, each with its number of points; empty for a single array.
+    pieces: Arc<[(Place, usize)]>,
 }
 
 impl Array {
@@ -152,6 +154,7 @@ impl Array {
                 info,
                 bytes,
                 start,
+                pieces: Arc::default(),
             }),
             Some(len) => Err(InputError::malformed(
                 &place,
@@ -180,6 +183,12 @@ impl Array {
     /// Type, shape and order.
     pub fn info(&self) -> &ArrayInfo {
         &self.info
+    }
+
+    /// The same, with the places of the arrays that it was joined from along its first axis.
+    pub(crate) fn joined_from(mut self, pieces: Vec<(Place, usize)>) -> Self {
+        self.pieces = pieces.into();
+        self
     }
 
     /// The bytes that hold the values, and where these start.
@@ -427,6 +436,18 @@ impl Matrix {
             (0..shape.len()).rev().for_each(&mut split);
         }
         index
+    }
+
+    /// For an array that was joined from several: where a point is stored, and which point of that array it is.
+    pub fn piece_of(&self, point: usize) -> Option<(&Place, usize)> {
+        let mut left = point;
+        for (place, points) in self.array.pieces.iter() {
+            if left < *points {
+                return Some((place, left));
+            }
+            left -= points;
+        }
+        None
     }
 
     /// The layout that was asked for.

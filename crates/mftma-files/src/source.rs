@@ -237,20 +237,21 @@ impl<'a> LayerSource<'a> {
             }
         }
         let total = self.points.len() * self.matrix.n_features();
+        // Of several files that were joined, the one that is to be mended.
+        let piece = first.and_then(|(point, ..)| self.matrix.piece_of(point));
         let at = first.map_or(String::new(), |(point, feature, value)| {
-            let index: Vec<String> = self
-                .matrix
-                .index_of(point, feature)
-                .iter()
-                .map(ToString::to_string)
-                .collect();
+            let mut index = self.matrix.index_of(point, feature);
+            if let (Some((_, own)), Some(first)) = (piece, index.first_mut()) {
+                *first = own;
+            }
+            let index: Vec<String> = index.iter().map(ToString::to_string).collect();
             format!(
                 "; the first is {value} at index [{}] (point {point})",
                 index.join(", ")
             )
         });
         InputError::content(
-            self.matrix.place(),
+            piece.map_or(self.matrix.place(), |(place, _)| place),
             format!("{nan} NaN and {infinite} infinite values among the {total} used{at}"),
             "find the layer that overflows (often float16: collect in float32), or drop such points before saving",
         )

@@ -606,7 +606,7 @@ fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
         inflate_limit,
     } = settings;
     let names = |names: &[String]| Cell::Text(names.join(","));
-    let maybe = |n: &Option<usize>| n.map_or(Cell::Integer(None), Cell::count);
+    let maybe = |n: &Option<usize>| Cell::maybe(*n);
     vec![
         ("layout", Cell::Text(word(layout))),
         ("time_axis", maybe(time_axis)),
@@ -639,7 +639,7 @@ fn setting_cells(settings: &Settings) -> Vec<(&'static str, Cell)> {
 }
 
 /// The word that serde writes for a choice.
-fn word(choice: &impl serde::Serialize) -> String {
+pub(super) fn word(choice: &impl serde::Serialize) -> String {
     let value = serde_json::to_value(choice).unwrap_or_default();
     value.as_str().unwrap_or_default().to_owned()
 }

@@ -1,10 +1,10 @@
 //! `mftma capacity --simulate`.
 
-use anyhow::Context;
 use mftma::{Simulation, simulate_capacity};
 use serde_json::json;
 
-use super::compare::explain;
+use super::analyze::word;
+use super::compare::{explain, record};
 use super::pieces::{Failures, Piece, Task, in_pieces, listed};
 use super::{Files, Input, Interrupted, Outcome, Request, input, matrix, pool, read_options};
 use crate::cli::CapacityArgs;
@@ -16,9 +16,13 @@ use mftma_files::source::{LayerSource, Selection, Wanted};
 
 /// Runs the command.
 pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
-    if args.dichotomies == 0 {
+    if args.dichotomies == 0 || args.points == Some(0) {
         return Err(SettingsError::Range {
-            name: "dichotomies",
+            name: if args.dichotomies == 0 {
+                "dichotomies"
+            } else {
+                "points"
+            },
             value: "0".into(),
             requirement: "at least 1",
         }
@@ -57,7 +61,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         .seed(args.input.seed);
     let total = entries.len();
     let pool = pool(args.input.threads)?;
-    let simulate = |entry: Entry| -> anyhow::Result<Row> {
+    let simulate = |entry: Entry| -> anyhow::Result<Simulated> {
         let name = entry.name.clone();
         let matrix = matrix(entry, args.input.layout, options)?;
         let place = matrix.place().clone();
@@ -67,16 +71,19 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
             &selection.points_per_class,
             &interrupt::requested,
         );
-        let found = pool.install(|| -> anyhow::Result<_> {
-            match simulate_capacity(&source, &simulation) {
-                // Errors of reading name their place themselves.
-                Err(error @ mftma::Error::Source(_)) => Err(explain(error)),
-                found => found.map_err(explain).with_context(|| place.to_string()),
-            }
-        })?;
+        let found = pool
+            .install(|| simulate_capacity(&source, &simulation))
+            .map_err(|error| explain(error, &place))?;
         let separable = found.thresholds.iter().flatten().count();
+        let note = found.capacity.is_none().then(|| {
+            format!(
+                "{name}: all features together separate {separable} of {} labellings, fewer than half: there is no capacity to tell; try --classes with \
+                 fewer, or --points with fewer of each; if each class was centred or scaled by itself, do that to all classes together",
+                args.dichotomies
+            )
+        });
         let bound = |x: f64| Cell::Real(Some(x).filter(|x| x.is_finite()));
-        let mut row: Row = [
+        let mut row: Vec<(String, Cell)> = [
             ("layer", Cell::Text(name)),
             ("classes", Cell::count(selection.classes.len())),
             ("points", Cell::count(selection.points.len())),
@@ -95,9 +102,8 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
                 "file".to_owned(),
                 Cell::Text(place.file.display().to_string()),
             ));
-            row.push(("notes".to_owned(), Cell::Text(notes.join("; "))));
         }
-        Ok(row)
+        Ok(Simulated { row, note })
     };
     in_pieces(
         Task {
@@ -112,30 +118,41 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
                     return Err(Interrupted);
                 }
                 done(match simulate(entry) {
-                    Ok(row) => Piece::Finished(at, name, row),
+                    Ok(simulated) => Piece::Finished(at, name, simulated),
                     Err(_) if interrupt::requested() => return Err(Interrupted),
                     Err(error) => Piece::Failed(name, error),
                 });
             }
             Ok(())
         },
-        |rows, failures, whole| write(args, rows, failures, whole, &notes, simulation.confidence),
+        |layers, failures, whole| {
+            write(args, layers, failures, whole, &notes, simulation.confidence)
+        },
     )
 }
 
-/// The cells of a layer, under their columns.
-type Row = Vec<(String, Cell)>;
+/// A layer.
+struct Simulated {
+    /// Its cells, under their columns.
+    row: Vec<(String, Cell)>,
+    /// Why it has no capacity, where it has none.
+    note: Option<String>,
+}
 
 fn write(
     args: &CapacityArgs,
-    rows: &[Row],
+    layers: &[Simulated],
     failures: &Failures,
     whole: bool,
     notes: &[String],
     confidence: f64,
 ) -> anyhow::Result<()> {
     let mut table = Table::default();
-    rows.iter().for_each(|row| table.push(row.clone()));
+    let mut notes = notes.to_vec();
+    for layer in layers {
+        table.push(layer.row.clone());
+        notes.extend(layer.note.clone());
+    }
     let document = json!({
         "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
         "command": "capacity",
@@ -156,6 +173,24 @@ fn write(
         "layers": table.rows.iter().map(|row| table.object(row)).collect::<Vec<_>>(),
         "failed": listed(failures),
     });
+    if args.output.format() != Format::Table {
+        let names = |names: &[String]| Cell::Text(names.join(","));
+        let settings = [
+            (
+                "labels",
+                Cell::Text(args.labels.clone().unwrap_or_default()),
+            ),
+            ("layout", Cell::Text(word(&args.input.layout))),
+            ("time-axis", Cell::maybe(args.input.time_axis)),
+            ("layers", names(&args.layers)),
+            ("points", Cell::maybe(args.points)),
+            ("classes", Cell::maybe(args.classes)),
+            ("only-classes", names(&args.only_classes)),
+            ("leave-out", names(&args.leave_out)),
+            ("confidence", Cell::real(confidence)),
+        ];
+        record(&mut table, &settings, &notes);
+    }
     let below = format!(
         "\nclasses / dimensions at which half of the random labellings are separable; lower and upper: {:.0} % interval;\n\
          separable: labellings that all features separate\n",
@@ -166,7 +201,7 @@ fn write(
             table: &table,
             json: &document,
             below: &below,
-            notes,
+            notes: &notes,
         },
         whole,
     )

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Input, Request, input, open, read_options, without_labels};
+use super::{Input, Request, classes_by_layout, input, open, read_options, without_labels};
 use crate::cli::InfoArgs;
 use crate::report::print;
 use crate::report::{Cell, Table};
@@ -12,7 +12,21 @@ use mftma_files::read::{self, Entry, labels};
 /// Runs the command.
 pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
     let options = read_options(args.input.inflate_bytes());
-    let mut entries = open(&args.file, options)?;
+    let layout = args.input.layout;
+    let request = Request {
+        paths: std::slice::from_ref(&args.file),
+        layers: &[],
+        labels: args.labels.as_deref(),
+        leave_out: &[],
+        layout,
+        time_axis: args.input.time_axis,
+        options,
+    };
+    let mut entries = match layout {
+        // The arrays are classes of one layer.
+        Layout::OneArrayPerClass if args.labels.is_none() => classes_by_layout(&request)?.0,
+        _ => open(&args.file, options)?,
+    };
     if let Some(axis) = args.input.time_axis {
         entries = read::bins(entries, axis)?;
     }
@@ -21,7 +35,7 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
     }
     let mut table = Table::default();
     for entry in &entries {
-        table.push(row(entry, args.input.layout));
+        table.push(row(entry, layout));
     }
     let mut out = Vec::new();
     table.write_text(&mut out)?;
@@ -31,20 +45,12 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
             writeln!(text, "\n{error}")?;
         }
     }
-    if let Some(reference) = &args.labels {
+    if args.labels.is_some() || layout.tells_classes() {
         let Input {
             entries,
             labels,
             notes,
-        } = input(&Request {
-            paths: std::slice::from_ref(&args.file),
-            layers: &[],
-            labels: Some(reference),
-            leave_out: &[],
-            layout: args.input.layout,
-            time_axis: args.input.time_axis,
-            options,
-        })?;
+        } = input(&request)?;
         describe_classes(&mut text, &labels)?;
         describe_cost(&mut text, &entries, &labels, labels.classes.len())?;
         for note in notes {

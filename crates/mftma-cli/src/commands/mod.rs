@@ -274,7 +274,9 @@ fn input(request: &Request<'_>) -> anyhow::Result<Input> {
         (false, None) => {
             return Err(SettingsError::Flags {
                 problem: "--labels is missing".into(),
-                remedy: "--labels FILE with the class of every point, or a --layout that tells the classes".into(),
+                remedy: "--labels FILE with the class of every point, or a --layout that tells the classes \
+                         (classes-by-points-by-features, one-array-per-class)"
+                    .into(),
             }
             .into());
         }
@@ -290,25 +292,29 @@ fn input(request: &Request<'_>) -> anyhow::Result<Input> {
     };
     let mut notes = labels.notes(request.leave_out);
     notes.extend(entries.iter().filter_map(Entry::note));
-    for entry in &entries {
-        let Ok(info) = &entry.info else { continue };
-        if let (false, &[rows, columns]) = (layout.tells_classes(), info.shape.as_slice())
-            && rows == columns
-        {
-            let (taken, other) = match layout {
-                Layout::FeaturesByPoints => ("columns", "points-by-features takes the rows"),
-                _ => ("rows", "features-by-points takes the columns"),
-            };
-            notes.push(format!(
-                "{}: {rows} x {columns}, as many points as features; the {taken} were taken for the points (--layout {other})",
-                entry.name
-            ));
-        }
-    }
+    notes.extend(entries.iter().filter_map(|entry| axis_note(entry, layout)));
     Ok(Input {
         entries,
         labels,
         notes,
+    })
+}
+
+/// Which axis of a square matrix was taken for the points.
+fn axis_note(entry: &Entry, layout: Layout) -> Option<String> {
+    let info = entry.info.as_ref().ok()?;
+    let (false, &[rows, columns]) = (layout.tells_classes(), info.shape.as_slice()) else {
+        return None;
+    };
+    let (taken, other) = match layout {
+        Layout::FeaturesByPoints => ("columns", "points-by-features takes the rows"),
+        _ => ("rows", "features-by-points takes the columns"),
+    };
+    (rows == columns).then(|| {
+        format!(
+            "{}: {rows} x {columns}, as many points as features; the {taken} were taken for the points (--layout {other})",
+            entry.name
+        )
     })
 }
 
@@ -333,26 +339,49 @@ fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry
     let note = entries.iter().find_map(Entry::note);
     // Numbered pieces of layers, if their points add up to the labels; else what was wrong in the first place. A file of
     // labels is told its number of points because of the heading it may have; a piece's sum is tried for it.
-    if request.layout == Layout::PointsByFeatures {
-        let total = |folder: Option<&Path>| -> usize {
-            entries
-                .iter()
-                .filter(|e| e.place.file.parent() == folder)
-                .filter_map(|e| e.info.as_ref().ok()?.shape.first().copied())
-                .fold(0, usize::saturating_add)
-        };
-        let folder = entries.first().and_then(|e| e.place.file.parent());
-        let n = total(folder);
-        if let Ok(labels) = read(n)
-            && let Ok(joined) = read::join_numbered(entries, n)
-        {
-            return Ok((joined, labels));
-        }
+    if request.layout == Layout::PointsByFeatures
+        && let Some(n) = read::pieces_total(&entries).filter(|&n| read::joins(&entries, n))
+        && let Ok(labels) = read(n)
+    {
+        let joined = read::join_numbered(entries, n).unwrap_or_else(|as_it_was| as_it_was);
+        return Ok((joined, labels));
     }
+    let error = match common_points(&entries, request.layout) {
+        Ok(n) => other_layout(&entries, request.layout, n, read).unwrap_or(error),
+        Err(_) => error,
+    };
     let error = anyhow::Error::new(error);
     Err(match note {
         Some(note) => error.context(note),
         None => error,
+    })
+}
+
+/// That there are as many labels as another layout has points, with that layout as the remedy.
+fn other_layout(
+    entries: &[Entry],
+    layout: Layout,
+    n: usize,
+    read: impl Fn(usize) -> Result<Labels, InputError>,
+) -> Option<InputError> {
+    let shape = |e: &Entry| Some(e.info.as_ref().ok()?.shape.clone());
+    let shape = entries.iter().find_map(shape)?;
+    let others = [
+        Layout::PointsByFeatures,
+        Layout::FeaturesByPoints,
+        Layout::ClassesByPointsByFeatures,
+    ];
+    others.into_iter().filter(|&other| other != layout).find_map(|other| {
+        let labels = read(other.points(&shape)?).ok()?;
+        let word = analyze::word(&other);
+        let remedy = match (other, shape.as_slice()) {
+            (Layout::ClassesByPointsByFeatures, [classes, points, ..]) => format!(
+                "--layout {word} without --labels, where the {classes} classes have {points} points each, one class after the other"
+            ),
+            _ => format!("--layout {word}"),
+        };
+        let problem = format!("{} labels for {n} points of activations", labels.classes.len());
+        Some(InputError::content(&labels.place, problem, remedy))
     })
 }
 

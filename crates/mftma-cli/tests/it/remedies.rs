@@ -73,6 +73,104 @@ const REMEDIES: &[Remedy] = &[
         "mftma analyze x.npy --labels question.txt --format json {}",
     ),
     remedy(
+        "mftma analyze cube.npy --labels y.txt",
+        "24 labels for 4 points",
+        "--layout *",
+        "",
+        "mftma analyze cube.npy {}",
+    ),
+    remedy(
+        "mftma analyze cube.npy",
+        "--labels is missing",
+        "--layout",
+        "classes-by-points-by-features",
+        "mftma analyze cube.npy {}",
+    ),
+    remedy(
+        "mftma capacity --simulate x.npy --dichotomies 5",
+        "--labels is missing",
+        "--labels FILE",
+        "y.txt",
+        "mftma capacity --simulate x.npy --dichotomies 5 {}",
+    ),
+    remedy(
+        "mftma analyze x.npy --labels missing.csv::label --format json",
+        "looks like a mark for points without a label",
+        "--leave-out *",
+        "",
+        "mftma analyze x.npy --labels missing.csv::label --format json {}",
+    ),
+    remedy(
+        "mftma analyze x.npy --labels oneline.txt",
+        "24 labels on one line",
+        "tr -s * * < * > *",
+        "",
+        "{} && mftma analyze x.npy --labels labels.txt",
+    ),
+    remedy(
+        "mftma compare dead dead",
+        "all points are the same",
+        "--layers *",
+        "",
+        "mftma compare dead dead {}",
+    ),
+    remedy(
+        "mftma analyze x.npy --labels bare.csv::0",
+        "leave none for the names of the columns",
+        "write the names of the columns above",
+        "",
+        "(echo image,label; cat bare.csv) > above.csv && mftma analyze x.npy --labels above.csv::label",
+    ),
+    remedy(
+        "mftma compare lying/a.npy lying/b.npy",
+        "9 points, but lying/a.npy has 6",
+        "--layout *",
+        "",
+        "mftma compare lying/a.npy lying/b.npy {}",
+    ),
+    remedy(
+        "mftma compare plain plain --format json",
+        "are compared as layers of their own",
+        "features_01",
+        "",
+        "mv plain/features_1.npy plain/{}.npy && mv plain/features_2.npy plain/features_02.npy && mftma compare plain plain --format json",
+    ),
+    remedy(
+        "mftma compare layer.safetensors x.npy --layers y",
+        "no array \"y\", and none in x.npy; there are",
+        "--layers",
+        "x",
+        "mftma compare layer.safetensors x.npy {}",
+    ),
+    remedy(
+        "mftma compare layer.safetensors x.npy --format json",
+        "is no layer but labels by its shape",
+        "--layers *",
+        "",
+        "mftma compare layer.safetensors x.npy --format json --layers x",
+    ),
+    remedy(
+        "mftma compare per_class per_class --layout one-array-per-class --layers cat",
+        "which makes one layer of each side",
+        "leave out --layers",
+        "",
+        "mftma compare per_class per_class --layout one-array-per-class",
+    ),
+    remedy(
+        "mftma analyze near.npy --labels y.txt --rank 0 --format json",
+        "its centre lies near the global mean",
+        "--leave-out *",
+        "",
+        "mftma analyze near.npy --labels y.txt --rank 0 --format json {}",
+    ),
+    remedy(
+        "mftma capacity --simulate many.npy --labels many.txt --dichotomies 20 --format json",
+        "there is no capacity to tell",
+        "--points",
+        "1",
+        "mftma capacity --simulate many.npy --labels many.txt --dichotomies 20 --classes 8 --format json {}",
+    ),
+    remedy(
         "mftma analyze x.npy --layout points-by-features",
         "--labels is missing",
         "--labels FILE",
@@ -477,6 +575,13 @@ const PYTHON: &[(&str, &str, &str, &str, &str)] = &[
         "mftma analyze x.npy --labels mended.npy",
     ),
     (
+        "numpy.savetxt('hot.csv', numpy.eye(4).repeat(6, axis=0), fmt='%d', delimiter=',')",
+        "mftma analyze x.npy --labels hot.csv",
+        "4 columns of 0 and 1",
+        "y = numpy.loadtxt('hot.csv', delimiter=','); {}",
+        "mftma analyze x.npy --labels labels.txt",
+    ),
+    (
         "numpy.save('half.npy', numpy.arange(4).repeat(6) + 0.5)",
         "mftma analyze x.npy --labels half.npy",
         "not a whole number",
@@ -557,11 +662,39 @@ fn files() -> Case {
         ("timed/b", &[24, 10]),
         ("per_class/cat", &[6, 10]),
         ("per_class/dog", &[6, 10]),
+        ("plain/features_1", &[6, 10]),
+        ("plain/features_2", &[6, 10]),
     ] {
         let all = repeated(&x, shape.iter().product());
         case.npy(&format!("{name}.npy"), shape, &all);
     }
     let marked = |mark: &str| lines().replace("0\n", &format!("{mark}\n"));
+    let rows: String = labels()
+        .map(|c| {
+            if c == 2 {
+                "im,\n".to_owned()
+            } else {
+                format!("im,{c}\n")
+            }
+        })
+        .collect();
+    case.write("missing.csv", format!("file,label\n{rows}"));
+    let rows: String = labels().map(|c| format!("im,{c}\n")).collect();
+    case.write("bare.csv", rows);
+    case.write("oneline.txt", lines().trim_end().replace('\n', " "));
+    case.npy("dead/a.npy", &[POINTS, FEATURES], &x);
+    case.npy("dead/b.npy", &[POINTS, FEATURES], &[0.1; POINTS * FEATURES]);
+    // The last class lies almost where the mean of the others does.
+    let mut near = x.clone();
+    for feature in 0..FEATURES {
+        let mean = |class: usize| {
+            let of = (0..PER_CLASS).map(|p| x[(class * PER_CLASS + p) * FEATURES + feature]);
+            of.sum::<f32>() / PER_CLASS as f32
+        };
+        let shift = 0.99 * ((0..3).map(mean).sum::<f32>() / 3.0 - mean(3));
+        (18..24).for_each(|p| near[p * FEATURES + feature] += shift);
+    }
+    case.npy("near.npy", &[POINTS, FEATURES], &near);
     case.write("minus.txt", marked("-1"));
     case.write("question.txt", marked("?"));
     case.write("unknown.toml", "seeed = 3\n");

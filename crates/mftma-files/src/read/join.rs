@@ -11,11 +11,8 @@ use crate::array::ArrayInfo;
 use crate::bytes::{Bytes, Spool};
 use crate::error::{InputError, Place};
 
-/// Joins numbered pieces of layers (`features_01`, `features_02`, ...) where their points add up to `n_points`.
-///
-/// Pieces lie in one folder or file, differ in their number only, and have the same number type and length of further
-/// axes. Gives the entries back as they were unless every layer then has `n_points` points.
-pub fn join_numbered(entries: Vec<Entry>, n_points: usize) -> Result<Vec<Entry>, Vec<Entry>> {
+/// The entries in groups, those of one layer together: keys in their order, and for each its entries.
+fn groups(entries: &[Entry], n_points: Option<usize>) -> (Vec<Key>, BTreeMap<Key, Vec<usize>>) {
     let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
     let mut order: Vec<Key> = Vec::new();
     for (i, entry) in entries.iter().enumerate() {
@@ -26,16 +23,82 @@ pub fn join_numbered(entries: Vec<Entry>, n_points: usize) -> Result<Vec<Entry>,
         }
         group.push(i);
     }
-    let fits = |group: &Vec<usize>| {
-        let infos: Option<Vec<&ArrayInfo>> = group
-            .iter()
-            .map(|&i| entries[i].info.as_ref().ok())
-            .collect();
-        infos.is_some_and(|infos| joined_info(&infos).is_some_and(|i| i.shape[0] == n_points))
+    (order, groups)
+}
+
+/// The points of the layer that a group makes; `None` where its entries do not fit together.
+fn points_of(entries: &[Entry], group: &[usize]) -> Option<usize> {
+    let infos: Option<Vec<&ArrayInfo>> = group
+        .iter()
+        .map(|&i| entries[i].info.as_ref().ok())
+        .collect();
+    Some(joined_info(&infos?)?.shape[0])
+}
+
+/// Whether [`join_numbered`] gives layers of `n_points` points.
+pub fn joins(entries: &[Entry], n_points: usize) -> bool {
+    let (order, groups) = groups(entries, Some(n_points));
+    let fits = |group: &Vec<usize>| points_of(entries, group) == Some(n_points);
+    order.len() < entries.len() && groups.values().all(fits)
+}
+
+/// The number of points that numbered pieces make of every layer; `None` where nothing is numbered, or the layers then differ.
+pub fn pieces_total(entries: &[Entry]) -> Option<usize> {
+    let (order, groups) = groups(entries, None);
+    let mut totals = groups.values().map(|group| points_of(entries, group));
+    let total = totals.next()??;
+    (order.len() < entries.len() && totals.all(|other| other == Some(total))).then_some(total)
+}
+
+/// Whether names alone say that numbered entries are pieces: words for pieces, and leading zeros (`features_01`, as thingsvision
+/// writes), which names of modules have not.
+pub fn named_as_pieces(entries: &[Entry]) -> bool {
+    let padded = |entry: &Entry| {
+        let stem = entry.name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let digits = &entry.name[stem.len()..];
+        digits.len() > 1 && digits.starts_with('0')
     };
-    if order.len() == entries.len() || !groups.values().all(fits) {
+    may_be_pieces(entries) && entries.iter().any(padded)
+}
+
+/// Whether all entries are numbered and bear words for pieces, where layers mostly have names of their own.
+pub fn may_be_pieces(entries: &[Entry]) -> bool {
+    const WORDS: [&str; 10] = [
+        "features",
+        "feature",
+        "activations",
+        "acts",
+        "embeddings",
+        "chunk",
+        "part",
+        "batch",
+        "shard",
+        "piece",
+    ];
+    let generic = |entry: &Entry| {
+        let base = numbered(&entry.name)?;
+        let word = base.rsplit('/').next().unwrap_or(base).to_ascii_lowercase();
+        Some(WORDS.contains(&word.as_str()))
+    };
+    !entries.is_empty() && entries.iter().all(|entry| generic(entry) == Some(true))
+}
+
+/// A name without the number at its end; `None` where there is none, or nothing else.
+fn numbered(name: &str) -> Option<&str> {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let base = stem.trim_end_matches(['_', '-', '.', ' ']);
+    (stem.len() < name.len() && !base.is_empty()).then_some(base)
+}
+
+/// Joins numbered pieces of layers (`features_01`, `features_02`, ...) where their points add up to `n_points`.
+///
+/// Pieces lie in one folder or file, differ in their number only, and have the same number type and length of further
+/// axes. Gives the entries back as they were unless every layer then has `n_points` points.
+pub fn join_numbered(entries: Vec<Entry>, n_points: usize) -> Result<Vec<Entry>, Vec<Entry>> {
+    if !joins(&entries, n_points) {
         return Err(entries);
     }
+    let (order, groups) = groups(&entries, Some(n_points));
     let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
     let joined = order.into_iter().filter_map(|key| {
         let mut parts: Vec<Entry> = groups[&key]
@@ -71,27 +134,24 @@ struct Key {
 }
 
 impl Key {
-    fn of(entry: &Entry, at: usize, n_points: usize) -> Self {
-        let whole = entry
+    fn of(entry: &Entry, at: usize, n_points: Option<usize>) -> Self {
+        let points = entry
             .info
             .as_ref()
-            .is_ok_and(|info| info.shape.first() == Some(&n_points));
-        let base = entry
-            .name
-            .trim_end_matches(|c: char| c.is_ascii_digit())
-            .trim_end_matches(['_', '-', '.', ' ']);
-        let numbered = base.len() < entry.name.len() && !base.is_empty();
-        if whole || !numbered {
-            return Self {
+            .ok()
+            .and_then(|i| i.shape.first().copied());
+        let whole = n_points.is_some() && points == n_points;
+        match numbered(&entry.name) {
+            Some(base) if !whole => Self {
+                folder: entry.place.file.parent().map(Path::to_path_buf),
+                name: base.to_owned(),
+                whole: None,
+            },
+            _ => Self {
                 folder: None,
                 name: entry.name.clone(),
                 whole: Some(at),
-            };
-        }
-        Self {
-            folder: entry.place.file.parent().map(Path::to_path_buf),
-            name: base.to_owned(),
-            whole: None,
+            },
         }
     }
 }
@@ -177,6 +237,15 @@ pub fn one_array_per_class(path: &Path, parts: Vec<Entry>) -> Result<(Entry, Lab
         storage: Storage::Joined(parts),
     };
     Ok((entry, labels))
+}
+
+/// Where the points of all parts came from, and how many of each.
+pub(super) fn pieces(parts: &[Entry]) -> Vec<(Place, usize)> {
+    let points = |part: &Entry| part.info.as_ref().ok()?.shape.first().copied();
+    parts
+        .iter()
+        .map(|part| (part.place.clone(), points(part).unwrap_or(0)))
+        .collect()
 }
 
 /// The values of all parts, one after the other.

@@ -24,7 +24,9 @@ mod torch;
 #[cfg(feature = "zarr")]
 mod zarr;
 
-pub use join::{join_numbered, one_array_per_class};
+pub use join::{
+    join_numbered, joins, may_be_pieces, named_as_pieces, one_array_per_class, pieces_total,
+};
 pub use time::bins;
 
 use std::cmp::Ordering;
@@ -311,6 +313,14 @@ impl Entry {
         }
     }
 
+    /// How many arrays were joined to this one; 1 for an array that stands by itself.
+    pub fn pieces(&self) -> usize {
+        match &self.storage {
+            Storage::Joined(parts) => parts.len(),
+            _ => 1,
+        }
+    }
+
     /// What is doubtful in how the values are read, in a sentence: a line of a table that may be its heading.
     pub fn note(&self) -> Option<String> {
         match &self.storage {
@@ -411,7 +421,11 @@ impl Entry {
         let (bytes, start) = match self.storage {
             Storage::Plain { bytes, start } => (bytes, start),
             Storage::Decoded(decoder) => decoder.decode(&self.place, &info, options)?,
-            Storage::Joined(parts) => (join::load(&self.place, parts, options)?, 0),
+            Storage::Joined(parts) => {
+                let pieces = join::pieces(&parts);
+                let bytes = join::load(&self.place, parts, options)?;
+                return Ok(Array::new(self.place, info, bytes, 0)?.joined_from(pieces));
+            }
         };
         Array::new(self.place, info, bytes, start)
     }

@@ -358,17 +358,6 @@ impl Array {
     }
 }
 
-/// Goes on to the next place in a grid, the last axis first.
-fn advance(at: &mut [usize], grid: &[usize]) {
-    for (i, &n) in at.iter_mut().zip(grid).rev() {
-        *i += 1;
-        if *i < n {
-            break;
-        }
-        *i = 0;
-    }
-}
-
 /// The lengths of axes.
 fn lengths(value: &Value) -> Option<Vec<usize>> {
     let values = value.as_array().filter(|v| v.len() <= MAX_AXES)?;

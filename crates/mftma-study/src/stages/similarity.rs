@@ -226,7 +226,7 @@ pub struct SimilarityIdentity {
 
 impl TypedStage for SimilarityStage {
     const KIND: &'static str = "similarity";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const RUNS_ENGINE: bool = true;
     type Settings = SimilarityIdentity;
     type Output = Vec<Comparison>;
