@@ -88,9 +88,13 @@ impl Representation {
         if (0..n).any(|i| !gram[i * n + i].is_finite()) {
             return Err(UNSOLVED);
         }
-        if (0..n).all(|i| gram[i * n + i] == 0.0) {
+        let largest = (0..n).map(|i| gram[i * n + i]).fold(0.0, f64::max);
+        if largest == 0.0 {
             return Err(Error::NoVariance);
         }
+        // No measure depends on the unit: by a power of two, so that nothing is rounded, products of large or small ones stay numbers.
+        let unit = 2.0_f64.powi(-(largest.log2() as i32).clamp(-1000, 1000));
+        gram.iter_mut().for_each(|value| *value *= unit);
         // Once more: means are rounded too.
         let gram = centred(&gram, n);
         Ok(Self {

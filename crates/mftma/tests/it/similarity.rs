@@ -335,6 +335,23 @@ fn constants_that_are_no_whole_numbers_are_refused_too() {
     }
 }
 
+/// Near the ends of what a number can hold too: powers of two round nothing.
+#[test]
+fn the_unit_changes_no_bit_of_any_measure() {
+    let (x, y) = (noise(1, 60, 5), noise(2, 60, 4));
+    let all = |x: &Array2<f64>, y: &Array2<f64>| {
+        let m = measures(x, y, 0.99);
+        let (a, b) = (represented(x).unwrap(), represented(y).unwrap());
+        let debiased = debiased_cka(&a, &b).unwrap().unwrap();
+        [m.cka, m.svcca, m.pwcca, debiased].map(f64::to_bits)
+    };
+    let expected = all(&x, &y);
+    for power in [-450, -200, -3, 5, 300, 506] {
+        let scaled = &x * 2f64.powi(power);
+        assert_eq!(all(&scaled, &y), expected, "2^{power}");
+    }
+}
+
 /// An offset of every feature changes nothing but by the rounding of the sums x + offset themselves.
 #[test]
 fn offsets_change_no_measure() {
