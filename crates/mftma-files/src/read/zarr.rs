@@ -358,6 +358,38 @@ impl Array {
     }
 }
 
+/// What stands before its checksum, if that holds.
+fn checked(packed: &[u8]) -> Result<&[u8], String> {
+    let (content, sum) = packed
+        .split_last_chunk::<4>()
+        .ok_or("too short for its checksum")?;
+    match crc32c(content) == u32::from_le_bytes(*sum) {
+        true => Ok(content),
+        false => Err("its checksum is another, so that it is damaged".to_owned()),
+    }
+}
+
+/// CRC-32C (Castagnoli), as zarr's codec of that name has it.
+fn crc32c(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut at = 0;
+        while at < 256 {
+            let mut word = at as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                word = (word >> 1) ^ (0x82f6_3b78 * (word & 1));
+                bit += 1;
+            }
+            table[at] = word;
+            at += 1;
+        }
+        table
+    };
+    let step = |word: u32, &byte: &u8| TABLE[usize::from(word as u8 ^ byte)] ^ (word >> 8);
+    !bytes.iter().fold(!0, step)
+}
+
 /// The lengths of axes.
 fn lengths(value: &Value) -> Option<Vec<usize>> {
     let values = value.as_array().filter(|v| v.len() <= MAX_AXES)?;
@@ -611,13 +643,7 @@ impl Array {
                 Codec::Zstd => zstd(now, len)?,
                 Codec::Blosc => blosc(now, len)?,
                 Codec::Shuffle(size) => unshuffle(now, *size),
-                Codec::Crc32c => {
-                    let cut = now
-                        .len()
-                        .checked_sub(4)
-                        .ok_or("too short for its checksum")?;
-                    now[..cut].to_vec()
-                }
+                Codec::Crc32c => checked(now)?.to_vec(),
                 Codec::Transpose(order) => {
                     if now.len() != len {
                         return Err(format!("{} bytes for {len}", now.len()));
@@ -657,7 +683,14 @@ impl Array {
             .and_then(|n| n.checked_add(shard.checksum));
         let rest = of_index.and_then(|n| packed.len().checked_sub(n));
         let rest = rest.ok_or("too short for the index of its chunks")?;
-        let index = &packed[if shard.at_end { rest } else { 0 }..];
+        let index = match shard.at_end {
+            true => &packed[rest..],
+            false => &packed[..packed.len() - rest],
+        };
+        let index = match shard.checksum {
+            0 => index,
+            _ => checked(index).map_err(|problem| format!("the index of its chunks: {problem}"))?,
+        };
         let io = |e: std::io::Error| e.to_string();
         let mut canvas = Canvas::new(len as u64).map_err(io)?;
         canvas.fill(&self.fill, len).map_err(io)?;

@@ -323,6 +323,16 @@ fn damaged_zarr_stores() {
             }
         }
     }
+    // Behind the index of a shard, and behind a chunk, stands a checksum.
+    for folder in ["sharded", "gzip"] {
+        let of = |name: &str| fixture(&format!("numbers_v3.zarr/{folder}/{name}"));
+        let (json, chunk) = (of("zarr.json"), of("c/0/0"));
+        for at in 1..=4 {
+            let mut changed = chunk.clone();
+            changed[chunk.len() - at] ^= 1;
+            refused(exercise::zarr(true, &json, &changed), "checksum");
+        }
+    }
     // Sizes that are only claimed.
     let json = |shape: &str, chunks: &str| {
         format!(
