@@ -107,6 +107,7 @@ fn labels(names: Vec<String>, codes: impl Iterator<Item = i64>) -> PyResult<Labe
         place: Place::file("labels"),
         names: order.into_iter().map(|code| names[code].clone()).collect(),
         classes,
+        heading: None,
     })
 }
 

@@ -431,6 +431,7 @@ fn classes_by_layout(request: &Request<'_>) -> anyhow::Result<(Vec<Entry>, Label
                 classes: (0..classes)
                     .flat_map(|c| std::iter::repeat_n(c, points))
                     .collect(),
+                heading: None,
             };
             same_classes(found.get_or_insert_with(|| labels.clone()), &labels)?;
         }

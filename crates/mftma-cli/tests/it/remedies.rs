@@ -108,6 +108,27 @@ const REMEDIES: &[Remedy] = &[
         "{} && mftma analyze x.npy --labels labels.txt",
     ),
     remedy(
+        "mftma analyze x.npy --labels listed.txt",
+        "24 labels on one line",
+        "tr -s * * < * > *",
+        "",
+        "{} && mftma analyze x.npy --labels labels.txt --only-classes 0,1,2,3 && test $(mftma info x.npy --labels labels.txt | grep -c ']') = 0",
+    ),
+    remedy(
+        "mftma analyze x.npy --labels old_mac.txt",
+        "24 labels on one line",
+        "tr -s * * < * > *",
+        "",
+        "{} && mftma analyze x.npy --labels labels.txt",
+    ),
+    remedy(
+        "mftma analyze x.npy --labels doubled.txt",
+        "47 lines for 24 points, 23 of them blank",
+        "grep * * > *",
+        "",
+        "{} && mftma analyze x.npy --labels labels.txt",
+    ),
+    remedy(
         "mftma compare dead dead",
         "all points are the same",
         "--layers *",
@@ -682,6 +703,10 @@ fn files() -> Case {
     let rows: String = labels().map(|c| format!("im,{c}\n")).collect();
     case.write("bare.csv", rows);
     case.write("oneline.txt", lines().trim_end().replace('\n', " "));
+    let list = lines().trim_end().replace('\n', ", ");
+    case.write("listed.txt", format!("[{list}]\n"));
+    case.write("old_mac.txt", lines().replace('\n', "\r"));
+    case.write("doubled.txt", lines().trim_end().replace('\n', "\n\n"));
     case.npy("dead/a.npy", &[POINTS, FEATURES], &x);
     case.npy("dead/b.npy", &[POINTS, FEATURES], &[0.1; POINTS * FEATURES]);
     // The last class lies almost where the mean of the others does.

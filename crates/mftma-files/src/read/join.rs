@@ -229,6 +229,7 @@ pub fn one_array_per_class(path: &Path, parts: Vec<Entry>) -> Result<(Entry, Lab
         place: place.clone(),
         names,
         classes,
+        heading: None,
     };
     let entry = Entry {
         name: stem(path),

@@ -19,6 +19,8 @@ pub struct Labels {
     pub names: Vec<String>,
     /// For every point, its class as an index into `names`.
     pub classes: Vec<usize>,
+    /// The first line of text that was one too many and so taken for a heading, where it is a class below it too.
+    pub heading: Option<String>,
 }
 
 impl Labels {
@@ -36,6 +38,14 @@ impl Labels {
     pub fn notes(&self, left_out: &[String]) -> Vec<String> {
         let mut notes = Vec::new();
         let counts = self.counts();
+        if let Some(heading) = &self.heading {
+            notes.push(format!(
+                "{}: one line more than the {} points; the first, {heading:?}, was taken for the heading, though it is a class below \
+                 it too; if it is none, the labels are of other points",
+                self.place,
+                self.classes.len()
+            ));
+        }
         if counts.len() > 1 && counts.iter().all(|&n| n == 1) {
             notes.push(format!(
                 "{}: each of the {} points is a class of its own, so that capacity 2, radius 0 and dimension 0 say nothing; \
@@ -57,7 +67,7 @@ impl Labels {
         notes
     }
 
-    fn from_strings(place: Place, labels: Vec<String>) -> Self {
+    fn from_strings(place: Place, labels: Vec<String>, heading: Option<String>) -> Self {
         let mut names: Vec<String> = labels.clone();
         names.sort_by(|a, b| natural_order(a, b).then_with(|| a.cmp(b)));
         names.dedup();
@@ -71,6 +81,7 @@ impl Labels {
             place,
             names,
             classes,
+            heading,
         }
     }
 }
@@ -117,7 +128,7 @@ pub fn split_reference(reference: &str) -> (&Path, Option<&str>) {
 /// table).
 ///
 /// Whole numbers may be stored as any number type; fractions are an error. A first line that is one too many is taken
-/// for the heading.
+/// for the heading. Empty cells, and blank lines between others, are the class `NA`.
 pub fn read(
     reference: &str,
     n_points: usize,
@@ -127,7 +138,7 @@ pub fn read(
     let place = Place::file(path);
     if path.is_dir() {
         let labels = from_entries(&place, name, super::open(path)?, options)?;
-        return complete(&place, labels, n_points);
+        return complete(&place, labels, None, n_points);
     }
     let bytes = Bytes::map(path).map_err(|e| InputError::io(&place, e))?;
     parse(&place, name, Arc::new(bytes), n_points, options)
@@ -141,6 +152,7 @@ pub fn parse(
     n_points: usize,
     options: ReadOptions<'_>,
 ) -> Result<Labels, InputError> {
+    let mut heading = None;
     let labels = match (
         Format::by_magic(&bytes),
         super::extension(&place.file).as_str(),
@@ -156,17 +168,28 @@ pub fn parse(
             let format = Format::of(place, &bytes)?;
             from_archive(place, name, format, bytes, options)?
         }
-        (None, "csv") => from_table(place, name, &bytes, b',', n_points)?,
-        (None, "tsv") => from_table(place, name, &bytes, b'\t', n_points)?,
-        // Without an ending, as from a stream: what has columns with names is a table.
-        (None, _) if name.is_some() => from_table(place, name, &bytes, b',', n_points)?,
-        (None, _) => from_lines(place, &bytes, n_points)?,
+        (None, ending) => {
+            let found = match ending {
+                "csv" => from_table(place, name, &bytes, b',', n_points)?,
+                "tsv" => from_table(place, name, &bytes, b'\t', n_points)?,
+                // Without an ending, as from a stream: what has columns with names is a table.
+                _ if name.is_some() => from_table(place, name, &bytes, b',', n_points)?,
+                _ => from_lines(place, &bytes, n_points)?,
+            };
+            heading = found.1;
+            found.0
+        }
     };
-    complete(place, labels, n_points)
+    complete(place, labels, heading, n_points)
 }
 
 /// The labels, if they are as many as the points.
-fn complete(place: &Place, labels: Vec<String>, n_points: usize) -> Result<Labels, InputError> {
+fn complete(
+    place: &Place,
+    labels: Vec<String>,
+    heading: Option<String>,
+    n_points: usize,
+) -> Result<Labels, InputError> {
     if labels.len() != n_points {
         return Err(InputError::content(
             place,
@@ -177,7 +200,7 @@ fn complete(place: &Place, labels: Vec<String>, n_points: usize) -> Result<Label
             "give one label per point in the same order",
         ));
     }
-    Ok(Labels::from_strings(place.clone(), labels))
+    Ok(Labels::from_strings(place.clone(), labels, heading))
 }
 
 fn from_npy(
@@ -371,19 +394,25 @@ fn from_table(
     bytes: &[u8],
     delimiter: u8,
     n_points: usize,
-) -> Result<Vec<String>, InputError> {
+) -> Result<(Vec<String>, Option<String>), InputError> {
     let remedy = "one row per point, as written by pandas.DataFrame.to_csv(index=False)";
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .delimiter(delimiter_of(bytes, delimiter))
-        .trim(csv::Trim::All)
-        .from_reader(without_mark(bytes));
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|e| {
-            InputError::malformed(place, format!("not readable as CSV ({e})"), remedy)
-        })?;
-        rows.push(record);
+    let delimiter = delimiter_of(bytes, delimiter);
+    let read = |text: &[u8]| -> Result<Vec<csv::StringRecord>, InputError> {
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .delimiter(delimiter)
+            .trim(csv::Trim::All)
+            .from_reader(text);
+        let malformed =
+            |e| InputError::malformed(place, format!("not readable as CSV ({e})"), remedy);
+        let rows: Result<_, csv::Error> = reader.records().collect();
+        rows.map_err(malformed)
+    };
+    let mut rows = read(without_mark(bytes))?;
+    let mut blank = 0;
+    if rows.first().is_some_and(|row| row.len() == 1) {
+        let (text, lines) = blank_as_empty(without_mark(bytes));
+        (rows, blank) = (read(&text)?, lines);
     }
     let columns = rows.first().map_or(0, csv::StringRecord::len);
     let first_line: String = rows
@@ -430,7 +459,7 @@ fn from_table(
             (column, true)
         }
         None if one_hot => return Err(hot()),
-        None if columns == 1 => (0, rows.len() == n_points + 1),
+        None if columns == 1 => (0, false),
         None => {
             return Err(InputError::content(
                 place,
@@ -441,11 +470,18 @@ fn from_table(
             ));
         }
     };
-    let labels: Vec<String> = rows
+    let mut labels: Vec<String> = rows
         .iter()
         .skip(usize::from(heading))
         .map(|row| tidy(&row[column]))
         .collect();
+    let heading = match name {
+        Some(_) => {
+            blank_lines(place, labels.len(), blank, n_points)?;
+            None
+        }
+        None => take_heading(place, &mut labels, blank, n_points)?,
+    };
     if !labels.is_empty() && labels.iter().all(String::is_empty) {
         return Err(InputError::content(
             place,
@@ -453,12 +489,86 @@ fn from_table(
             format!("--labels {file}::COLUMN with another name from the first line"),
         ));
     }
-    // pandas leaves the cell empty where a label is missing.
-    let marked = |label: String| match label.is_empty() {
-        true => MISSING.to_owned(),
-        false => label,
-    };
-    Ok(labels.into_iter().map(marked).collect())
+    Ok((marked(labels), heading))
+}
+
+/// pandas leaves the cell empty where a label is missing, others the line.
+fn marked(mut labels: Vec<String>) -> Vec<String> {
+    for label in labels.iter_mut().filter(|label| label.is_empty()) {
+        MISSING.clone_into(label);
+    }
+    labels
+}
+
+/// One column of text with an empty cell in every blank line, which a reader of CSV would pass over, and the number of these. At the
+/// end blank lines mean nothing.
+fn blank_as_empty(text: &[u8]) -> (Vec<u8>, usize) {
+    let mut rest = text.trim_ascii_end();
+    let (mut all, mut blank) = (Vec::with_capacity(rest.len() + 1), 0);
+    while let Some(first) = rest.first() {
+        // What stands in quotation marks may go on over lines.
+        let (quoted, mut within) = (*first == b'"', false);
+        let ends = |&byte: &u8| {
+            within ^= quoted && byte == b'"';
+            !within && matches!(byte, b'\r' | b'\n')
+        };
+        let end = rest.iter().position(ends).unwrap_or(rest.len());
+        let (line, left) = rest.split_at(end);
+        if line.trim_ascii().is_empty() {
+            all.extend_from_slice(b"\"\"");
+            blank += 1;
+        } else {
+            all.extend_from_slice(line);
+        }
+        all.push(b'\n');
+        let after = left.strip_prefix(b"\r\n");
+        rest = after.unwrap_or(left.get(1..).unwrap_or_default());
+    }
+    (all, blank)
+}
+
+/// Takes the first of labels away where it is one too many: the heading. Gives it where it stands below too, so that it may be none.
+/// An empty label stands for each of so many `blank` lines.
+fn take_heading(
+    place: &Place,
+    labels: &mut Vec<String>,
+    blank: usize,
+    n_points: usize,
+) -> Result<Option<String>, InputError> {
+    if labels.len() != n_points + 1 {
+        blank_lines(place, labels.len(), blank, n_points)?;
+        return Ok(None);
+    }
+    let first = labels.remove(0);
+    let again = labels.contains(&first);
+    if again && blank == 1 {
+        // No heading, and a blank line that means nothing?
+        blank_lines(place, n_points + 1, blank, n_points)?;
+    }
+    Ok(again.then_some(first))
+}
+
+/// Refuses labels that are as many as the points only without blank lines: any of these may be a label that is missing.
+fn blank_lines(
+    place: &Place,
+    lines: usize,
+    blank: usize,
+    n_points: usize,
+) -> Result<(), InputError> {
+    let without = lines.saturating_sub(blank);
+    if blank == 0 || lines == n_points || !(n_points..=n_points + 1).contains(&without) {
+        return Ok(());
+    }
+    let ending = place.file.extension().and_then(|ending| ending.to_str());
+    Err(InputError::content(
+        place,
+        format!("{lines} lines for {n_points} points, {blank} of them blank"),
+        format!(
+            "NA where a label is missing, or without blank lines: grep '[^[:space:]]' {} > labels.{}",
+            shell_word(&place.file.to_string_lossy()),
+            ending.unwrap_or("txt")
+        ),
+    ))
 }
 
 /// Rows of which each is a single 1 among zeros.
@@ -478,13 +588,17 @@ fn one_line(place: &Place, count: usize) -> InputError {
         place,
         format!("{count} labels on one line"),
         format!(
-            "one label a line: tr -s ',; \\t' '\\n' < {} > labels.txt",
+            "one label a line: tr -s '[],; \\t\\r' '\\n' < {} > labels.txt",
             shell_word(&place.file.to_string_lossy())
         ),
     )
 }
 
-fn from_lines(place: &Place, bytes: &[u8], n_points: usize) -> Result<Vec<String>, InputError> {
+fn from_lines(
+    place: &Place,
+    bytes: &[u8],
+    n_points: usize,
+) -> Result<(Vec<String>, Option<String>), InputError> {
     let text = std::str::from_utf8(without_mark(bytes)).map_err(|_| {
         InputError::malformed(
             place,
@@ -493,22 +607,21 @@ fn from_lines(place: &Place, bytes: &[u8], n_points: usize) -> Result<Vec<String
         )
     })?;
     let mut labels: Vec<String> = text
+        .trim_end()
         .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(tidy)
+        .map(|line| tidy(line.trim()))
         .collect();
-    if let ([line], 2..) = (labels.as_slice(), n_points) {
-        let between = |c: char| c.is_whitespace() || c == ',' || c == ';';
+    let mut lines = labels.iter().filter(|line| !line.is_empty());
+    if let (Some(line), None, 2..) = (lines.next(), lines.next(), n_points) {
+        let between = |c: char| c.is_whitespace() || "[],;".contains(c);
         let words = line.split(between).filter(|word| !word.is_empty()).count();
         if words > 1 {
             return Err(one_line(place, words));
         }
     }
-    if labels.len() == n_points + 1 {
-        labels.remove(0);
-    }
-    Ok(labels)
+    let blank = labels.iter().filter(|label| label.is_empty()).count();
+    let heading = take_heading(place, &mut labels, blank, n_points)?;
+    Ok((marked(labels), heading))
 }
 
 /// `numpy.savetxt` writes 3 as `3.000000000000000000e+00`: whole numbers are named as such, everything else as it is.

@@ -186,6 +186,59 @@ fn labels_in_every_form() {
     }
 }
 
+/// A blank line is a label that is missing, at the end none; nothing shifts without a word.
+#[test]
+fn blank_lines_and_headings_shift_no_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str, text: &str, n: usize| {
+        let path = folder.path().join(name.split("::").next().unwrap());
+        std::fs::write(path, text).unwrap();
+        let reference = folder.path().join(name);
+        labels::read(&reference.to_string_lossy(), n, OPTIONS)
+    };
+    for name in ["y.csv", "y.txt", "y.tsv", "y"] {
+        for (text, expected) in [
+            ("label\n0\n\n1\n", "0 NA 1"),
+            ("label\r\n0\r\n\r\n1\r\n", "0 NA 1"),
+            ("label\n0\n  \n1\n\n \n", "0 NA 1"),
+            ("0\n\n1", "0 NA 1"),
+            ("\n0\n1\n2", "0 1 2"),
+            ("0\n1\n2\n\n\n", "0 1 2"),
+        ] {
+            let labels = read(name, text, 3).unwrap();
+            let found: Vec<&str> = labels.classes.iter().map(|&c| &*labels.names[c]).collect();
+            assert_eq!(found.join(" "), expected, "{name}: {text:?}");
+            assert!(labels.heading.is_none(), "{name}: {text:?}");
+        }
+        // Any of these may be the one that is too many.
+        for (text, words) in [
+            (
+                "label\n0\n\n1\n\n0\n",
+                "6 lines for 3 points, 2 of them blank",
+            ),
+            ("0\n\n1\n\n0\n", "5 lines for 3 points, 2 of them blank"),
+            ("0\n1\n\n0\n", "4 lines for 3 points, 1 of them blank"),
+        ] {
+            refused(read(name, text, 3), &[words, "NA", "grep"]);
+        }
+        // pandas heads a column without a name so, which is one of its classes.
+        let labels = read(name, "0\n0\n1\n1\n", 3).unwrap();
+        assert_eq!(labels.classes, [0, 1, 1], "{name}");
+        assert!(
+            labels.notes(&[])[0].contains("\"0\", was taken for the heading"),
+            "{name}"
+        );
+    }
+    let labels = read("y.csv::label", "label\na\n\nb\n", 3).unwrap();
+    assert_eq!(labels.names, ["NA", "a", "b"]);
+    // Within quotation marks a blank line is part of a name.
+    let labels = read("y.csv", "label\n\"a\n\nb\"\n\n\"\"\n", 3);
+    assert_eq!(labels.unwrap().classes, [1, 0, 0]);
+    // Rows of several columns have their number by themselves.
+    let labels = read("y.csv::label", "i,label\n1,a\n\n2,b\n", 2).unwrap();
+    assert_eq!(labels.names, ["a", "b"]);
+}
+
 #[track_caller]
 fn refused(outcome: Result<impl Sized, InputError>, words: &[&str]) {
     let Err(error) = outcome else {
