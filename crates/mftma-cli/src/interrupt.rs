@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::say::say;
+use crate::signals;
 
 /// Exit code after Ctrl-C: 128 + SIGINT, as shells have it.
 pub const EXIT_CODE: u8 = 130;
@@ -20,30 +21,35 @@ static TOTAL: Mutex<usize> = Mutex::new(0);
 
 /// Installs the handler. The first Ctrl-C asks the work to stop; if it has not within 0.8 s, the program ends, after
 /// [`hold`] by writing what is finished. Another Ctrl-C, three seconds later or more, ends it at once. It always says what was finished.
+/// Signals that are ignored stay so.
 pub fn install() -> Result<(), ctrlc::Error> {
-    ctrlc::set_handler(|| {
-        let mut first = false;
-        let asked = ASKED.get_or_init(|| {
-            first = true;
-            Instant::now()
-        });
-        if !first {
-            if asked.elapsed() > PATIENCE {
-                end();
-            }
-            return;
-        }
-        // On a thread of its own, so that the next signal is heard.
-        let deadline = std::thread::Builder::new().spawn(|| {
-            std::thread::sleep(GRACE);
-            if !HELD.load(Ordering::Relaxed) {
-                end();
-            }
-        });
-        if deadline.is_err() {
+    signals::large_files_are_errors();
+    signals::keep_ignored(|| ctrlc::set_handler(heard))
+}
+
+/// A signal came.
+fn heard() {
+    let mut first = false;
+    let asked = ASKED.get_or_init(|| {
+        first = true;
+        Instant::now()
+    });
+    if !first {
+        if asked.elapsed() > PATIENCE {
             end();
         }
-    })
+        return;
+    }
+    // On a thread of its own, so that the next signal is heard.
+    let deadline = std::thread::Builder::new().spawn(|| {
+        std::thread::sleep(GRACE);
+        if !HELD.load(Ordering::Relaxed) {
+            end();
+        }
+    });
+    if deadline.is_err() {
+        end();
+    }
 }
 
 fn end() {

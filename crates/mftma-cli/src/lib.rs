@@ -25,3 +25,5 @@ pub mod program;
 pub mod report;
 #[cfg(feature = "program")]
 pub mod say;
+#[cfg(feature = "program")]
+mod signals;

@@ -73,7 +73,8 @@ pub(crate) fn not_written(error: &anyhow::Error) -> bool {
 
 /// Says what went wrong and chooses the exit code. The codes are listed in `mftma --help`.
 pub(crate) fn report(error: &anyhow::Error) -> u8 {
-    if report::is_closed_pipe(error) {
+    let closed = report::is_closed_pipe(error);
+    if closed && !interrupt::requested() {
         return 0;
     }
     if error.is::<Interrupted>() || (interrupt::requested() && !not_written(error)) {
@@ -84,6 +85,10 @@ pub(crate) fn report(error: &anyhow::Error) -> u8 {
     say(format_args!("error: {error:#}"));
     if interrupt::requested() {
         say(interrupt::summary());
+    }
+    // Ctrl-C ends whatever reads, too.
+    if closed {
+        return interrupt::EXIT_CODE;
     }
     let in_chain = |is: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(is);
     if in_chain(|e| e.is::<SettingsError>()) || error.is::<mftma::Error>() {

@@ -716,7 +716,8 @@ impl OutputArgs {
             None => report::print(&out),
         };
         let written = written.map_err(|error| {
-            if report::is_closed_pipe(&error) {
+            // Ctrl-C ends a whole pipeline, where nobody has read enough.
+            if report::is_closed_pipe(&error) && !interrupt::requested() {
                 return error;
             }
             let name = path.as_deref().and_then(Path::file_name);

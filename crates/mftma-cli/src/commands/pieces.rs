@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Interrupted, fail};
 use crate::say::say;
-use crate::{interrupt, program};
+use crate::{interrupt, program, report};
 
 /// How often it is looked whether a signal came.
 const TICK: Duration = Duration::from_millis(50);
@@ -132,6 +132,11 @@ impl<T> Pieces<T> {
             some => write(some, &self.failures, !interrupted),
         };
         let failed = fail(self.failures, of, !finished.is_empty());
+        // Whoever has read enough has not read of these.
+        let written = match (&failed, written) {
+            (Err(_), Err(error)) if !interrupted && report::is_closed_pipe(&error) => Ok(()),
+            (_, written) => written,
+        };
         let mut errors: Vec<anyhow::Error> = [failed, written]
             .into_iter()
             .filter_map(Result::err)

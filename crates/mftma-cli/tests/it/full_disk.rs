@@ -185,3 +185,28 @@ fn a_result_that_cannot_be_written_is_kept() {
     assert_eq!(crate::common::names(&parse(&output.stdout)), ["a"]);
     assert!(!case.path("full.json").exists());
 }
+
+/// A limit on the size of files ends no program before its result is kept.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_files_is_an_error_by_itself() {
+    let case = Case::new();
+    case.layer();
+    let before = names(&case);
+    let output = case
+        .command("sh")
+        .args(["-c", "ulimit -f 1; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_mftma"))
+        .args("analyze x.npy --labels y.txt --n-t 20 -o r.json".split(' '))
+        .output()
+        .unwrap();
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(
+        err.contains("cannot write r.json") && err.contains("standard output"),
+        "{err}"
+    );
+    let value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(crate::common::names(&value), ["x"]);
+    assert_eq!(names(&case), before);
+}

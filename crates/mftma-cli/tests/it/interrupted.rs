@@ -124,6 +124,83 @@ fn a_second_interruption_keeps_both() {
     );
 }
 
+/// `nohup`, and `&` in a script, have signals ignored: they stay so.
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let case = Case::new();
+    case.layer();
+    let long = "analyze x.npy --labels y.txt --target-error 1e-7 --max-n-t 2000000000";
+    let mut child = case
+        .command("sh")
+        .args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_mftma"))
+        .args(long.split(' '))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id().to_string();
+    let send = |signal: &str| {
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success(), "{signal}");
+    };
+    std::thread::sleep(Duration::from_millis(700));
+    for signal in ["-HUP", "-INT"] {
+        send(signal);
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(child.try_wait().unwrap().is_none(), "{signal}");
+    }
+    send("-TERM");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{:?}", texts(&output));
+}
+
+/// Ctrl-C in a pipeline ends who reads, too: what was finished is kept as on a full disk. Without a signal, a reader that has seen enough
+/// does not keep failures from being told.
+#[test]
+fn a_closed_pipe_loses_nothing_of_an_interrupted_run() {
+    let case = Case::new();
+    let x: Vec<f32> = (0..400).flat_map(values).collect();
+    case.npy("x.npy", &[POINTS, 400, FEATURES], &x);
+    case.write("y.txt", lines());
+    let piped = |args: &str| {
+        let mut child = case
+            .command(env!("CARGO_BIN_EXE_mftma"))
+            .args(args.split(' '))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        child
+    };
+    let analyze = "analyze x.npy --labels y.txt --time-axis 1 --measures mean-field --n-t 2000";
+    let child = piped(&format!("{analyze} --format json"));
+    std::thread::sleep(Duration::from_millis(1500));
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    let kept = case.1.path().join("mftma-result.json");
+    for words in [kept.to_str().unwrap(), "interrupted:"] {
+        assert!(err.contains(words), "{err}");
+    }
+    let kept = serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
+    assert!(!names(&kept).is_empty());
+
+    case.npy("layers/a.npy", &[POINTS, FEATURES], &values(1));
+    let none = [f32::NAN; POINTS * FEATURES];
+    case.npy("layers/b.npy", &[POINTS, FEATURES], &none);
+    let child = piped("analyze layers --labels y.txt --n-t 20");
+    let output = child.wait_with_output().unwrap();
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(err.contains("1 of 2 layers"), "{err}");
+}
+
 /// Results that cannot be written are told of, also after an interruption.
 #[cfg(target_os = "linux")]
 #[test]
