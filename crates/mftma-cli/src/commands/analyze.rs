@@ -157,7 +157,11 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     }
     if args.resume.is_some() {
         say(format_args!("{} of {total} layers taken over", taken.len()));
+        for note in earlier.notes() {
+            say(format_args!("note: {note}"));
+        }
     }
+    let carried = earlier.rest();
     let bar = Bar::new(args.quiet, total);
     taken.iter().for_each(|_| bar.next());
     let pool = pool(settings.threads)?;
@@ -189,6 +193,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
                 settings: &settings,
                 selection: &selection,
                 notes: &notes,
+                carried: &carried,
                 done,
                 failures,
                 whole,
@@ -317,6 +322,8 @@ struct Results<'a> {
     settings: &'a Settings,
     selection: &'a Selection,
     notes: &'a [String],
+    /// Layers of the earlier result that this run does not measure: the next one may want them.
+    carried: &'a [serde_json::Value],
     done: &'a [Layer],
     failures: &'a Failures,
     whole: bool,
@@ -327,6 +334,7 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         settings,
         selection,
         notes: of_input,
+        carried,
         done,
         failures,
         whole,
@@ -367,12 +375,13 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
         .zip(&selection.points_per_class)
         .map(|(name, points)| json!({"name": name, "points": points}))
         .collect();
-    let layers: Vec<_> = done
+    let mut layers: Vec<_> = done
         .iter()
         .map(|layer| {
             json!({
                 "layer": layer.name,
                 "file": layer.place.file.display().to_string(),
+                "path": resume::path(&layer.place.file),
                 "array": layer.array,
                 "stamp": layer.stamp,
                 "geometry": layer.geometry,
@@ -381,6 +390,9 @@ fn write(args: &AnalyzeArgs, results: &Results<'_>) -> anyhow::Result<()> {
             })
         })
         .collect();
+    if !whole {
+        layers.extend_from_slice(carried);
+    }
     let document = json!({
         "program": concat!("mftma ", env!("CARGO_PKG_VERSION")),
         "command": "analyze",

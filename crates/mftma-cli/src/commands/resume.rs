@@ -41,6 +41,8 @@ struct Class {
 pub struct Finished {
     layer: String,
     file: String,
+    /// From the root, where there is one.
+    path: Option<String>,
     array: String,
     stamp: Option<Stamp>,
     /// The mean-field measures, where they were asked for.
@@ -49,6 +51,28 @@ pub struct Finished {
     pub joint: Option<JointGeometry>,
     /// What was asked for and could not be measured, in words.
     pub left_out: Option<String>,
+}
+
+impl Finished {
+    /// Whether it is a layer of that name in that file. Names from the root tell, whatever folder either run was started in.
+    fn is_of(&self, entry: &Entry) -> bool {
+        let file = &entry.place.file;
+        self.layer == entry.name
+            && match (&self.path, path(file)) {
+                (Some(then), Some(now)) if *then == now => true,
+                (Some(_), Some(_)) => false,
+                _ => {
+                    file.display().to_string() == self.file
+                        || same_file(file, Path::new(&self.file))
+                }
+            }
+    }
+}
+
+/// A file's name from the root, without links; none for standard input.
+pub fn path(file: &Path) -> Option<String> {
+    let path = file.canonicalize().ok()?;
+    (file != Path::new(STDIN)).then(|| path.display().to_string())
 }
 
 /// Tells one state of the files behind a layer from another: their bytes, and a hash of the length of each and of when it was last
@@ -114,7 +138,14 @@ pub fn digest(selection: &Selection) -> String {
 
 /// The layers of an earlier result.
 #[derive(Default)]
-pub struct Earlier(Vec<Finished>);
+pub struct Earlier {
+    /// As they are written, too.
+    finished: Vec<(Finished, Value)>,
+    /// Those that cannot be taken up, and why.
+    unread: Vec<(Value, String)>,
+    /// What was found of those.
+    notes: Vec<String>,
+}
 
 impl Earlier {
     /// Reads the JSON at `path`, which must have been made by this program with the same settings, and of the same points of the same
@@ -180,28 +211,70 @@ impl Earlier {
             (all || (both && either && finished.left_out.is_some()))
                 && finished.geometry.as_ref().is_none_or(current)
         };
-        let layers = document.layers.into_iter();
-        Ok(Self(
-            layers
-                .filter_map(|layer| serde_json::from_value(layer).ok())
-                .filter(whole)
-                .collect(),
-        ))
+        let mut earlier = Self::default();
+        for layer in document.layers {
+            match Finished::deserialize(&layer) {
+                Ok(finished) if whole(&finished) => earlier.finished.push((finished, layer)),
+                Ok(_) => {}
+                Err(error) => {
+                    // The only numbers that JSON has not.
+                    let why = match error.to_string() {
+                        text if text.contains("null") => {
+                            "a number in it is infinite or none, which JSON does not hold".into()
+                        }
+                        text => text,
+                    };
+                    earlier.unread.push((layer, why));
+                }
+            }
+        }
+        Ok(earlier)
     }
 
     /// The finished layer that `entry` is, by name, file, type and shape, where no file behind it was written to since; `stamp` is its
     /// own.
     pub fn take(&mut self, entry: &Entry, stamp: Option<&Stamp>) -> Option<Finished> {
-        let array = entry.info.as_ref().ok()?.describe();
-        let file = &entry.place.file;
-        let stamp = Some(stamp?);
-        let at = self.0.iter().position(|finished| {
-            finished.layer == entry.name
-                && finished.array == array
+        let array = entry.info.as_ref().ok().map(|info| info.describe());
+        let current = |finished: &Finished| {
+            stamp.is_some()
                 && finished.stamp.as_ref() == stamp
-                && (file.display().to_string() == finished.file
-                    || same_file(file, Path::new(&finished.file)))
-        })?;
-        Some(self.0.swap_remove(at))
+                && array.as_ref() == Some(&finished.array)
+        };
+        let text = entry.place.file.display().to_string();
+        let own = |(finished, _): &(Finished, Value)| finished.is_of(entry);
+        // The folder around both may have been moved.
+        let moved = |(finished, _): &(Finished, Value)| {
+            finished.layer == entry.name && finished.file == text && current(finished)
+        };
+        let mut all = self.finished.iter();
+        let at = all
+            .position(own)
+            .or_else(|| self.finished.iter().position(moved));
+        // What it was before is nobody's any more.
+        let found = at.map(|at| self.finished.remove(at).0);
+        if let Some(finished) = found.filter(current) {
+            return Some(finished);
+        }
+        let named = |(layer, _): &(Value, String)| layer["layer"] == entry.name.as_str();
+        if let Some(at) = self.unread.iter().position(named) {
+            let (_, why) = self.unread.remove(at);
+            self.notes.push(format!(
+                "{} is measured again: its earlier result cannot be read back: {why}",
+                entry.name
+            ));
+        }
+        None
+    }
+
+    /// Which layers are measured again though they were finished, and why.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What was not asked for, as it was written.
+    pub fn rest(self) -> Vec<Value> {
+        let finished = self.finished.into_iter().map(|(_, layer)| layer);
+        let unread = self.unread.into_iter().map(|(layer, _)| layer);
+        finished.chain(unread).collect()
     }
 }

@@ -846,6 +846,37 @@ fn finished_layers_are_known_again_by_any_name() {
     }
     let (_, err) = analyze("layers/a.npy --labels y.txt");
     assert!(err.contains("1 of 1 layers taken over"), "{err}");
+    // From another folder, or with the folder of all of it at another place.
+    std::fs::create_dir_all(case.path("sub/sub")).unwrap();
+    let from = |folder: &str, args: &str| {
+        let mut command = case.command(env!("CARGO_BIN_EXE_mftma"));
+        let command = command.current_dir(case.path(folder));
+        let output = command.args(args.split(' ')).output().unwrap();
+        texts(&output).1
+    };
+    let err = from(
+        "sub/sub",
+        "analyze ../../layers --labels ../../y.txt --n-t 20 --resume ../../first.json",
+    );
+    assert!(err.contains("2 of 2 layers taken over"), "{err}");
+    let (there, back) = (case.path("moved/layers"), case.path("layers"));
+    std::fs::rename(&back, &there).unwrap();
+    let err = from(
+        "moved",
+        "analyze layers --labels ../y.txt --n-t 20 --resume ../first.json",
+    );
+    assert!(err.contains("2 of 2 layers taken over"), "{err}");
+    std::fs::rename(there, back).unwrap();
+    // What JSON does not hold is measured again, and that is said.
+    let text = std::fs::read_to_string(case.path("first.json")).unwrap();
+    let mut infinite: serde_json::Value = serde_json::from_str(&text).unwrap();
+    infinite["layers"][1]["geometry"]["capacity"]["value"] = serde_json::Value::Null;
+    case.write("infinite.json", infinite.to_string());
+    let (_, err) = case.analyze("layers --labels y.txt --resume infinite.json");
+    assert!(
+        err.contains("1 of 2 layers taken over") && err.contains("b is measured again"),
+        "{err}"
+    );
     case.npy("layers/b.npy", &[POINTS, FEATURES], &values(3));
     let (_, err) = analyze("layers --labels y.txt");
     assert!(err.contains("1 of 2 layers taken over"), "{err}");

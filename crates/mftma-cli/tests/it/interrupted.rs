@@ -291,3 +291,32 @@ fn a_signal_in_a_step_that_does_not_look_loses_nothing() {
         );
     }
 }
+
+/// Layers of the first run that the second does not ask for are kept for the third.
+#[test]
+fn what_was_not_asked_for_is_carried_along() {
+    let case = waiting();
+    for (name, seed) in [("a/zero.npy", 2), ("a/stale.npy", 3)] {
+        case.npy(name, &[POINTS, FEATURES], &values(seed));
+    }
+    let analyze = "analyze a --labels y.txt --n-t 20";
+    case.succeeds(&format!("{analyze} --layers zero,stale -o first.json"));
+    let first = parse(&case, "first.json");
+    std::fs::rename(case.path("first.json"), case.path("r.json.partial")).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    case.npy("a/stale.npy", &[POINTS, FEATURES], &values(4));
+    let resume = "--resume r.json.partial -o r.json";
+    let output = stopped(
+        &case,
+        &format!("{analyze} --layers one,two,stale {resume}"),
+        Duration::from_millis(1000),
+    );
+    assert_eq!(output.status.code(), Some(130), "{:?}", texts(&output));
+    let partial = parse(&case, "r.json.partial");
+    // What was written to since is no longer that layer.
+    assert_eq!(names(&partial), ["one", "zero"]);
+    assert_eq!(partial["layers"][1], first["layers"][0]);
+    let (_, err) = case.succeeds(&format!("{analyze} --layers one,zero {resume}"));
+    assert!(err.contains("2 of 2 layers taken over"), "{err}");
+    assert_eq!(names(&parse(&case, "r.json")), ["one", "zero"]);
+}
