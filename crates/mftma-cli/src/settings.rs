@@ -147,7 +147,12 @@ pub struct Settings {
     pub classes: Option<usize>,
 
     /// Use these classes only, by name.
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAMES",
+        allow_hyphen_values = true
+    )]
     pub only_classes: Vec<String>,
 
     /// Leave these classes out, by name: such as the mark of points without a label (--leave-out -1, --leave-out NA).

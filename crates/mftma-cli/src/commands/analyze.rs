@@ -110,6 +110,7 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let Input {
         entries,
         labels,
+        behind,
         notes,
     } = input(&Request {
         paths: &args.activations,
@@ -120,7 +121,8 @@ pub fn run(args: &AnalyzeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         time_axis: settings.time_axis,
         options,
     })?;
-    args.output.check_layers(files.plot, &entries)?;
+    args.output
+        .check_layers(files.plot, entries.iter().chain(&behind))?;
     let selection = Selection::new(&labels, &settings.wanted())?;
 
     let mut earlier = match &args.resume {

@@ -35,6 +35,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     let Input {
         entries,
         labels,
+        behind,
         notes,
     } = input(&Request {
         paths: &args.activations,
@@ -45,7 +46,8 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
         time_axis: args.input.time_axis,
         options,
     })?;
-    args.output.check_layers(None, &entries)?;
+    args.output
+        .check_layers(None, entries.iter().chain(&behind))?;
     let selection = Selection::new(
         &labels,
         &Wanted {

@@ -13,7 +13,7 @@ use super::analyze::word;
 use super::pieces::{Failures, Piece, Task, in_pieces, listed as listed_failures};
 use super::{
     Files, Interrupted, Outcome, Request, any_readable, axis_note, classes_by_layout,
-    common_points, layers, matrix, open, pool, read_options, same_classes,
+    common_points, layers, matrix, open, pieces_note, pool, read_options, same_classes,
 };
 use crate::cli::CompareArgs;
 use crate::interrupt;
@@ -295,18 +295,9 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         }
     }
     for entry in first.iter().chain(&second) {
-        let pieces = (entry.pieces() > 1 && !args.input.layout.tells_classes()).then(|| {
-            format!(
-                "{}: {} numbered arrays were joined to one layer",
-                entry.name,
-                entry.pieces()
-            )
-        });
-        notes.extend(
-            [entry.note(), axis_note(entry, args.input.layout), pieces]
-                .into_iter()
-                .flatten(),
-        );
+        notes.extend(entry.note());
+        notes.extend(axis_note(entry, args.input.layout));
+        notes.extend(pieces_note(entry, args.input.layout));
     }
     let mut seen = std::collections::HashSet::new();
     notes.retain(|note| seen.insert(note.clone()));

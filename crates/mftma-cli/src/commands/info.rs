@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Input, Request, classes_by_layout, input, open, read_options, without_labels};
+use super::{
+    Input, Request, classes_by_layout, in_folder, input, open, read_options, without_labels,
+};
 use crate::cli::InfoArgs;
 use crate::report::print;
 use crate::report::{Cell, Table};
@@ -31,7 +33,7 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
         entries = read::bins(entries, axis)?;
     }
     if let Some(reference) = &args.labels {
-        entries = without_labels(entries, reference, false);
+        entries = without_labels(entries, reference, in_folder(reference).as_ref(), false);
     }
     let mut table = Table::default();
     for entry in &entries {
@@ -50,6 +52,7 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
             entries,
             labels,
             notes,
+            behind: _,
         } = input(&request)?;
         describe_classes(&mut text, &labels)?;
         describe_cost(&mut text, &entries, &labels, labels.classes.len())?;

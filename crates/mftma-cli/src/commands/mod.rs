@@ -247,6 +247,8 @@ fn common_points(entries: &[Entry], layout: Layout) -> Result<usize, InputError>
 struct Input {
     entries: Vec<Entry>,
     labels: Labels,
+    /// The array of labels in a folder, where one was named.
+    behind: Option<Entry>,
     /// What a user should know about them.
     notes: Vec<String>,
 }
@@ -268,8 +270,9 @@ struct Request<'a> {
 /// Lists layers and reads labels, as the layout says.
 fn input(request: &Request<'_>) -> anyhow::Result<Input> {
     let layout = request.layout;
+    let behind = request.labels.and_then(in_folder);
     let (entries, labels) = match (layout.tells_classes(), request.labels) {
-        (false, Some(reference)) => labelled(request, reference)?,
+        (false, Some(reference)) => labelled(request, reference, behind.as_ref())?,
         (true, None) => classes_by_layout(request)?,
         (false, None) => {
             return Err(SettingsError::Flags {
@@ -292,11 +295,26 @@ fn input(request: &Request<'_>) -> anyhow::Result<Input> {
     };
     let mut notes = labels.notes(request.leave_out);
     notes.extend(entries.iter().filter_map(Entry::note));
-    notes.extend(entries.iter().filter_map(|entry| axis_note(entry, layout)));
+    for entry in &entries {
+        notes.extend(axis_note(entry, layout));
+        notes.extend(pieces_note(entry, layout));
+    }
     Ok(Input {
         entries,
         labels,
+        behind,
         notes,
+    })
+}
+
+/// That numbered arrays were joined.
+fn pieces_note(entry: &Entry, layout: Layout) -> Option<String> {
+    let pieces = entry.pieces();
+    (pieces > 1 && !layout.tells_classes()).then(|| {
+        format!(
+            "{}: {pieces} numbered arrays were joined to one layer",
+            entry.name
+        )
     })
 }
 
@@ -319,11 +337,16 @@ fn axis_note(entry: &Entry, layout: Layout) -> Option<String> {
 }
 
 /// Layers beside a file of labels.
-fn labelled(request: &Request<'_>, reference: &str) -> anyhow::Result<(Vec<Entry>, Labels)> {
+fn labelled(
+    request: &Request<'_>,
+    reference: &str,
+    behind: Option<&Entry>,
+) -> anyhow::Result<(Vec<Entry>, Labels)> {
     let mut entries = whole_layers(request.paths, request.layers, request.options)?;
     entries = any_readable(without_labels(
         entries,
         reference,
+        behind,
         request.layers.is_empty(),
     ))?;
     if let Some(axis) = request.time_axis {
@@ -385,19 +408,53 @@ fn other_layout(
     })
 }
 
+/// The array that labels are read from, where they lie in a folder or a zarr store.
+fn in_folder(reference: &str) -> Option<Entry> {
+    let (folder, name) = labels::split_reference(reference);
+    if !folder.is_dir() {
+        return None;
+    }
+    let mut entries = read::open(folder).ok()?;
+    let at = match name {
+        Some(name) => entries.iter().position(|entry| entry.name == name)?,
+        None => 0,
+    };
+    Some(entries.swap_remove(at))
+}
+
+/// Whether two arrays are the same. Those of a store are folders in it.
+fn same_array(a: &Place, b: &Place) -> bool {
+    let whole = |place: &Place| match &place.array {
+        Some(array) if place.file.is_dir() => Place::file(place.file.join(array)),
+        _ => place.clone(),
+    };
+    let (a, b) = (whole(a), whole(b));
+    a.array == b.array && same_file(&a.file, &b.file)
+}
+
 /// An array that is given as labels is no layer, unless it was named as one; a column that is, no feature.
-fn without_labels(entries: Vec<Entry>, reference: &str, also_arrays: bool) -> Vec<Entry> {
+fn without_labels(
+    entries: Vec<Entry>,
+    reference: &str,
+    behind: Option<&Entry>,
+    also_arrays: bool,
+) -> Vec<Entry> {
     let (file, array) = labels::split_reference(reference);
     let (mut others, mut labels) = (Vec::new(), Vec::new());
     for mut entry in entries {
-        let same_array = match (&entry.place.array, array) {
+        let named = match (&entry.place.array, array) {
             (Some(own), Some(array)) => own == array,
             (None, _) => true,
             (Some(_), None) => false,
         };
-        let dropped = same_array
-            && same_file(&entry.place.file, file)
-            && !array.is_some_and(|column| entry.drop_column(column));
+        let dropped = match behind {
+            Some(behind) => same_array(&entry.place, &behind.place),
+            None => {
+                named
+                    && same_file(&entry.place.file, file)
+                    && !array.is_some_and(|column| entry.drop_column(column))
+            }
+        };
         if dropped && also_arrays {
             labels.push(entry);
         } else {

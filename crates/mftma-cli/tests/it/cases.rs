@@ -126,6 +126,100 @@ fn marks_of_no_label_are_noted_and_can_be_left_out() {
     );
 }
 
+/// A mark is chosen by its name as it is left out.
+#[test]
+fn classes_may_begin_with_a_minus() {
+    let case = Case::new();
+    case.npy("x.npy", &[POINTS, FEATURES], &values(1));
+    case.write("y.txt", lines().replace("0\n", "-1\n"));
+    let (value, _) = case.analyze("x.npy --labels y.txt --only-classes -1,2");
+    assert_eq!(value["classes"][0]["name"], "-1");
+    assert_eq!(value["classes"].as_array().unwrap().len(), 2);
+    case.succeeds("capacity x.npy --simulate --labels y.txt --dichotomies 5 --only-classes -1,2");
+}
+
+/// Blank lines are labels that are missing: the heading above them stays one.
+#[test]
+fn blank_lines_are_missing_labels() {
+    let case = Case::new();
+    case.layer();
+    for (name, heading) in [("y.csv", "label\n"), ("z.txt", "label\n"), ("w.txt", "")] {
+        case.write(
+            name,
+            format!("{heading}{}", lines().replacen("2\n", "\n", 1)),
+        );
+        let (value, err) = case.analyze(&format!("x.npy --labels {name}"));
+        let classes = value["classes"].as_array().unwrap();
+        let found: Vec<&str> = classes
+            .iter()
+            .map(|c| c["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(found, ["0", "1", "2", "3", "NA"], "{name}");
+        assert!(err.contains("--leave-out NA"), "{err}");
+        let (out, _) = case.succeeds(&format!(
+            "capacity x.npy --simulate --labels {name} --leave-out NA --dichotomies 5 --format json"
+        ));
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(value["layers"][0]["points"], POINTS - 1, "{name}");
+    }
+    // One too many, and no heading by its looks.
+    case.write("long.txt", format!("0\n{}", lines()));
+    let (value, _) = case.analyze("x.npy --labels long.txt");
+    assert!(
+        notes(&value).contains("was taken for the heading"),
+        "{value}"
+    );
+}
+
+/// Labels in a folder or a store, by whatever name they are given, are no layer, and nothing is written over them.
+#[test]
+fn labels_in_a_folder_are_no_layer_and_stay() {
+    let case = Case::new();
+    let x = values(1);
+    let y: Vec<f32> = labels().map(|c| c as f32).collect();
+    case.npy("fold/l1.npy", &[POINTS, FEATURES], &x);
+    case.npy("fold/labels.npy", &[POINTS, 1], &y);
+    assert_eq!(case.layers("fold --labels fold::labels"), ["l1"]);
+    assert_eq!(case.layers("fold --labels fold/labels.npy"), ["l1"]);
+    for (name, features, values) in [("l1", FEATURES, &x), ("labels", 1, &y)] {
+        let description = serde_json::json!({
+            "zarr_format": 2, "shape": [POINTS, features], "chunks": [POINTS, features], "dtype": "<f4", "order": "C",
+            "compressor": null, "filters": null, "fill_value": 0.0,
+        });
+        case.write("st.zarr/.zgroup", "{\"zarr_format\": 2}");
+        case.write(&format!("st.zarr/{name}/.zarray"), description.to_string());
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        case.write(&format!("st.zarr/{name}/0.0"), bytes);
+    }
+    for reference in ["st.zarr::labels", "st.zarr/labels", "./st.zarr/labels"] {
+        let line = format!("st.zarr --labels {reference}");
+        assert_eq!(case.layers(&line), ["l1"], "{reference}");
+    }
+    // Named, it is one.
+    let named = case.layers("fold --labels fold::labels --layers l1,labels");
+    assert_eq!(named, ["l1", "labels"]);
+    case.npy("x.npy", &[POINTS, FEATURES], &x);
+    for (args, file) in [
+        (
+            "analyze fold/l1.npy --n-t 20 --labels fold::labels",
+            "fold/labels.npy",
+        ),
+        (
+            "analyze x.npy --n-t 20 --labels st.zarr/labels",
+            "st.zarr/labels/0.0",
+        ),
+        (
+            "capacity x.npy --simulate --dichotomies 5 --labels fold::labels",
+            "fold/labels.npy",
+        ),
+    ] {
+        let before = std::fs::read(case.path(file)).unwrap();
+        let words = format!("would replace {file}");
+        case.fails(&format!("{args} --force -o {file}"), 2, &[&words]);
+        assert_eq!(std::fs::read(case.path(file)).unwrap(), before);
+    }
+}
+
 #[test]
 fn one_class_per_point_is_noted() {
     let case = Case::new();
@@ -218,6 +312,10 @@ fn numbered_files_are_joined_where_the_counts_add_up() {
     }
     let (joined, _) = case.analyze("chunks --labels y.txt");
     assert_eq!(names(&joined), ["features"]);
+    assert!(notes(&joined).contains("features: 3 numbered arrays were joined to one layer"));
+    let (_, err) =
+        case.succeeds("capacity chunks --simulate --labels y.txt --dichotomies 5 -o r.csv");
+    assert!(err.contains("3 numbered arrays were joined"), "{err}");
     let (whole, _) = case.analyze("x.npy --labels y.txt");
     assert_eq!(measures(&joined), measures(&whole));
     // Labels for another number of points do not fit.
