@@ -87,12 +87,20 @@ fn listed(
             }
         }
         let names = all.iter().map(|entry| entry.name.clone()).collect();
-        let (activations, others): (Vec<Entry>, Vec<Entry>) = all
-            .into_iter()
-            .partition(|entry| may_be_activations(entry, layout));
+        let by_value = match named.is_empty() && !layout.tells_classes() {
+            true => columns_of_labels(path, &all, layout, options)?,
+            false => Vec::new(),
+        };
+        let (activations, others): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(|entry| {
+            may_be_activations(entry, layout) && !by_value.contains(&entry.name)
+        });
         if named.is_empty() && !per_class && !activations.is_empty() && !others.is_empty() {
             named = activations.into_iter().map(|entry| entry.name).collect();
-            notes.extend(others.iter().map(|entry| left_out(path, entry)));
+            let by = |entry: &Entry| match by_value.contains(&entry.name) {
+                true => "values",
+                false => "shape",
+            };
+            notes.extend(others.iter().map(|entry| left_out(path, entry, by(entry))));
         }
         let request = Request {
             paths: std::slice::from_ref(path),
@@ -111,7 +119,8 @@ fn listed(
                 labels: Some(labels),
             });
         }
-        let entries = layers(request.paths, &named, request.time_axis, options)?;
+        let mut entries = layers(request.paths, &named, request.time_axis, options)?;
+        entries.iter_mut().for_each(without_flag_of_labels);
         Ok(Listed {
             entries: any_readable(entries)?,
             names,
@@ -152,10 +161,60 @@ fn may_be_activations(entry: &Entry, layout: Layout) -> bool {
     info.shape.len() > 1 && !column
 }
 
-fn left_out(path: &Path, entry: &Entry) -> String {
+/// Most values that are looked at to tell labels from a layer.
+const LABELS: usize = 1 << 20;
+
+/// Columns of floating-point numbers that hold labels: whole numbers, of which some are the same and some are not.
+fn columns_of_labels(
+    path: &Path,
+    all: &[Entry],
+    layout: Layout,
+    options: ReadOptions<'_>,
+) -> Result<Vec<String>, InputError> {
+    let is_column = |entry: &&Entry| {
+        let Ok(info) = &entry.info else { return false };
+        let values = info
+            .shape
+            .iter()
+            .try_fold(1, |a: usize, &b| a.checked_mul(b));
+        let small = values.is_some_and(|n| n <= LABELS);
+        info.element.is_float() && small && layout.points(&info.shape) == values
+    };
+    let columns: Vec<&Entry> = all.iter().filter(is_column).collect();
+    // Alone it is what was asked for.
+    if columns.is_empty() || columns.len() == all.len() {
+        return Ok(Vec::new());
+    }
+    let mut again = open(path, options)?;
+    read::make_distinct(&mut again);
+    again.retain(|entry| columns.iter().any(|column| column.name == entry.name));
+    let holds_labels = |entry: Entry| {
+        let name = entry.name.clone();
+        // What cannot be read is told of later.
+        let matrix = matrix(entry, layout, options).ok()?;
+        let points: Vec<usize> = (0..matrix.n_points()).collect();
+        let values = matrix.gather::<f64>(&points, 0..1);
+        let whole = values.iter().all(|x| x.fract() == 0.0);
+        let classes: std::collections::HashSet<u64> =
+            values.iter().map(|x| (x + 0.0).to_bits()).collect();
+        (whole && classes.len() > 1 && classes.len() <= points.len() / 2).then_some(name)
+    };
+    Ok(again.into_iter().filter_map(holds_labels).collect())
+}
+
+/// A table says which flag would take its column for the labels; there is none here.
+fn without_flag_of_labels(entry: &mut Entry) {
+    if let Err(InputError::Content { remedy, .. }) = &mut entry.info
+        && remedy.starts_with("--labels ")
+    {
+        "leave the column out of the file".clone_into(remedy);
+    }
+}
+
+fn left_out(path: &Path, entry: &Entry, by: &str) -> String {
     let info = entry.info.as_ref().map(|info| info.describe());
     format!(
-        "{}: {} ({}) is no layer but labels by its shape, and left out; --layers {} takes it",
+        "{}: {} ({}) is no layer but labels by its {by}, and left out; --layers {} takes it",
         path.display(),
         entry.name,
         info.unwrap_or_default(),
@@ -208,6 +267,9 @@ pub(super) fn record(table: &mut Table, settings: &[(&str, Cell)], notes: &[Stri
     }
 }
 
+/// Begins a remedy.
+const TRY: &str = "\n  try:";
+
 /// A layer that cannot be compared.
 struct Failure {
     name: String,
@@ -221,11 +283,16 @@ impl Failure {
     fn told(self, stand: &[String]) -> (String, anyhow::Error) {
         let error = match self.error.is::<InputError>() {
             true => self.error,
+            false if stand.is_empty() && self.error.to_string().contains(TRY) => self.error,
             false if stand.is_empty() => anyhow::anyhow!(
                 "{:#}\n  try: look at the code that collected it: a layer needs points that differ",
                 self.error
             ),
-            false => anyhow::anyhow!("{:#}\n  try: --layers {}", self.error, stand.join(",")),
+            false => {
+                let text = format!("{:#}", self.error);
+                let or = if text.contains(TRY) { ", or" } else { TRY };
+                anyhow::anyhow!("{text}{or} --layers {}", stand.join(","))
+            }
         };
         (format!("{} ({})", self.name, self.side), error)
     }
@@ -611,6 +678,10 @@ pub(super) fn explain(error: Error, place: &Place) -> anyhow::Error {
             Ok(error) => error.into(),
             Err(source) => anyhow::anyhow!(source),
         },
+        Error::Eigenproblem { what } => anyhow::anyhow!(
+            "{place}: the eigenvalues of {what} could not be found: activations may be too large to square in double precision{TRY} scale \
+             them down"
+        ),
         other => anyhow::anyhow!("{place}: {other}"),
     }
 }

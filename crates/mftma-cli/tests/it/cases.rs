@@ -1216,6 +1216,32 @@ fn a_bad_layer_or_pair_keeps_the_others() {
         "{out}"
     );
     assert!(!value["failed"].as_array().unwrap().is_empty());
+    // Its own remedy is the one that helps.
+    let output = case.run("compare pairs/huge.csv pairs/huge.csv");
+    let (_, err) = texts(&output);
+    assert!(
+        err.contains("scale them down") && !err.contains("points that differ"),
+        "{err}"
+    );
+}
+
+/// What `compare` proposes it has.
+#[test]
+fn columns_of_text_get_a_remedy_of_this_command() {
+    let case = Case::new();
+    let rows = |name: &str| -> String {
+        (0..6)
+            .map(|i| format!("{i}.5,{}.25,{name}\n", 2 * i))
+            .collect()
+    };
+    case.write("t.csv", format!("a,b,label\n{}", rows("cat")));
+    let output = case.run("compare t.csv t.csv");
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(
+        err.contains("leave the column out") && !err.contains("--labels"),
+        "{err}"
+    );
 }
 
 /// The names of a table's or a CSV's columns that are measures of capacity, in their order.
@@ -1520,6 +1546,16 @@ fn labels_are_no_layer_to_compare() {
     assert_eq!(pairs(&found), [("l1", "x")]);
     assert!(err.contains("--layers targets takes it"), "{err}");
     let (found, _) = compared(&case, "all.safetensors x.npy --layers targets");
+    assert_eq!(pairs(&found), [("targets", "x")]);
+    // Whole numbers that are stored as others are labels by their values; a single feature is a layer.
+    let y: Vec<f32> = labels().map(|c| c as f32).collect();
+    case.npy("both/l1.npy", &[POINTS, FEATURES], &values(1));
+    case.npy("both/targets.npy", &[POINTS, 1], &y);
+    case.npy("both/one.npy", &[POINTS, 1], &values(1)[..POINTS]);
+    let (found, err) = compared(&case, "both x.npy");
+    assert_eq!(pairs(&found), [("l1", "x"), ("one", "x")]);
+    assert!(err.contains("labels by its values"), "{err}");
+    let (found, _) = compared(&case, "both x.npy --layers targets");
     assert_eq!(pairs(&found), [("targets", "x")]);
     case.fails(
         "compare all.safetensors x.npy --layers l2",
