@@ -174,7 +174,7 @@ fn a_closed_pipe_loses_nothing_of_an_interrupted_run() {
         drop(child.stdout.take());
         child
     };
-    let analyze = "analyze x.npy --labels y.txt --time-axis 1 --measures mean-field --n-t 2000";
+    let analyze = "analyze x.npy --labels y.txt --time-axis 1 --measures mean-field --n-t 8000";
     let child = piped(&format!("{analyze} --format json"));
     std::thread::sleep(Duration::from_millis(1500));
     let sent = Command::new("kill")
