@@ -13,8 +13,26 @@ pub const FEATURES: usize = 10;
 /// A folder, and one for temporary files.
 pub struct Case(pub TempDir, pub TempDir);
 
+/// The signals that tests send are not ignored in the programs that they start, though whoever runs the tests (`nohup`) had them so.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn heed_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        for one in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            // SAFETY: no handler is installed.
+            unsafe { signal(one, SigHandler::SigDfl) }.unwrap();
+        }
+    });
+}
+
+#[cfg(not(unix))]
+fn heed_signals() {}
+
 impl Case {
     pub fn new() -> Self {
+        heed_signals();
         Self(tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
     }
 
