@@ -243,7 +243,7 @@ struct Tile<'a> {
 
 impl Kernel for Product<'_> {
     #[inline(always)]
-    fn run<V: Vector>(mut self) {
+    fn run<V: Vector>(mut self, simd: V::Simd) {
         let pixels = self.out.len() / self.channels;
         for first in (0..self.channels).step_by(TILE) {
             let number = (self.first_channel + first) / TILE;
@@ -262,19 +262,19 @@ impl Kernel for Product<'_> {
             for pixel in 0..pixels {
                 // As many sums as the registers hold beside their operands.
                 match (V::Register::MANY, V::Register::LANES) {
-                    (true, 16) => self.part::<V::Register, 8, 0, 2>(&tile, pixel),
+                    (true, 16) => self.part::<V::Register, 8, 0, 2>(simd, &tile, pixel),
                     (true, _) => {
-                        self.part::<V::Register, 4, 0, 4>(&tile, pixel);
-                        self.part::<V::Register, 4, 4, 4>(&tile, pixel);
+                        self.part::<V::Register, 4, 0, 4>(simd, &tile, pixel);
+                        self.part::<V::Register, 4, 4, 4>(simd, &tile, pixel);
                     }
                     (false, 8) => {
-                        self.part::<V::Register, 3, 0, 4>(&tile, pixel);
-                        self.part::<V::Register, 3, 3, 4>(&tile, pixel);
-                        self.part::<V::Register, 2, 6, 4>(&tile, pixel);
+                        self.part::<V::Register, 3, 0, 4>(simd, &tile, pixel);
+                        self.part::<V::Register, 3, 3, 4>(simd, &tile, pixel);
+                        self.part::<V::Register, 2, 6, 4>(simd, &tile, pixel);
                     }
                     (false, _) => {
-                        self.part::<V::Register, 4, 0, 2>(&tile, pixel);
-                        self.part::<V::Register, 4, 4, 2>(&tile, pixel);
+                        self.part::<V::Register, 4, 0, 2>(simd, &tile, pixel);
+                        self.part::<V::Register, 4, 4, 2>(simd, &tile, pixel);
                     }
                 }
             }
@@ -287,6 +287,7 @@ impl Product<'_> {
     #[inline(always)]
     fn part<R: Register, const OUTS: usize, const FROM: usize, const REGISTERS: usize>(
         &mut self,
+        simd: R::Simd,
         tile: &Tile<'_>,
         pixel: usize,
     ) {
@@ -295,9 +296,9 @@ impl Product<'_> {
             return;
         }
         for from in (0..LANES).step_by(REGISTERS * R::LANES) {
-            let mut sums = [[R::splat(0.0); REGISTERS]; OUTS];
+            let mut sums = [[R::splat(simd, 0.0); REGISTERS]; OUTS];
             for (sums, start) in sums.iter_mut().zip(&tile.start[FROM..]) {
-                *sums = [R::splat(*start); REGISTERS];
+                *sums = [R::splat(simd, *start); REGISTERS];
             }
             for run in self.pattern.of(self.first_pixel + pixel) {
                 let input = &self.input[run.input..run.input + run.len];
@@ -306,24 +307,24 @@ impl Product<'_> {
                     let input = &input[from..from + REGISTERS * R::LANES];
                     if OUTS < REGISTERS {
                         // Weights stay in registers, for they are fewer.
-                        let mut w = [R::splat(0.0); OUTS];
+                        let mut w = [R::splat(simd, 0.0); OUTS];
                         for o in 0..OUTS {
-                            w[o] = R::splat(weights[FROM + o]);
+                            w[o] = R::splat(simd, weights[FROM + o]);
                         }
                         for r in 0..REGISTERS {
-                            let x = R::load(&input[r * R::LANES..]);
+                            let x = R::load(simd, &input[r * R::LANES..]);
                             for o in 0..OUTS {
                                 sums[o][r] = x.mul_add(w[o], sums[o][r]);
                             }
                         }
                         continue;
                     }
-                    let mut x = [R::splat(0.0); REGISTERS];
+                    let mut x = [R::splat(simd, 0.0); REGISTERS];
                     for r in 0..REGISTERS {
-                        x[r] = R::load(&input[r * R::LANES..]);
+                        x[r] = R::load(simd, &input[r * R::LANES..]);
                     }
                     for o in 0..OUTS {
-                        let weight = R::splat(weights[FROM + o]);
+                        let weight = R::splat(simd, weights[FROM + o]);
                         for r in 0..REGISTERS {
                             sums[o][r] = x[r].mul_add(weight, sums[o][r]);
                         }
@@ -488,7 +489,7 @@ struct Gather<'a> {
 
 impl Kernel for Gather<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(self, simd: V::Simd) {
         let (to, _) = self.to.as_chunks_mut::<SIDE>();
         for quad in 0..self.quads {
             let channel = (self.first_quad + quad) * SIDE;
@@ -497,7 +498,7 @@ impl Kernel for Gather<'_> {
             for (from, to) in self.from.chunks_exact(self.channels).zip(to) {
                 for (lane, to) in to.iter_mut().enumerate() {
                     if lane < used {
-                        store(load::<V>(&from[channel + lane]), to);
+                        store(load::<V>(simd, &from[channel + lane]), to);
                     } else {
                         *to = [0.0; LANES];
                     }
@@ -523,7 +524,7 @@ struct Outer<'a> {
 
 impl Kernel for Outer<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(self, simd: V::Simd) {
         let taps = self.taps.len();
         // As many quads of input as stay near while all quads of output meet them.
         let near = (NEAR / 2 / (self.input_capacity.max(1) * size_of::<Quad>())).max(1);
@@ -536,7 +537,7 @@ impl Kernel for Outer<'_> {
                 for (quad, sums) in (first..last).zip(tiles) {
                     let input = &self.input[quad * self.input_capacity..][..self.input_capacity];
                     for (segments, sums) in self.taps.iter().zip(sums) {
-                        add_outer::<V>(gradient, input, segments, self.stride, sums);
+                        add_outer::<V>(simd, gradient, input, segments, self.stride, sums);
                     }
                 }
             }
@@ -547,6 +548,7 @@ impl Kernel for Outer<'_> {
 /// Adds the products of four outputs with four inputs.
 #[inline(always)]
 fn add_outer<V: Vector>(
+    simd: V::Simd,
     gradient: &[Quad],
     input: &[Quad],
     segments: &[Segment],
@@ -555,21 +557,22 @@ fn add_outer<V: Vector>(
 ) {
     let mut acc = [[0.0; WIDTH]; WIDTH];
     if V::Register::LANES == WIDTH {
-        outer_part::<V::Register, SIDE, 0>(gradient, input, segments, stride, &mut acc);
+        outer_part::<V::Register, SIDE, 0>(simd, gradient, input, segments, stride, &mut acc);
     } else {
-        outer_part::<V::Register, 2, 0>(gradient, input, segments, stride, &mut acc);
-        outer_part::<V::Register, 2, 2>(gradient, input, segments, stride, &mut acc);
+        outer_part::<V::Register, 2, 0>(simd, gradient, input, segments, stride, &mut acc);
+        outer_part::<V::Register, 2, 2>(simd, gradient, input, segments, stride, &mut acc);
     }
-    let mut vectors = [V::splat(0.0); WIDTH];
+    let mut vectors = [V::splat(simd, 0.0); WIDTH];
     for (vector, acc) in vectors.iter_mut().zip(&acc) {
-        *vector = V::load(acc);
+        *vector = V::load(simd, acc);
     }
-    V::sums(vectors).add(V::load(sums)).store(sums);
+    V::sums(simd, vectors).add(V::load(simd, sums)).store(sums);
 }
 
 /// The products of a tile's outputs `FROM..FROM + OUTS` with all its inputs, a register of examples at a time.
 #[inline(always)]
 fn outer_part<R: Register, const OUTS: usize, const FROM: usize>(
+    simd: R::Simd,
     gradient: &[Quad],
     input: &[Quad],
     segments: &[Segment],
@@ -577,19 +580,19 @@ fn outer_part<R: Register, const OUTS: usize, const FROM: usize>(
     sums: &mut [[f32; WIDTH]; WIDTH],
 ) {
     for from in (0..WIDTH).step_by(R::LANES) {
-        let mut acc = [[R::splat(0.0); SIDE]; OUTS];
+        let mut acc = [[R::splat(simd, 0.0); SIDE]; OUTS];
         for segment in segments {
             let gradient = &gradient[segment.gradient..][..segment.len];
             let input = input[segment.input..].iter().step_by(stride);
             for (gradient, input) in gradient.iter().zip(input) {
                 for half in [0, WIDTH] {
                     let at = half + from;
-                    let mut x = [R::splat(0.0); SIDE];
+                    let mut x = [R::splat(simd, 0.0); SIDE];
                     for i in 0..SIDE {
-                        x[i] = R::load(&input[i][at..at + R::LANES]);
+                        x[i] = R::load(simd, &input[i][at..at + R::LANES]);
                     }
                     for o in 0..OUTS {
-                        let d = R::load(&gradient[FROM + o][at..at + R::LANES]);
+                        let d = R::load(simd, &gradient[FROM + o][at..at + R::LANES]);
                         for i in 0..SIDE {
                             acc[o][i] = d.mul_add(x[i], acc[o][i]);
                         }

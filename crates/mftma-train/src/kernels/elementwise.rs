@@ -108,12 +108,12 @@ struct Deviations<'a> {
 
 impl Kernel for Deviations<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
-        let mask: [V; 2] = load(self.mask);
+    fn run<V: Vector>(self, simd: V::Simd) {
+        let mask: [V; 2] = load(simd, self.mask);
         for pixel in self.x.chunks_exact(self.pivot.len()) {
             for ((x, pivot), [first, second]) in pixel.iter().zip(self.pivot).zip(&mut *self.sums) {
-                let (x, pivot): ([V; 2], V) = (load(x), V::splat(*pivot));
-                let (mut one, mut two): ([V; 2], [V; 2]) = (load(first), load(second));
+                let (x, pivot): ([V; 2], V) = (load(simd, x), V::splat(simd, *pivot));
+                let (mut one, mut two): ([V; 2], [V; 2]) = (load(simd, first), load(simd, second));
                 for half in 0..2 {
                     let deviation = x[half].sub(pivot).mul(mask[half]);
                     one[half] = one[half].add(deviation);
@@ -129,15 +129,16 @@ impl Kernel for Deviations<'_> {
 /// The inputs of one output: one pixel, or the four of a 2×2 window.
 #[inline(always)]
 fn window<V: Vector, const N: usize>(
+    simd: V::Simd,
     x: &[Lanes],
     at: usize,
     row: usize,
     channels: usize,
     half: usize,
 ) -> [V; N] {
-    let mut values = [V::splat(0.0); N];
+    let mut values = [V::splat(simd, 0.0); N];
     for (i, value) in values.iter_mut().enumerate() {
-        *value = load::<V>(&x[at + i / 2 * row + i % 2 * channels])[half];
+        *value = load::<V>(simd, &x[at + i / 2 * row + i % 2 * channels])[half];
     }
     values
 }
@@ -145,6 +146,7 @@ fn window<V: Vector, const N: usize>(
 /// Scale, shift, rectify; gives the values and their maximum.
 #[inline(always)]
 fn respond<V: Vector, const N: usize, const RELU: bool>(
+    simd: V::Simd,
     x: [V; N],
     scale: V,
     shift: V,
@@ -153,7 +155,7 @@ fn respond<V: Vector, const N: usize, const RELU: bool>(
     for z in &mut z {
         *z = z.mul_add(scale, shift);
         if RELU {
-            *z = z.max(V::splat(0.0));
+            *z = z.max(V::splat(simd, 0.0));
         }
     }
     let mut top = z[0];
@@ -165,17 +167,22 @@ fn respond<V: Vector, const N: usize, const RELU: bool>(
 
 /// The part of `gradient` that each input of the window receives: the first of the largest takes all.
 #[inline(always)]
-fn route<V: Vector, const N: usize, const RELU: bool>(z: [V; N], top: V, gradient: V) -> [V; N] {
-    let mut free = if RELU { top.positive() } else { V::all() };
+fn route<V: Vector, const N: usize, const RELU: bool>(
+    simd: V::Simd,
+    z: [V; N],
+    top: V,
+    gradient: V,
+) -> [V; N] {
+    let mut free = if RELU { top.positive() } else { V::all(simd) };
     let mut parts = z;
     for (part, z) in parts.iter_mut().zip(z) {
         let lanes = if N == 1 {
             free
         } else {
-            V::both(z.equal(top), free)
+            V::both(simd, z.equal(top), free)
         };
         *part = gradient.keep(lanes);
-        free = V::without(free, lanes);
+        free = V::without(simd, free, lanes);
     }
     parts
 }
@@ -201,7 +208,7 @@ struct Activate<'a, const N: usize, const RELU: bool> {
 
 impl<const N: usize, const RELU: bool> Kernel for Activate<'_, N, RELU> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(self, simd: V::Simd) {
         let (scale, shift) = (self.activation.scale, self.activation.shift);
         let channels = scale.len();
         let side = if N == 4 { 2 } else { 1 };
@@ -210,11 +217,11 @@ impl<const N: usize, const RELU: bool> Kernel for Activate<'_, N, RELU> {
         for (pixel, out) in self.out.chunks_exact_mut(channels).enumerate() {
             let at = pixel / width_out * side * row + pixel % width_out * side * channels;
             for (c, out) in out.iter_mut().enumerate() {
-                let (scale, shift) = (V::splat(scale[c]), V::splat(shift[c]));
-                let mut tops = [V::splat(0.0); 2];
+                let (scale, shift) = (V::splat(simd, scale[c]), V::splat(simd, shift[c]));
+                let mut tops = [V::splat(simd, 0.0); 2];
                 for (half, top) in tops.iter_mut().enumerate() {
-                    let x: [V; N] = window(self.x, at + c, row, channels, half);
-                    *top = respond::<V, N, RELU>(x, scale, shift).1;
+                    let x: [V; N] = window(simd, self.x, at + c, row, channels, half);
+                    *top = respond::<V, N, RELU>(simd, x, scale, shift).1;
                 }
                 store(tops, out);
             }
@@ -263,7 +270,7 @@ struct Reduce<'a, const N: usize, const RELU: bool> {
 
 impl<const N: usize, const RELU: bool> Kernel for Reduce<'_, N, RELU> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(self, simd: V::Simd) {
         let (scale, shift) = (self.activation.scale, self.activation.shift);
         let channels = scale.len();
         let side = if N == 4 { 2 } else { 1 };
@@ -273,17 +280,20 @@ impl<const N: usize, const RELU: bool> Kernel for Reduce<'_, N, RELU> {
             let at = pixel / width_out * side * row + pixel % width_out * side * channels;
             for c in 0..channels {
                 let (scale, shift, mean) = (
-                    V::splat(scale[c]),
-                    V::splat(shift[c]),
-                    V::splat(self.mean[c]),
+                    V::splat(simd, scale[c]),
+                    V::splat(simd, shift[c]),
+                    V::splat(simd, self.mean[c]),
                 );
                 let [first, second] = &mut self.sums[c];
-                let (mut one, mut two): ([V; 2], [V; 2]) = (load(first), load(second));
+                let (mut one, mut two): ([V; 2], [V; 2]) = (load(simd, first), load(simd, second));
                 for half in 0..2 {
-                    let x: [V; N] = window(self.x, at + c, row, channels, half);
-                    let (z, top) = respond::<V, N, RELU>(x, scale, shift);
-                    let gradient = load::<V>(&gradient[c])[half];
-                    for (part, x) in route::<V, N, RELU>(z, top, gradient).into_iter().zip(x) {
+                    let x: [V; N] = window(simd, self.x, at + c, row, channels, half);
+                    let (z, top) = respond::<V, N, RELU>(simd, x, scale, shift);
+                    let gradient = load::<V>(simd, &gradient[c])[half];
+                    for (part, x) in route::<V, N, RELU>(simd, z, top, gradient)
+                        .into_iter()
+                        .zip(x)
+                    {
                         one[half] = one[half].add(part);
                         two[half] = x.sub(mean).mul_add(part, two[half]);
                     }
@@ -340,26 +350,26 @@ struct Return<'a, const N: usize, const RELU: bool> {
 
 impl<const N: usize, const RELU: bool> Kernel for Return<'_, N, RELU> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(self, simd: V::Simd) {
         let (scale, shift) = (self.activation.scale, self.activation.shift);
         let channels = scale.len();
         let side = if N == 4 { 2 } else { 1 };
         let width_out = self.width / side;
         let row = self.width * channels;
-        let mask: [V; 2] = load(self.mask);
+        let mask: [V; 2] = load(simd, self.mask);
         for (pixel, gradient) in self.gradient.chunks_exact(channels).enumerate() {
             let at = pixel / width_out * side * row + pixel % width_out * side * channels;
             for c in 0..channels {
-                let (scale, shift) = (V::splat(scale[c]), V::splat(shift[c]));
-                let own = V::splat(self.spread.own[c]);
-                let slope = V::splat(self.spread.slope[c]);
-                let constant = V::splat(self.spread.constant[c]);
-                let mut results = [[V::splat(0.0); 2]; N];
+                let (scale, shift) = (V::splat(simd, scale[c]), V::splat(simd, shift[c]));
+                let own = V::splat(simd, self.spread.own[c]);
+                let slope = V::splat(simd, self.spread.slope[c]);
+                let constant = V::splat(simd, self.spread.constant[c]);
+                let mut results = [[V::splat(simd, 0.0); 2]; N];
                 for half in 0..2 {
-                    let x: [V; N] = window(self.x, at + c, row, channels, half);
-                    let (z, top) = respond::<V, N, RELU>(x, scale, shift);
-                    let gradient = load::<V>(&gradient[c])[half];
-                    let parts = route::<V, N, RELU>(z, top, gradient);
+                    let x: [V; N] = window(simd, self.x, at + c, row, channels, half);
+                    let (z, top) = respond::<V, N, RELU>(simd, x, scale, shift);
+                    let gradient = load::<V>(simd, &gradient[c])[half];
+                    let parts = route::<V, N, RELU>(simd, z, top, gradient);
                     for i in 0..N {
                         let all = x[i].mul_add(slope, constant).mul(mask[half]);
                         results[i][half] = parts[i].mul_add(own, all);
@@ -428,10 +438,10 @@ struct AddRelu<'a> {
 
 impl Kernel for AddRelu<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
-        let floor = V::splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
+    fn run<V: Vector>(self, simd: V::Simd) {
+        let floor = V::splat(simd, if self.relu { 0.0 } else { f32::NEG_INFINITY });
         for ((a, b), out) in self.a.iter().zip(self.b).zip(self.out) {
-            let (a, b): ([V; 2], [V; 2]) = (load(a), load(b));
+            let (a, b): ([V; 2], [V; 2]) = (load(simd, a), load(simd, b));
             store([a[0].add(b[0]).max(floor), a[1].add(b[1]).max(floor)], out);
         }
     }
@@ -452,9 +462,9 @@ struct KeepPositive<'a> {
 
 impl Kernel for KeepPositive<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(self, simd: V::Simd) {
         for (output, gradient) in self.output.iter().zip(self.gradient) {
-            let (z, d): ([V; 2], [V; 2]) = (load(output), load(gradient));
+            let (z, d): ([V; 2], [V; 2]) = (load(simd, output), load(simd, gradient));
             store(
                 [d[0].keep(z[0].positive()), d[1].keep(z[1].positive())],
                 gradient,

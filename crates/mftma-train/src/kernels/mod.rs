@@ -249,9 +249,9 @@ impl Kernels for Level {
 
 /// The two vectors of a [`Lanes`].
 #[inline(always)]
-pub(crate) fn load<V: Vector>(lanes: &Lanes) -> [V; 2] {
+pub(crate) fn load<V: Vector>(simd: V::Simd, lanes: &Lanes) -> [V; 2] {
     let (halves, _) = lanes.as_chunks::<WIDTH>();
-    [V::load(&halves[0]), V::load(&halves[1])]
+    [V::load(simd, &halves[0]), V::load(simd, &halves[1])]
 }
 
 /// Stores two vectors.

@@ -33,16 +33,16 @@ struct Max<'a> {
 
 impl Kernel for Max<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(self, simd: V::Simd) {
         for (window, out) in self
             .windows
             .iter()
             .zip(self.out.chunks_exact_mut(self.channels))
         {
             for (c, out) in out.iter_mut().enumerate() {
-                let mut top = [V::splat(f32::NEG_INFINITY); 2];
+                let mut top = [V::splat(simd, f32::NEG_INFINITY); 2];
                 for pixel in window {
-                    let x: [V; 2] = load(&self.x[pixel * self.channels + c]);
+                    let x: [V; 2] = load(simd, &self.x[pixel * self.channels + c]);
                     top = [x[0].max(top[0]), x[1].max(top[1])];
                 }
                 store(top, out);
@@ -78,20 +78,20 @@ struct MaxBackward<'a> {
 
 impl Kernel for MaxBackward<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<V: Vector>(self, simd: V::Simd) {
         self.out.fill([0.0; super::LANES]);
         for (pixel, window) in self.windows.iter().enumerate() {
             for c in 0..self.channels {
-                let top: [V; 2] = load(&self.top[pixel * self.channels + c]);
-                let gradient: [V; 2] = load(&self.gradient[pixel * self.channels + c]);
-                let mut free = [V::all(); 2];
+                let top: [V; 2] = load(simd, &self.top[pixel * self.channels + c]);
+                let gradient: [V; 2] = load(simd, &self.gradient[pixel * self.channels + c]);
+                let mut free = [V::all(simd); 2];
                 for source in window {
                     let at = source * self.channels + c;
-                    let x: [V; 2] = load(&self.x[at]);
-                    let mut sum: [V; 2] = load(&self.out[at]);
+                    let x: [V; 2] = load(simd, &self.x[at]);
+                    let mut sum: [V; 2] = load(simd, &self.out[at]);
                     for half in 0..2 {
-                        let lanes = V::both(x[half].equal(top[half]), free[half]);
-                        free[half] = V::without(free[half], lanes);
+                        let lanes = V::both(simd, x[half].equal(top[half]), free[half]);
+                        free[half] = V::without(simd, free[half], lanes);
                         sum[half] = sum[half].add(gradient[half].keep(lanes));
                     }
                     store(sum, &mut self.out[at]);
@@ -142,17 +142,17 @@ struct Weighted<'a> {
 
 impl Kernel for Weighted<'_> {
     #[inline(always)]
-    fn run<V: Vector>(self) {
-        let weight = V::splat(self.weight);
+    fn run<V: Vector>(self, simd: V::Simd) {
+        let weight = V::splat(simd, self.weight);
         for (window, out) in self
             .windows
             .iter()
             .zip(self.out.chunks_exact_mut(self.channels))
         {
             for (c, out) in out.iter_mut().enumerate() {
-                let mut sum = [V::splat(0.0); 2];
+                let mut sum = [V::splat(simd, 0.0); 2];
                 for pixel in window {
-                    let x: [V; 2] = load(&self.x[pixel * self.channels + c]);
+                    let x: [V; 2] = load(simd, &self.x[pixel * self.channels + c]);
                     sum = [x[0].add(sum[0]), x[1].add(sum[1])];
                 }
                 store([sum[0].mul(weight), sum[1].mul(weight)], out);

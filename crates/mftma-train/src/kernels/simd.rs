@@ -1,18 +1,20 @@
-//! Vectors of sixteen `f32` and the choice of instruction set; the crate's only module with `unsafe` code.
+//! Vectors of sixteen `f32` and the choice of instruction set, through `pulp`, as in the engine.
 //!
 //! A [`Kernel`] is written once, generic over [`Vector`]; [`Level::run`] compiles it for each instruction set and picks one. A
 //! [`Register`] is what an instruction set has to offer: sixteen lanes are one register of AVX-512, two of AVX2, four of NEON. Lanes
 //! never meet but in [`Vector::sums`], whose order is fixed, and `a · b + c` is rounded once everywhere: so all give the same bytes.
-#![allow(unsafe_code)]
 
 use mftma::simd::Level as Instructions;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use pulp::{NullaryFnOnce, Simd};
 
 /// Values per vector.
 pub(crate) const WIDTH: usize = 16;
 
-/// One register. Implementations other than [`Plain`] may only be used inside a function compiled for their instruction set, which
-/// [`Level::run`] sees to; nothing else can name them.
+/// One register. Where none is at hand to start from, the proof that the processor has the instructions is handed in.
 pub(crate) trait Register: Copy {
+    /// The proof that the processor has the instructions.
+    type Simd: Copy;
     /// Values per register: 4, 8 or 16.
     const LANES: usize;
     /// Whether the instruction set has 32 registers, not 16.
@@ -21,10 +23,10 @@ pub(crate) trait Register: Copy {
     type Mask: Copy;
 
     /// The first [`Self::LANES`] of `values`.
-    fn load(values: &[f32]) -> Self;
+    fn load(simd: Self::Simd, values: &[f32]) -> Self;
     /// To the first [`Self::LANES`] of `values`.
     fn store(self, values: &mut [f32]);
-    fn splat(value: f32) -> Self;
+    fn splat(simd: Self::Simd, value: f32) -> Self;
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -36,10 +38,10 @@ pub(crate) trait Register: Copy {
     /// Where a lane is above 0.
     fn positive(self) -> Self::Mask;
     /// All lanes.
-    fn all() -> Self::Mask;
-    fn both(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    fn all(simd: Self::Simd) -> Self::Mask;
+    fn both(simd: Self::Simd, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// `a` and not `b`.
-    fn without(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    fn without(simd: Self::Simd, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// The lanes of the mask, 0 elsewhere.
     fn keep(self, lanes: Self::Mask) -> Self;
     /// For each four lanes of the registers, one after another, (0 + 2) + (1 + 3) of each of the four.
@@ -50,12 +52,14 @@ pub(crate) trait Register: Copy {
 
 /// Sixteen values in registers of an instruction set.
 pub(crate) trait Vector: Copy {
-    type Register: Register;
+    type Register: Register<Simd = Self::Simd>;
+    /// As [`Register::Simd`].
+    type Simd: Copy;
     type Mask: Copy;
 
-    fn load(values: &[f32; WIDTH]) -> Self;
+    fn load(simd: Self::Simd, values: &[f32; WIDTH]) -> Self;
     fn store(self, values: &mut [f32; WIDTH]);
-    fn splat(value: f32) -> Self;
+    fn splat(simd: Self::Simd, value: f32) -> Self;
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -67,14 +71,14 @@ pub(crate) trait Vector: Copy {
     /// Where a lane is above 0.
     fn positive(self) -> Self::Mask;
     /// All lanes.
-    fn all() -> Self::Mask;
-    fn both(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    fn all(simd: Self::Simd) -> Self::Mask;
+    fn both(simd: Self::Simd, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// `a` and not `b`.
-    fn without(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    fn without(simd: Self::Simd, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// The lanes of the mask, 0 elsewhere.
     fn keep(self, lanes: Self::Mask) -> Self;
     /// Lane i is the sum of all lanes of `vectors[i]`.
-    fn sums(vectors: [Self; WIDTH]) -> Self;
+    fn sums(simd: Self::Simd, vectors: [Self; WIDTH]) -> Self;
 }
 
 /// `N` registers side by side.
@@ -89,27 +93,19 @@ impl<R: Register, const N: usize> Registers<R, N> {
         }
         self
     }
-
-    #[inline(always)]
-    fn mask(f: impl Fn(usize) -> R::Mask) -> [R::Mask; N] {
-        let mut mask = [R::all(); N];
-        for (i, mask) in mask.iter_mut().enumerate() {
-            *mask = f(i);
-        }
-        mask
-    }
 }
 
 impl<R: Register, const N: usize> Vector for Registers<R, N> {
     type Register = R;
+    type Simd = R::Simd;
     type Mask = [R::Mask; N];
 
     #[inline(always)]
-    fn load(values: &[f32; WIDTH]) -> Self {
+    fn load(simd: R::Simd, values: &[f32; WIDTH]) -> Self {
         const { assert!(N * R::LANES == WIDTH) };
-        let mut out = [R::splat(0.0); N];
+        let mut out = [R::splat(simd, 0.0); N];
         for (i, out) in out.iter_mut().enumerate() {
-            *out = R::load(&values[i * R::LANES..]);
+            *out = R::load(simd, &values[i * R::LANES..]);
         }
         Self(out)
     }
@@ -120,8 +116,8 @@ impl<R: Register, const N: usize> Vector for Registers<R, N> {
         }
     }
     #[inline(always)]
-    fn splat(value: f32) -> Self {
-        Self([R::splat(value); N])
+    fn splat(simd: R::Simd, value: f32) -> Self {
+        Self([R::splat(simd, value); N])
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {
@@ -149,23 +145,37 @@ impl<R: Register, const N: usize> Vector for Registers<R, N> {
     }
     #[inline(always)]
     fn equal(self, other: Self) -> Self::Mask {
-        Self::mask(|i| self.0[i].equal(other.0[i]))
+        let mut mask = [self.0[0].equal(other.0[0]); N];
+        for (i, mask) in mask.iter_mut().enumerate() {
+            *mask = self.0[i].equal(other.0[i]);
+        }
+        mask
     }
     #[inline(always)]
     fn positive(self) -> Self::Mask {
-        Self::mask(|i| self.0[i].positive())
+        let mut mask = [self.0[0].positive(); N];
+        for (mask, r) in mask.iter_mut().zip(self.0) {
+            *mask = r.positive();
+        }
+        mask
     }
     #[inline(always)]
-    fn all() -> Self::Mask {
-        [R::all(); N]
+    fn all(simd: R::Simd) -> Self::Mask {
+        [R::all(simd); N]
     }
     #[inline(always)]
-    fn both(a: Self::Mask, b: Self::Mask) -> Self::Mask {
-        Self::mask(|i| R::both(a[i], b[i]))
+    fn both(simd: R::Simd, mut a: Self::Mask, b: Self::Mask) -> Self::Mask {
+        for i in 0..N {
+            a[i] = R::both(simd, a[i], b[i]);
+        }
+        a
     }
     #[inline(always)]
-    fn without(a: Self::Mask, b: Self::Mask) -> Self::Mask {
-        Self::mask(|i| R::without(a[i], b[i]))
+    fn without(simd: R::Simd, mut a: Self::Mask, b: Self::Mask) -> Self::Mask {
+        for i in 0..N {
+            a[i] = R::without(simd, a[i], b[i]);
+        }
+        a
     }
     #[inline(always)]
     fn keep(self, lanes: Self::Mask) -> Self {
@@ -176,8 +186,8 @@ impl<R: Register, const N: usize> Vector for Registers<R, N> {
         Self(out)
     }
     #[inline(always)]
-    fn sums(v: [Self; WIDTH]) -> Self {
-        let mut fours = [[R::splat(0.0); N]; 4];
+    fn sums(simd: R::Simd, v: [Self; WIDTH]) -> Self {
+        let mut fours = [[R::splat(simd, 0.0); N]; 4];
         for (four, sums) in fours.iter_mut().enumerate() {
             for (i, sums) in sums.iter_mut().enumerate() {
                 let at = 4 * four;
@@ -232,12 +242,13 @@ impl Plain {
 }
 
 impl Register for Plain {
+    type Simd = ();
     const LANES: usize = 4;
     const MANY: bool = false;
     type Mask = [bool; 4];
 
     #[inline(always)]
-    fn load(values: &[f32]) -> Self {
+    fn load((): (), values: &[f32]) -> Self {
         let mut out = [0.0; 4];
         out.copy_from_slice(&values[..4]);
         Self(out)
@@ -247,7 +258,7 @@ impl Register for Plain {
         values[..4].copy_from_slice(&self.0);
     }
     #[inline(always)]
-    fn splat(value: f32) -> Self {
+    fn splat((): (), value: f32) -> Self {
         Self([value; 4])
     }
     #[inline(always)]
@@ -301,15 +312,15 @@ impl Register for Plain {
         self.0.map(|x| x > 0.0)
     }
     #[inline(always)]
-    fn all() -> [bool; 4] {
+    fn all((): ()) -> [bool; 4] {
         [true; 4]
     }
     #[inline(always)]
-    fn both(a: [bool; 4], b: [bool; 4]) -> [bool; 4] {
+    fn both((): (), a: [bool; 4], b: [bool; 4]) -> [bool; 4] {
         std::array::from_fn(|i| a[i] & b[i])
     }
     #[inline(always)]
-    fn without(a: [bool; 4], b: [bool; 4]) -> [bool; 4] {
+    fn without((): (), a: [bool; 4], b: [bool; 4]) -> [bool; 4] {
         std::array::from_fn(|i| a[i] & !b[i])
     }
     #[inline(always)]
@@ -328,7 +339,7 @@ impl Register for Plain {
     }
     #[inline(always)]
     fn fold<const N: usize>(fours: [[Self; N]; 4]) -> [Self; N] {
-        let mut out = [Self::splat(0.0); N];
+        let mut out = [Self::splat((), 0.0); N];
         for (out, four) in out.iter_mut().zip(fours) {
             *out = four[0].add(four[1]).add(four[2].add(four[3]));
         }
@@ -336,240 +347,195 @@ impl Register for Plain {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod avx512 {
-    use std::arch::x86_64::*;
+/// What of an instruction set `pulp` has under other names for each, or otherwise than [`Register`] wants it.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+trait Shuffles: Simd {
+    /// As [`Register::max`].
+    fn larger(self, a: Self::f32s, b: Self::f32s) -> Self::f32s;
+    /// As [`Register::four_sums`].
+    fn four_sums(self, registers: [Self::f32s; 4]) -> Self::f32s;
+    /// As [`Register::fold`].
+    fn fold<const N: usize>(self, fours: [[Self::f32s; N]; 4]) -> [Self::f32s; N];
+}
 
-    use super::Register;
+/// A register of an instruction set that is known to be there.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[derive(Clone, Copy)]
+struct Of<S: Shuffles> {
+    simd: S,
+    lanes: S::f32s,
+}
 
-    /// One `zmm` register.
-    #[derive(Clone, Copy)]
-    pub(super) struct Avx512(__m512);
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+impl<S: Shuffles> Of<S> {
+    #[inline(always)]
+    fn with(self, lanes: S::f32s) -> Self {
+        Self { lanes, ..self }
+    }
+}
 
-    // SAFETY (all blocks below): the intrinsics need AVX-512F. `Level::run` alone names this type, inside a
-    // function compiled with that feature and called only at a level that was detected. Pointers come from slices
-    // of at least sixteen values, and the unaligned forms are used.
-    impl Register for Avx512 {
-        const LANES: usize = 16;
-        const MANY: bool = true;
-        type Mask = u16;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+impl<S: Shuffles> Register for Of<S> {
+    type Simd = S;
+    const LANES: usize = S::F32_LANES;
+    const MANY: bool = S::REGISTER_COUNT >= 32;
+    type Mask = S::m32s;
 
-        #[inline(always)]
-        fn load(values: &[f32]) -> Self {
-            let values = &values[..16];
-            // SAFETY: see above.
-            Self(unsafe { _mm512_loadu_ps(values.as_ptr()) })
-        }
-        #[inline(always)]
-        fn store(self, values: &mut [f32]) {
-            let values = &mut values[..16];
-            // SAFETY: see above.
-            unsafe { _mm512_storeu_ps(values.as_mut_ptr(), self.0) }
-        }
-        #[inline(always)]
-        fn splat(value: f32) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm512_set1_ps(value) })
-        }
-        #[inline(always)]
-        fn add(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm512_add_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn sub(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm512_sub_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn mul(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm512_mul_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn mul_add(self, b: Self, c: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
-        }
-        #[inline(always)]
-        fn max(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm512_max_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn equal(self, other: Self) -> u16 {
-            // SAFETY: see above.
-            unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0) }
-        }
-        #[inline(always)]
-        fn positive(self) -> u16 {
-            // SAFETY: see above.
-            unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_setzero_ps()) }
-        }
-        #[inline(always)]
-        fn all() -> u16 {
-            u16::MAX
-        }
-        #[inline(always)]
-        fn both(a: u16, b: u16) -> u16 {
-            a & b
-        }
-        #[inline(always)]
-        fn without(a: u16, b: u16) -> u16 {
-            a & !b
-        }
-        #[inline(always)]
-        fn keep(self, lanes: u16) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm512_maskz_mov_ps(lanes, self.0) })
-        }
-        #[inline(always)]
-        fn four_sums([a, b, c, d]: [Self; 4]) -> Self {
-            // SAFETY: see above.
-            unsafe {
-                let ab = _mm512_add_ps(_mm512_unpacklo_ps(a.0, b.0), _mm512_unpackhi_ps(a.0, b.0));
-                let cd = _mm512_add_ps(_mm512_unpacklo_ps(c.0, d.0), _mm512_unpackhi_ps(c.0, d.0));
-                let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
-                let low = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
-                let high = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
-                Self(_mm512_add_ps(low, high))
+    #[inline(always)]
+    fn load(simd: S, values: &[f32]) -> Self {
+        let lanes = S::as_simd_f32s(&values[..S::F32_LANES]).0[0];
+        Self { simd, lanes }
+    }
+    #[inline(always)]
+    fn store(self, values: &mut [f32]) {
+        S::as_mut_simd_f32s(&mut values[..S::F32_LANES]).0[0] = self.lanes;
+    }
+    #[inline(always)]
+    fn splat(simd: S, value: f32) -> Self {
+        let lanes = simd.splat_f32s(value);
+        Self { simd, lanes }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.with(self.simd.add_f32s(self.lanes, other.lanes))
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.with(self.simd.sub_f32s(self.lanes, other.lanes))
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.with(self.simd.mul_f32s(self.lanes, other.lanes))
+    }
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        self.with(self.simd.mul_add_f32s(self.lanes, b.lanes, c.lanes))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.with(self.simd.larger(self.lanes, other.lanes))
+    }
+    #[inline(always)]
+    fn equal(self, other: Self) -> S::m32s {
+        self.simd.equal_f32s(self.lanes, other.lanes)
+    }
+    #[inline(always)]
+    fn positive(self) -> S::m32s {
+        self.simd
+            .greater_than_f32s(self.lanes, self.simd.splat_f32s(0.0))
+    }
+    #[inline(always)]
+    fn all(simd: S) -> S::m32s {
+        simd.equal_u32s(simd.splat_u32s(0), simd.splat_u32s(0))
+    }
+    #[inline(always)]
+    fn both(simd: S, a: S::m32s, b: S::m32s) -> S::m32s {
+        simd.and_m32s(a, b)
+    }
+    #[inline(always)]
+    fn without(simd: S, a: S::m32s, b: S::m32s) -> S::m32s {
+        simd.xor_m32s(a, simd.and_m32s(a, b))
+    }
+    #[inline(always)]
+    fn keep(self, lanes: S::m32s) -> Self {
+        let zero = self.simd.splat_f32s(0.0);
+        self.with(self.simd.select_f32s(lanes, self.lanes, zero))
+    }
+    #[inline(always)]
+    fn four_sums(registers: [Self; 4]) -> Self {
+        let [a, b, c, d] = registers;
+        a.with(a.simd.four_sums([a.lanes, b.lanes, c.lanes, d.lanes]))
+    }
+    #[inline(always)]
+    fn fold<const N: usize>(fours: [[Self; N]; 4]) -> [Self; N] {
+        let first = fours[0][0];
+        let mut lanes = [[first.lanes; N]; 4];
+        for (lanes, four) in lanes.iter_mut().zip(fours) {
+            for (lanes, register) in lanes.iter_mut().zip(four) {
+                *lanes = register.lanes;
             }
         }
-        #[inline(always)]
-        fn fold<const N: usize>(fours: [[Self; N]; 4]) -> [Self; N] {
-            #[inline(always)]
-            fn pair(a: Avx512, b: Avx512) -> Avx512 {
-                // SAFETY: see above.
-                unsafe {
-                    let even = _mm512_shuffle_f32x4::<0x88>(a.0, b.0);
-                    let odd = _mm512_shuffle_f32x4::<0xdd>(a.0, b.0);
-                    Avx512(_mm512_add_ps(even, odd))
-                }
-            }
-            let [a, b, c, d] = fours.map(|four| four[0]);
-            [pair(pair(a, b), pair(c, d)); N]
+        let mut out = [first; N];
+        for (out, lanes) in out.iter_mut().zip(first.simd.fold(lanes)) {
+            out.lanes = lanes;
         }
+        out
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::*;
+mod x86 {
+    use std::arch::x86_64::{__m256, __m512};
 
-    use super::Register;
+    use pulp::x86::{V3, V4};
+    use pulp::{Simd, cast, f32x8, f32x16};
 
-    /// One `ymm` register.
-    #[derive(Clone, Copy)]
-    pub(super) struct Avx2(__m256);
+    use super::Shuffles;
 
-    // SAFETY (all blocks below): the intrinsics need AVX2 and FMA. `Level::run` alone names this type, inside a
-    // function compiled with those features and called only at a level that was detected. Pointers come from slices
-    // of at least eight values, and the unaligned forms are used.
-    impl Register for Avx2 {
-        const LANES: usize = 8;
-        const MANY: bool = false;
-        type Mask = __m256;
-
+    impl Shuffles for V4 {
         #[inline(always)]
-        fn load(values: &[f32]) -> Self {
-            let values = &values[..8];
-            // SAFETY: see above.
-            Self(unsafe { _mm256_loadu_ps(values.as_ptr()) })
+        fn larger(self, a: f32x16, b: f32x16) -> f32x16 {
+            self.max_f32s(a, b)
         }
         #[inline(always)]
-        fn store(self, values: &mut [f32]) {
-            let values = &mut values[..8];
-            // SAFETY: see above.
-            unsafe { _mm256_storeu_ps(values.as_mut_ptr(), self.0) }
+        fn four_sums(self, registers: [f32x16; 4]) -> f32x16 {
+            let f = self.avx512f;
+            let [a, b, c, d] = registers;
+            let (a, b, c, d): (__m512, _, _, _) = (cast(a), cast(b), cast(c), cast(d));
+            let ab = f._mm512_add_ps(f._mm512_unpacklo_ps(a, b), f._mm512_unpackhi_ps(a, b));
+            let cd = f._mm512_add_ps(f._mm512_unpacklo_ps(c, d), f._mm512_unpackhi_ps(c, d));
+            let (ab, cd) = (f._mm512_castps_pd(ab), f._mm512_castps_pd(cd));
+            let low = f._mm512_castpd_ps(f._mm512_unpacklo_pd(ab, cd));
+            let high = f._mm512_castpd_ps(f._mm512_unpackhi_pd(ab, cd));
+            cast(f._mm512_add_ps(low, high))
         }
         #[inline(always)]
-        fn splat(value: f32) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm256_set1_ps(value) })
-        }
-        #[inline(always)]
-        fn add(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm256_add_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn sub(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm256_sub_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn mul(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm256_mul_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn mul_add(self, b: Self, c: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm256_fmadd_ps(self.0, b.0, c.0) })
-        }
-        #[inline(always)]
-        fn max(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm256_max_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn equal(self, other: Self) -> __m256 {
-            // SAFETY: see above.
-            unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0) }
-        }
-        #[inline(always)]
-        fn positive(self) -> __m256 {
-            // SAFETY: see above.
-            unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, _mm256_setzero_ps()) }
-        }
-        #[inline(always)]
-        fn all() -> __m256 {
-            // SAFETY: see above.
-            unsafe { _mm256_castsi256_ps(_mm256_set1_epi32(-1)) }
-        }
-        #[inline(always)]
-        fn both(a: __m256, b: __m256) -> __m256 {
-            // SAFETY: see above.
-            unsafe { _mm256_and_ps(a, b) }
-        }
-        #[inline(always)]
-        fn without(a: __m256, b: __m256) -> __m256 {
-            // SAFETY: see above.
-            unsafe { _mm256_andnot_ps(b, a) }
-        }
-        #[inline(always)]
-        fn keep(self, lanes: __m256) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { _mm256_and_ps(self.0, lanes) })
-        }
-        #[inline(always)]
-        fn four_sums([a, b, c, d]: [Self; 4]) -> Self {
-            // SAFETY: see above.
-            unsafe {
-                let ab = _mm256_add_ps(_mm256_unpacklo_ps(a.0, b.0), _mm256_unpackhi_ps(a.0, b.0));
-                let cd = _mm256_add_ps(_mm256_unpacklo_ps(c.0, d.0), _mm256_unpackhi_ps(c.0, d.0));
-                let (ab, cd) = (_mm256_castps_pd(ab), _mm256_castps_pd(cd));
-                let low = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
-                let high = _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd));
-                Self(_mm256_add_ps(low, high))
+        fn fold<const N: usize>(self, fours: [[f32x16; N]; 4]) -> [f32x16; N] {
+            #[inline(always)]
+            fn pair(simd: V4, a: f32x16, b: f32x16) -> f32x16 {
+                let (f, a, b) = (simd.avx512f, cast(a), cast(b));
+                let even = f._mm512_shuffle_f32x4::<0x88>(a, b);
+                let odd = f._mm512_shuffle_f32x4::<0xdd>(a, b);
+                cast(f._mm512_add_ps(even, odd))
             }
+            let [a, b, c, d] = fours;
+            let (left, right) = (pair(self, a[0], b[0]), pair(self, c[0], d[0]));
+            [pair(self, left, right); N]
+        }
+    }
+
+    impl Shuffles for V3 {
+        #[inline(always)]
+        fn larger(self, a: f32x8, b: f32x8) -> f32x8 {
+            self.max_f32s(a, b)
         }
         #[inline(always)]
-        fn fold<const N: usize>(fours: [[Self; N]; 4]) -> [Self; N] {
+        fn four_sums(self, registers: [f32x8; 4]) -> f32x8 {
+            let f = self.avx;
+            let [a, b, c, d] = registers;
+            let (a, b, c, d): (__m256, _, _, _) = (cast(a), cast(b), cast(c), cast(d));
+            let ab = f._mm256_add_ps(f._mm256_unpacklo_ps(a, b), f._mm256_unpackhi_ps(a, b));
+            let cd = f._mm256_add_ps(f._mm256_unpacklo_ps(c, d), f._mm256_unpackhi_ps(c, d));
+            let (ab, cd) = (f._mm256_castps_pd(ab), f._mm256_castps_pd(cd));
+            let low = f._mm256_castpd_ps(f._mm256_unpacklo_pd(ab, cd));
+            let high = f._mm256_castpd_ps(f._mm256_unpackhi_pd(ab, cd));
+            cast(f._mm256_add_ps(low, high))
+        }
+        #[inline(always)]
+        fn fold<const N: usize>(self, fours: [[f32x8; N]; 4]) -> [f32x8; N] {
             // Blocks 0 and 1 of a vector are in its first register, 2 and 3 in its second.
             #[inline(always)]
-            fn pair(a: Avx2, b: Avx2) -> Avx2 {
-                // SAFETY: see above.
-                unsafe {
-                    let even = _mm256_permute2f128_ps::<0x20>(a.0, b.0);
-                    let odd = _mm256_permute2f128_ps::<0x31>(a.0, b.0);
-                    Avx2(_mm256_add_ps(even, odd))
-                }
+            fn pair(simd: V3, a: f32x8, b: f32x8) -> f32x8 {
+                let (f, a, b) = (simd.avx, cast(a), cast(b));
+                let even = f._mm256_permute2f128_ps::<0x20>(a, b);
+                let odd = f._mm256_permute2f128_ps::<0x31>(a, b);
+                cast(f._mm256_add_ps(even, odd))
             }
-            let mut out = [Self::splat(0.0); N];
+            let mut out = fours[0];
             for (i, out) in out.iter_mut().enumerate() {
                 let (a, b) = (fours[2 * i], fours[2 * i + 1]);
-                *out = pair(a[0], b[0]).add(pair(a[N - 1], b[N - 1]));
+                let (left, right) = (pair(self, a[0], b[0]), pair(self, a[N - 1], b[N - 1]));
+                *out = self.add_f32s(left, right);
             }
             out
         }
@@ -577,112 +543,40 @@ mod avx2 {
 }
 
 #[cfg(target_arch = "aarch64")]
-mod neon {
-    use std::arch::aarch64::*;
+mod arm {
+    use std::arch::aarch64::float32x4_t;
 
-    use super::Register;
+    use pulp::aarch64::Neon;
+    use pulp::{Simd, cast, f32x4};
 
-    /// One `v` register.
-    #[derive(Clone, Copy)]
-    pub(super) struct Neon(float32x4_t);
+    use super::Shuffles;
 
-    // SAFETY (all blocks below): the intrinsics need NEON. `Level::run` alone names this type, inside a function compiled with that
-    // feature and called only at a level that was detected. Pointers come from slices of at least four values.
-    impl Register for Neon {
-        const LANES: usize = 4;
-        const MANY: bool = true;
-        type Mask = uint32x4_t;
-
+    impl Shuffles for Neon {
+        /// NEON's own maximum treats zeros and what is not a number otherwise.
         #[inline(always)]
-        fn load(values: &[f32]) -> Self {
-            let values = &values[..4];
-            // SAFETY: see above.
-            Self(unsafe { vld1q_f32(values.as_ptr()) })
+        fn larger(self, a: f32x4, b: f32x4) -> f32x4 {
+            self.select_f32s(self.greater_than_f32s(a, b), a, b)
         }
         #[inline(always)]
-        fn store(self, values: &mut [f32]) {
-            let values = &mut values[..4];
-            // SAFETY: see above.
-            unsafe { vst1q_f32(values.as_mut_ptr(), self.0) }
+        fn four_sums(self, registers: [f32x4; 4]) -> f32x4 {
+            let f = self.neon;
+            let [a, b, c, d] = registers;
+            let (a, b, c, d): (float32x4_t, _, _, _) = (cast(a), cast(b), cast(c), cast(d));
+            let ab = f.vaddq_f32(f.vzip1q_f32(a, b), f.vzip2q_f32(a, b));
+            let cd = f.vaddq_f32(f.vzip1q_f32(c, d), f.vzip2q_f32(c, d));
+            let low = cast(f.vzip1q_f64(cast(ab), cast(cd)));
+            let high = cast(f.vzip2q_f64(cast(ab), cast(cd)));
+            cast(f.vaddq_f32(low, high))
         }
         #[inline(always)]
-        fn splat(value: f32) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { vdupq_n_f32(value) })
-        }
-        #[inline(always)]
-        fn add(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { vaddq_f32(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn sub(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { vsubq_f32(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn mul(self, other: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { vmulq_f32(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn mul_add(self, b: Self, c: Self) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { vfmaq_f32(c.0, self.0, b.0) })
-        }
-        #[inline(always)]
-        fn max(self, other: Self) -> Self {
-            // NEON's own maximum treats zeros and what is not a number otherwise.
-            // SAFETY: see above.
-            Self(unsafe { vbslq_f32(vcgtq_f32(self.0, other.0), self.0, other.0) })
-        }
-        #[inline(always)]
-        fn equal(self, other: Self) -> uint32x4_t {
-            // SAFETY: see above.
-            unsafe { vceqq_f32(self.0, other.0) }
-        }
-        #[inline(always)]
-        fn positive(self) -> uint32x4_t {
-            // SAFETY: see above.
-            unsafe { vcgtzq_f32(self.0) }
-        }
-        #[inline(always)]
-        fn all() -> uint32x4_t {
-            // SAFETY: see above.
-            unsafe { vdupq_n_u32(u32::MAX) }
-        }
-        #[inline(always)]
-        fn both(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
-            // SAFETY: see above.
-            unsafe { vandq_u32(a, b) }
-        }
-        #[inline(always)]
-        fn without(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
-            // SAFETY: see above.
-            unsafe { vbicq_u32(a, b) }
-        }
-        #[inline(always)]
-        fn keep(self, lanes: uint32x4_t) -> Self {
-            // SAFETY: see above.
-            Self(unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), lanes)) })
-        }
-        #[inline(always)]
-        fn four_sums([a, b, c, d]: [Self; 4]) -> Self {
-            // SAFETY: see above.
-            unsafe {
-                let ab = vaddq_f32(vzip1q_f32(a.0, b.0), vzip2q_f32(a.0, b.0));
-                let cd = vaddq_f32(vzip1q_f32(c.0, d.0), vzip2q_f32(c.0, d.0));
-                let (ab, cd) = (vreinterpretq_f64_f32(ab), vreinterpretq_f64_f32(cd));
-                let low = vreinterpretq_f32_f64(vzip1q_f64(ab, cd));
-                let high = vreinterpretq_f32_f64(vzip2q_f64(ab, cd));
-                Self(vaddq_f32(low, high))
-            }
-        }
-        #[inline(always)]
-        fn fold<const N: usize>(fours: [[Self; N]; 4]) -> [Self; N] {
-            let mut out = [Self::splat(0.0); N];
+        fn fold<const N: usize>(self, fours: [[f32x4; N]; 4]) -> [f32x4; N] {
+            let mut out = fours[0];
             for (out, four) in out.iter_mut().zip(fours) {
-                *out = four[0].add(four[1]).add(four[2].add(four[3]));
+                let (left, right) = (
+                    self.add_f32s(four[0], four[1]),
+                    self.add_f32s(four[2], four[3]),
+                );
+                *out = self.add_f32s(left, right);
             }
             out
         }
@@ -690,19 +584,19 @@ mod neon {
 }
 
 /// An instruction set that is known to be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Level(Set);
 
 /// Private to this module, so that an instruction set can only be had by detection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Set {
     Portable,
     #[cfg(target_arch = "x86_64")]
-    Avx2,
+    Avx2(pulp::x86::V3),
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Avx512(pulp::x86::V4),
     #[cfg(target_arch = "aarch64")]
-    Neon,
+    Neon(pulp::aarch64::Neon),
 }
 
 impl Level {
@@ -713,60 +607,54 @@ impl Level {
 
     /// The one of this name; the portable one where the processor does not have it.
     pub(crate) fn of(instructions: Instructions) -> Self {
-        if !instructions.is_available() {
-            return Self(Set::Portable);
-        }
-        match instructions {
+        let set = match instructions {
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => Self(Set::Avx512),
+            Instructions::Avx512 => pulp::x86::V4::try_new().map(Set::Avx512),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => Self(Set::Avx2),
+            Instructions::Avx2 => pulp::x86::V3::try_new().map(Set::Avx2),
             #[cfg(target_arch = "aarch64")]
-            Instructions::Neon => Self(Set::Neon),
-            _ => Self(Set::Portable),
-        }
+            Instructions::Neon => pulp::aarch64::Neon::try_new().map(Set::Neon),
+            _ => None,
+        };
+        Self(set.unwrap_or(Set::Portable))
     }
 
     /// Runs a kernel with this instruction set.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) {
         match self.0 {
-            Set::Portable => kernel.run::<Registers<Plain, 4>>(),
+            Set::Portable => kernel.run::<Registers<Plain, 4>>(()),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => {
-                #[target_feature(enable = "avx2,fma")]
-                fn run<K: Kernel>(kernel: K) {
-                    kernel.run::<Registers<avx2::Avx2, 2>>();
-                }
-                // SAFETY: this variant exists only where `of` found AVX2 and FMA.
-                unsafe { run(kernel) }
-            }
+            Set::Avx2(simd) => simd.vectorize(Work::<_, _, 2> { kernel, simd }),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => {
-                #[target_feature(enable = "avx512f")]
-                fn run<K: Kernel>(kernel: K) {
-                    kernel.run::<Registers<avx512::Avx512, 1>>();
-                }
-                // SAFETY: this variant exists only where `of` found AVX-512F.
-                unsafe { run(kernel) }
-            }
+            Set::Avx512(simd) => simd.vectorize(Work::<_, _, 1> { kernel, simd }),
             #[cfg(target_arch = "aarch64")]
-            Set::Neon => {
-                #[target_feature(enable = "neon")]
-                fn run<K: Kernel>(kernel: K) {
-                    kernel.run::<Registers<neon::Neon, 4>>();
-                }
-                // SAFETY: this variant exists only where `of` found NEON.
-                unsafe { run(kernel) }
-            }
+            Set::Neon(simd) => simd.vectorize(Work::<_, _, 4> { kernel, simd }),
         }
+    }
+}
+
+/// A kernel with vectors of `N` registers, for `pulp` to call where the instructions are enabled.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+struct Work<K, S, const N: usize> {
+    kernel: K,
+    simd: S,
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+impl<K: Kernel, S: Shuffles, const N: usize> NullaryFnOnce for Work<K, S, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.kernel.run::<Registers<Of<S>, N>>(self.simd);
     }
 }
 
 /// Work to be done with vectors. `run` and all it calls on vectors must be `#[inline(always)]`, so that it is compiled
 /// for the instruction set of the vectors.
 pub(crate) trait Kernel {
-    fn run<V: Vector>(self);
+    fn run<V: Vector>(self, simd: V::Simd);
 }
 
 #[cfg(test)]
@@ -785,16 +673,16 @@ mod tests {
 
     impl Kernel for Everything<'_> {
         #[inline(always)]
-        fn run<V: Vector>(self) {
+        fn run<V: Vector>(self, simd: V::Simd) {
             let [a, b, c] = [
-                V::load(&self.x[0]),
-                V::load(&self.x[1]),
-                V::load(&self.x[2]),
+                V::load(simd, &self.x[0]),
+                V::load(simd, &self.x[1]),
+                V::load(simd, &self.x[2]),
             ];
-            let free = V::without(V::all(), a.equal(b));
-            let mut vectors = [V::splat(0.0); WIDTH];
+            let free = V::without(simd, V::all(simd), a.equal(b));
+            let mut vectors = [V::splat(simd, 0.0); WIDTH];
             for (vector, x) in vectors.iter_mut().zip(self.x) {
-                *vector = V::load(x);
+                *vector = V::load(simd, x);
             }
             for value in [
                 a.add(b),
@@ -803,11 +691,11 @@ mod tests {
                 a.mul_add(b, c),
                 a.max(b),
                 b.max(a),
-                a.max(V::splat(0.0)),
+                a.max(V::splat(simd, 0.0)),
                 c.keep(a.equal(b)),
                 c.keep(a.positive()),
-                c.keep(V::both(a.positive(), free)),
-                V::sums(vectors),
+                c.keep(V::both(simd, a.positive(), free)),
+                V::sums(simd, vectors),
             ] {
                 let mut out = [0.0; WIDTH];
                 value.store(&mut out);
