@@ -27,6 +27,26 @@ fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
+/// A list of names that was cut at its commas, where names hold commas themselves: what is not `known` is put together with what
+/// follows to the longest name that is. Each name comes with the number of items it takes.
+pub fn whole_names(given: &[String], known: impl Fn(&str) -> bool) -> Vec<(String, usize)> {
+    let mut whole = Vec::new();
+    let mut rest = given;
+    while let [first, ..] = rest {
+        let longest = match known(first) {
+            true => None,
+            false => (2..=rest.len())
+                .rev()
+                .map(|items| (rest[..items].join(","), items))
+                .find(|(name, _)| known(name)),
+        };
+        let (name, items) = longest.unwrap_or_else(|| (first.clone(), 1));
+        rest = &rest[items..];
+        whole.push((name, items));
+    }
+    whole
+}
+
 /// What to choose.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -34,7 +54,7 @@ pub struct Wanted<'a> {
     pub points: Option<usize>,
     /// Number of classes.
     pub classes: Option<usize>,
-    /// Classes by name; empty for all.
+    /// Classes by name; empty for all. Names that hold commas may have been [cut at them](whole_names).
     pub only_classes: &'a [String],
     /// Classes that are left out, by name.
     pub leave_out: &'a [String],
@@ -62,16 +82,17 @@ impl Selection {
             members[class].push(point);
         }
         let mut chosen: Vec<usize> = (0..labels.names.len()).collect();
+        let whole = |names| whole_names(names, |name| labels.names.iter().any(|n| n == name));
         if !wanted.only_classes.is_empty() {
             chosen.clear();
-            for name in wanted.only_classes {
+            for (name, _) in &whole(wanted.only_classes) {
                 let class = class_named(labels, name, "--only-classes")?;
                 if !chosen.contains(&class) {
                     chosen.push(class);
                 }
             }
         }
-        for name in wanted.leave_out {
+        for (name, _) in &whole(wanted.leave_out) {
             let class = class_named(labels, name, "--leave-out")?;
             chosen.retain(|&c| c != class);
         }

@@ -23,7 +23,7 @@ use mftma_files::array::{Layout, Matrix};
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::labels::{Labels, shell_word};
 use mftma_files::read::{self, Entry, ReadOptions};
-use mftma_files::source::{LayerSource, input_error};
+use mftma_files::source::{LayerSource, input_error, whole_names};
 
 /// ChaCha stream of the draw of points; 1 and 2 are those of [`mftma_files::Selection`].
 const STREAM_COMPARE: u64 = 3;
@@ -80,11 +80,14 @@ fn listed(
         let mut all = open(path, options)?;
         read::make_distinct(&mut all);
         let mut named = Vec::new();
-        for (name, found) in args.layers.iter().zip(&mut found) {
-            if all.iter().any(|entry| entry.name == *name) {
-                *found = true;
-                named.push(name.clone());
+        let known = |name: &str| all.iter().any(|entry| entry.name == name);
+        let mut at = 0;
+        for (name, items) in whole_names(&args.layers, known) {
+            if known(&name) {
+                found[at..at + items].fill(true);
+                named.push(name);
             }
+            at += items;
         }
         let names = all.iter().map(|entry| entry.name.clone()).collect();
         let by_value = match named.is_empty() && !layout.tells_classes() {

@@ -25,6 +25,7 @@ use mftma_files::bytes::Bytes;
 use mftma_files::error::{InputError, Place};
 use mftma_files::read::labels::{self, Labels};
 use mftma_files::read::{self, Entry, ReadOptions};
+use mftma_files::source::whole_names;
 
 /// Stopped by Ctrl-C. What was finished has been dealt with.
 #[derive(Debug, thiserror::Error)]
@@ -184,8 +185,8 @@ fn choose(
 ) -> Result<Vec<Entry>, InputError> {
     let place = Place::file(path);
     let mut chosen = Vec::new();
-    for name in wanted {
-        let Some(at) = entries.iter().position(|e| &e.name == name) else {
+    for (name, _) in whole_names(wanted, |name| entries.iter().any(|e| e.name == name)) {
+        let Some(at) = entries.iter().position(|e| e.name == name) else {
             let names: Vec<&str> = entries.iter().map(|e| e.name.as_str()).collect();
             return Err(InputError::content(
                 &place,

@@ -138,6 +138,31 @@ fn classes_may_begin_with_a_minus() {
     case.succeeds("capacity x.npy --simulate --labels y.txt --dichotomies 5 --only-classes -1,2");
 }
 
+/// Lists are cut at commas; names that hold commas are known again.
+#[test]
+fn names_may_hold_commas() {
+    let case = Case::new();
+    case.npy("x/conv,1.npy", &[POINTS, FEATURES], &values(1));
+    case.npy("x/conv,2.npy", &[POINTS, FEATURES], &values(2));
+    let named = lines().replace("0\n", "\"tench,Tinca,t\"\n");
+    case.write("y.csv", named.replace("1\n", "Tinca\n"));
+    let (value, _) = case
+        .analyze("x --labels y.csv --layers conv,2,conv,1 --only-classes 2,tench,Tinca,t,Tinca");
+    assert_eq!(value["layers"][0]["layer"], "conv,2");
+    assert_eq!(value["layers"][1]["layer"], "conv,1");
+    let classes = value["classes"].as_array().unwrap();
+    let names: Vec<_> = classes.iter().map(|class| class["name"].as_str()).collect();
+    let wanted = ["tench,Tinca,t", "Tinca", "2"];
+    assert!(
+        names.len() == 3 && wanted.iter().all(|w| names.contains(&Some(w))),
+        "{names:?}"
+    );
+    let (value, _) = case.analyze("x --labels y.csv --leave-out tench,Tinca,t");
+    assert_eq!(value["classes"].as_array().unwrap().len(), CLASSES - 1);
+    case.succeeds("compare x x --layers conv,2,conv,1");
+    case.fails("compare x x --layers conv,3", 3, &["no array \"conv\""]);
+}
+
 /// Blank lines are labels that are missing: the heading above them stays one.
 #[test]
 fn blank_lines_are_missing_labels() {
