@@ -14,6 +14,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
+use crate::plain::length;
+
 /// Half-width b of the band: wide enough for products to run at speed, narrow enough for the chase to stay cheap.
 const WIDTH: usize = 32;
 /// Columns and rows of a block that fits in a core's cache.
@@ -50,9 +52,7 @@ pub(crate) fn eigenvalues(a: MatRef<'_, f64>) -> Option<Vec<f64>> {
     if largest == 0.0 {
         return Some(vec![0.0; n]);
     }
-    // Powers of two: nothing is rounded. Two, for one alone may be out of range.
-    let halvings = largest.log2().floor() as i32;
-    let (first, second) = (halvings / 2, halvings - halvings / 2);
+    let (first, second) = halvings(largest);
     let (down, up) = (2.0_f64.powi(-first), 2.0_f64.powi(-second));
     let mut full = Mat::zeros(n, n);
     full.as_mut()
@@ -144,10 +144,19 @@ fn band(a: &mut Mat<f64>) -> Vec<f64> {
     band
 }
 
+/// The power of two of a matrix's largest entry, in two parts, for one alone may be out of range: to divide by them rounds nothing.
+pub(crate) fn halvings(largest: f64) -> (i32, i32) {
+    let halvings = match largest > 0.0 {
+        true => largest.log2().floor() as i32,
+        false => 0,
+    };
+    (halvings / 2, halvings - halvings / 2)
+}
+
 /// Reflects a vector onto its first entry by I − τ v vᵀ: leaves the length with its sign in front, v (whose first entry is one)
 /// behind it, and returns τ.
 #[inline(always)]
-fn reflect(x: &mut [f64]) -> f64 {
+pub(crate) fn reflect(x: &mut [f64]) -> f64 {
     let Some((head, tail)) = x.split_first_mut() else {
         return 0.0;
     };
@@ -165,7 +174,7 @@ fn reflect(x: &mut [f64]) -> f64 {
 }
 
 #[inline(always)]
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
     let rest: f64 = a_chunks
@@ -451,7 +460,7 @@ fn rational_ql(d: &mut [f64], e: &mut [f64]) -> Option<()> {
             // Wilkinson's shift.
             let root = e[l].sqrt();
             let half = (d[l + 1] - d[l]) / (2.0 * root);
-            let shift = d[l] - root / (half + half.hypot(1.0).copysign(half));
+            let shift = d[l] - root / (half + length(half, 1.0).copysign(half));
             let (mut c, mut s) = (1.0, 0.0);
             let mut gamma = d[m] - shift;
             let mut p = gamma * gamma;
@@ -480,7 +489,7 @@ fn rational_ql(d: &mut [f64], e: &mut [f64]) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -496,7 +505,7 @@ mod tests {
     }
 
     #[derive(Clone, Copy, Debug)]
-    enum Kind {
+    pub(crate) enum Kind {
         Full,
         LowRank,
         Clustered,
@@ -506,7 +515,7 @@ mod tests {
     }
 
     /// A symmetric matrix (n, n) of a kind.
-    fn matrix(kind: Kind, n: usize, seed: u64) -> Mat<f64> {
+    pub(crate) fn matrix(kind: Kind, n: usize, seed: u64) -> Mat<f64> {
         let mut number = numbers(seed);
         let mut full = Mat::<f64>::zeros(n, n);
         for j in 0..n {
@@ -551,7 +560,7 @@ mod tests {
         }
     }
 
-    fn largest(values: &[f64]) -> f64 {
+    pub(crate) fn largest(values: &[f64]) -> f64 {
         values.iter().fold(0.0, |m, x| x.abs().max(m))
     }
 
@@ -560,7 +569,7 @@ mod tests {
         let n = a.nrows();
         let lower = Mat::from_fn(n, n, |i, j| if i >= j { a[(i, j)] } else { f64::NAN });
         let values = eigenvalues(lower.as_ref()).expect("finite");
-        let expected = crate::decompose(a.as_ref(), None).expect("finite");
+        let (expected, _) = crate::plain::eigen(a.as_ref()).expect("finite");
         assert!(values.is_sorted_by(|x, y| x >= y) && values.len() == n);
         let close = 1e-13 * largest(&expected);
         for (x, y) in values.iter().zip(&expected) {
@@ -576,7 +585,7 @@ mod tests {
         values
     }
 
-    const KINDS: [Kind; 6] = [
+    pub(crate) const KINDS: [Kind; 6] = [
         Kind::Full,
         Kind::LowRank,
         Kind::Clustered,

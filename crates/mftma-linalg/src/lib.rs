@@ -3,7 +3,8 @@
 //! faer's decompositions are generic: they are compiled anew, for about a minute, in each crate that calls them. This
 //! crate calls them for `f64`, so that editing the engine does not compile them again. Eigenvalues alone of large matrices
 //! are had by way of a band. Small problems are solved on the calling thread, large ones in a fixed number of parts on the
-//! rayon pool: the bytes never depend on the pool.
+//! rayon pool: the bytes never depend on the pool. Small symmetric problems (below 512) are solved here, by one
+//! order of operations: their bytes do not depend on the processor either.
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -12,20 +13,23 @@ use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::{Mat, MatRef, Par};
 
 mod band;
+mod plain;
 
 /// Eigenvalues in falling order (n), and their orthonormal eigenvectors as columns (n, n), of the symmetric matrix whose
-/// lower triangle `a` (n, n) holds. `None` only if the iteration fails, which it does for matrices that are not finite.
+/// lower triangle `a` (n, n) holds. `None` only if the iteration fails, which it does for matrices that are not finite. Of small
+/// matrices (n < 512) each eigenvector's largest entry is positive.
 pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Option<(Vec<f64>, Mat<f64>)> {
-    let mut vectors = Mat::<f64>::zeros(a.nrows(), a.nrows());
-    let values = decompose(a, Some(&mut vectors))?;
-    Some((values, vectors.reverse_cols().to_owned()))
+    if a.nrows() < SPLIT_FROM {
+        return plain::eigen(a);
+    }
+    large(a)
 }
 
 /// Eigenvalues alone, in falling order (n), of the symmetric matrix whose lower triangle `a` (n, n) holds. `None` as for
 /// [`symmetric_eigen`]. Of large matrices they differ from its values in the last digits.
 pub fn symmetric_eigenvalues(a: MatRef<'_, f64>) -> Option<Vec<f64>> {
     if a.nrows() < BAND_FROM {
-        decompose(a, None)
+        plain::eigen(a).map(|(values, _)| values)
     } else {
         band::eigenvalues(a)
     }
@@ -38,31 +42,29 @@ const BAND_FROM: usize = 512;
 /// How many parts: sums are taken part by part, so this number, and not that of the threads, decides their bytes.
 const PARTS: usize = 8;
 
-fn decompose(a: MatRef<'_, f64>, vectors: Option<&mut Mat<f64>>) -> Option<Vec<f64>> {
+/// [`symmetric_eigen`] by faer, at any order.
+fn large(a: MatRef<'_, f64>) -> Option<(Vec<f64>, Mat<f64>)> {
     let n = a.nrows();
-    let wanted = if vectors.is_some() {
-        ComputeEigenvectors::Yes
-    } else {
-        ComputeEigenvectors::No
-    };
     let par = if n < SPLIT_FROM {
         Par::Seq
     } else {
         Par::rayon(PARTS)
     };
-    let mut values = Diag::<f64>::zeros(n);
+    let (mut values, mut vectors) = (Diag::<f64>::zeros(n), Mat::<f64>::zeros(n, n));
+    let wanted = ComputeEigenvectors::Yes;
     let scratch = self_adjoint_evd_scratch::<f64>(n, wanted, par, Default::default());
     self_adjoint_evd(
         a,
         values.as_mut(),
-        vectors.map(|vectors| vectors.as_mut()),
+        Some(vectors.as_mut()),
         par,
         MemStack::new(&mut MemBuffer::new(scratch)),
         Default::default(),
     )
     .ok()?;
     // faer sorts them rising.
-    Some((0..n).rev().map(|i| values[i]).collect())
+    let values = (0..n).rev().map(|i| values[i]).collect();
+    Some((values, vectors.reverse_cols().to_owned()))
 }
 
 /// The thin singular value decomposition A = U diag(s) Vᵀ of `a` (m, n): U (m, r) and V (n, r) with orthonormal columns and
@@ -135,6 +137,56 @@ mod tests {
         let ((values, _), alone) = one;
         let close = |(x, y): (&f64, &f64)| (x - y).abs() < 1e-13 * values[0];
         assert!(alone.iter().zip(&values).all(close));
+    }
+
+    /// Columns are orthonormal, U diag(λ) Uᵀ is the matrix and values fall, whatever its rank, scale and repeated values.
+    #[test]
+    fn small_problems_are_solved_at_any_rank_and_scale() {
+        for (n, rank) in [(1, 1), (2, 2), (3, 0), (30, 30), (30, 4), (120, 119)] {
+            for scale in [1.0, 1e-290, 1e290] {
+                for repeated in [false, true] {
+                    let part = |i: usize, j: usize| match repeated {
+                        true => f64::from(u8::from(i == j)),
+                        false => ((31 * i + 17 * j + i * j) as f64 * 0.7).sin(),
+                    };
+                    let full = Mat::from_fn(n, n, |i, j| {
+                        scale * (0..rank).map(|k| part(i, k) * part(j, k)).sum::<f64>()
+                    });
+                    let (values, vectors) = symmetric_eigen(full.as_ref()).expect("finite");
+                    assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
+                    assert_eq!(symmetric_eigenvalues(full.as_ref()).as_ref(), Some(&values));
+                    let within = 1e-13 * n as f64;
+                    for k in 0..n {
+                        let vector = vectors.col_as_slice(k);
+                        let (top, low) = vector.iter().fold((0.0, 0.0), |(top, low), &x| {
+                            (f64::max(top, x), f64::min(low, x))
+                        });
+                        assert!(top >= -low - 1e-14, "{vector:?}");
+                    }
+                    for i in 0..n {
+                        for j in 0..n {
+                            let at =
+                                |k: usize| vectors[(i, k)] * (values[k] / scale) * vectors[(j, k)];
+                            let rebuilt: f64 = (0..n).map(at).sum();
+                            let product: f64 =
+                                (0..n).map(|k| vectors[(k, i)] * vectors[(k, j)]).sum();
+                            assert!(
+                                (rebuilt - full[(i, j)] / scale).abs() < within * (1 + rank) as f64
+                            );
+                            assert!((product - f64::from(u8::from(i == j))).abs() < within);
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(
+            symmetric_eigenvalues(Mat::<f64>::zeros(0, 0).as_ref()),
+            Some(vec![])
+        );
+        for value in [f64::NAN, f64::INFINITY] {
+            let a = Mat::from_fn(3, 3, |i, j| if (i, j) == (2, 0) { value } else { 1.0 });
+            assert!(symmetric_eigen(a.as_ref()).is_none());
+        }
     }
 
     #[test]

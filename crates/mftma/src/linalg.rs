@@ -10,17 +10,30 @@ pub(crate) use mftma_linalg::{symmetric_eigen, symmetric_eigenvalues};
 /// a (m, k) · b (k, n).
 pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut out = Mat::zeros(a.nrows(), b.ncols());
-    matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
+    add_product(out.as_mut(), 1.0, a, b);
     out
 }
 
 /// Adds scale · a (m, k) · b (k, n) to `out` (m, n).
 pub(crate) fn add_product(
-    out: MatMut<'_, f64>,
+    mut out: MatMut<'_, f64>,
     scale: f64,
     a: MatRef<'_, f64>,
     b: MatRef<'_, f64>,
 ) {
+    // One row or column of inner products: faer would take each in as many sums as the processor's registers hold, and its bytes would
+    // be the processor's. All else it sums term by term.
+    if (out.nrows() == 1 || out.ncols() == 1)
+        && let Some(rows) = a.transpose().try_as_col_major()
+        && let Some(columns) = b.try_as_col_major()
+    {
+        for j in 0..out.ncols() {
+            for i in 0..out.nrows() {
+                out[(i, j)] += scale * dot(rows.col(i).as_slice(), columns.col(j).as_slice());
+            }
+        }
+        return;
+    }
     matmul(out, Accum::Add, a, b, scale, Par::Seq);
 }
 
