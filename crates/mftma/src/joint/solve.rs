@@ -395,7 +395,7 @@ impl Cone<'_> {
         let status = if !separable {
             // v is 0: every constraint binds.
             SolverStatus::Degenerate
-        } else if end == End::Limit && kkt.is_nan() | (kkt > 1e-10) {
+        } else if end != End::Optimal && kkt.is_nan() | (kkt > 1e-10) {
             SolverStatus::IterationLimit
         } else if duals.is_empty() {
             SolverStatus::Interior

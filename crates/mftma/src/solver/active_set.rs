@@ -11,6 +11,21 @@ const DEPENDENT: f64 = 1e-13;
 /// Rounds of iterative refinement of the multipliers before the inverse is built anew.
 const REFINEMENTS: usize = 4;
 
+/// An inverse is only built anew where the residual is so many times what the last new one left: where points nearly depend on each
+/// other that is all there is to have, at any number of new inverses.
+const WORN: f64 = 8.0;
+
+/// So many constraints that lead back to members that were there before, without a gain, end a run.
+const MOST_STUCK: usize = 8;
+
+/// Where even a new inverse leaves a residual so many times the tolerance, [`DEPENDENT`] is raised by steps of [`STRICTER`], up to [`STRICTEST`].
+const USELESS: f64 = 1e5;
+const STRICTER: f64 = 100.0;
+const STRICTEST: f64 = 1e-7;
+
+/// Relative rise of the dual objective that is more than rounding.
+const RISE: f64 = 1e-14;
+
 /// What the active set asks of the constraints: entries of G = K + 1, never the whole of it.
 pub(crate) trait Constraints {
     /// G_jj.
@@ -25,6 +40,8 @@ pub(crate) trait Constraints {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Optimal,
+    /// Violated constraints are left that depend on the members but for rounding.
+    Stuck,
     Limit,
 }
 
@@ -43,6 +60,10 @@ pub(crate) struct ActiveSet {
     column: Vec<f64>,
     u: Vec<f64>,
     ratio: Vec<f64>,
+    /// Residual that the last inverse built anew left.
+    floor: f64,
+    /// What counts as dependent: [`DEPENDENT`], or more where that did not do.
+    dependent: f64,
 }
 
 impl ActiveSet {
@@ -66,6 +87,8 @@ impl ActiveSet {
             column: vec![0.0; stride],
             u: vec![0.0; stride],
             ratio: vec![0.0; stride],
+            floor: 0.0,
+            dependent: DEPENDENT,
         }
     }
 
@@ -92,6 +115,7 @@ impl ActiveSet {
     pub(crate) fn clear(&mut self) {
         self.members.clear();
         self.x.fill(0.0);
+        (self.floor, self.dependent) = (0.0, DEPENDENT);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -231,6 +255,11 @@ impl ActiveSet {
         guess: impl Iterator<Item = usize>,
     ) {
         self.clear();
+        self.fill(c, b, guess);
+    }
+
+    /// As [`Self::start`], on an empty set.
+    fn fill<C: Constraints>(&mut self, c: &mut C, b: &[f64], guess: impl Iterator<Item = usize>) {
         for j in guess {
             if self.len() == self.capacity {
                 break;
@@ -238,7 +267,7 @@ impl ActiveSet {
             self.load_column(c, j);
             let diagonal = c.diagonal(j);
             let orthogonal = self.direction(diagonal);
-            if orthogonal > DEPENDENT * diagonal {
+            if orthogonal > self.dependent * diagonal {
                 self.push(j, orthogonal, 0.0);
             }
         }
@@ -258,7 +287,7 @@ impl ActiveSet {
         loop {
             let (k, width) = (self.len(), self.width());
             let orthogonal = self.direction(diagonal);
-            let independent = orthogonal > DEPENDENT * diagonal && k < self.capacity;
+            let independent = orthogonal > self.dependent * diagonal && k < self.capacity;
             let mut step = if independent {
                 gradient / orthogonal
             } else {
@@ -307,16 +336,30 @@ impl ActiveSet {
         g: &mut [f64],
         tolerance: f64,
     ) -> f64 {
-        let mut rounds = 0;
+        let (mut rounds, mut anew) = (0, false);
         loop {
             c.gradient(&self.members, &self.x, b, g);
             let mut worst = 0.0_f64;
             let k = self.len();
             for (entry, &j) in self.column.iter_mut().zip(&self.members) {
                 *entry = g[j as usize];
-                worst = worst.max(entry.abs());
+                worst = match entry.is_finite() {
+                    true => worst.max(entry.abs()),
+                    false => f64::INFINITY,
+                };
             }
-            if worst <= 0.1 * tolerance || rounds == 2 * REFINEMENTS {
+            let refined = rounds == REFINEMENTS;
+            let mut useless = false;
+            if anew && refined {
+                self.floor = worst;
+                useless = worst > USELESS * tolerance && self.dependent < STRICTEST;
+                if useless {
+                    self.dependent *= STRICTER;
+                }
+            }
+            if worst <= 0.1 * tolerance
+                || (refined && !useless && (anew || worst <= WORN * self.floor))
+            {
                 for &j in &self.members {
                     g[j as usize] = 0.0;
                 }
@@ -324,15 +367,17 @@ impl ActiveSet {
             }
             let width = self.width();
             self.column[k..width].fill(0.0);
-            if rounds == REFINEMENTS {
+            if refined {
                 // Updates have worn the inverse out: build it again from the same members.
-                let members = self.members.clone();
-                self.start(c, b, members.into_iter().map(|j| j as usize));
+                let members = core::mem::take(&mut self.members);
+                self.x.fill(0.0);
+                self.fill(c, b, members.into_iter().map(|j| j as usize));
+                (rounds, anew) = (0, true);
             } else {
                 self.add_solution();
                 self.drop_negative();
+                rounds += 1;
             }
-            rounds += 1;
         }
     }
 
@@ -349,9 +394,47 @@ impl ActiveSet {
         tolerance: f64,
         entries: &mut usize,
     ) -> (End, f64) {
+        // Every entry raises the dual objective, so no members come twice: but by rounding, where they nearly depend on each other.
+        let (mut best, mut seen, mut entered) = (None, Vec::new(), None);
+        let (mut stuck, mut kept) = (Vec::new(), Vec::new());
+        let mut refused = false;
         loop {
-            let residual = self.polish(c, b, g, tolerance);
+            let mut residual = self.polish(c, b, g, tolerance);
+            let mut objective = self.objective(b);
+            if residual > USELESS * tolerance {
+                // No digits are left: back to members that had some, or to none.
+                stuck.extend(entered);
+                self.members.clear();
+                self.x.fill(0.0);
+                self.fill(c, b, kept.iter().map(|&j: &u32| j as usize));
+                residual = self.polish(c, b, g, tolerance);
+                objective = self.objective(b);
+            }
+            let state = self.state();
+            let risen = best.is_none_or(|best: f64| objective > best + RISE * best.abs());
+            if risen && residual <= USELESS * tolerance {
+                best = Some(objective);
+                kept.clone_from(&self.members);
+                seen.clear();
+                stuck.clear();
+            } else if seen.contains(&state) {
+                stuck.extend(entered);
+            }
+            if refused {
+                stuck.extend(entered);
+            }
+            seen.push(state);
+            for &j in &stuck {
+                g[j] = 0.0;
+            }
             let (mut j, mut top) = argmax(self.arch, g, n);
+            if stuck.len() >= MOST_STUCK || (top <= tolerance && !stuck.is_empty()) {
+                c.gradient(&self.members, &self.x, b, g);
+                for &j in &self.members {
+                    g[j as usize] = 0.0;
+                }
+                return (End::Stuck, residual);
+            }
             if top <= tolerance {
                 return (End::Optimal, residual);
             }
@@ -364,10 +447,23 @@ impl ActiveSet {
                 top = g[j];
             }
             *entries -= 1;
-            if !self.enter(c, j, top) {
-                return (End::Limit, residual);
-            }
+            entered = Some(j);
+            refused = !self.enter(c, j, top);
         }
+    }
+
+    /// αᵀb, that is αᵀGα at the members' optimum.
+    fn objective(&self, b: &[f64]) -> f64 {
+        let pairs = self.members.iter().zip(&self.x);
+        pairs.map(|(&j, x)| x * b[j as usize]).sum()
+    }
+
+    /// Tells one set of members from another, whatever their order.
+    fn state(&self) -> u64 {
+        self.members.iter().fold(0, |sum: u64, &j| {
+            let mixed = (u64::from(j) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            sum.wrapping_add((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9))
+        })
     }
 
     /// Σ α over the members.

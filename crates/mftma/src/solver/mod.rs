@@ -34,9 +34,9 @@ pub enum SolverStatus {
     /// Optimal, but constraints bind that carry no multiplier (coincident points, or the apex of the cone with more
     /// points than dimensions): the anchor point is unique, its multipliers need not be.
     Degenerate,
-    /// The iteration limit came first; the residual says how far from the optimum. It is not known to happen but for
-    /// points more than about 1e5 distances of the centre away, where inner products in double precision lose the
-    /// centre's coordinate.
+    /// Violated constraints are left that could not be met any better, or the iteration limit came first; the residual says how far
+    /// from the optimum. It is known of points whose inner products leave too few digits in double precision: more than about 1e5
+    /// distances of the centre away, or in directions that differ by 1e6 in size.
     IterationLimit,
 }
 
@@ -270,7 +270,7 @@ impl PointSet {
         for (&j, &x) in w.members().iter().zip(&w.active.x) {
             f += x * b[j as usize];
         }
-        let status = if end == End::Limit && kkt > 1e-10 {
+        let status = if end != End::Optimal && kkt > 1e-10 {
             SolverStatus::IterationLimit
         } else if w.active.len() == 0 {
             SolverStatus::Interior
@@ -411,7 +411,7 @@ impl PointSet {
                 w.g[j as usize] = 0.0;
             }
             let top = argmax(self.arch, &w.g, self.m).1;
-            if top <= tolerance || end == End::Limit {
+            if top <= tolerance || end != End::Optimal {
                 return (end, residual);
             }
             if w.local.ids.len() + self.tuning.batch > w.local.stride {

@@ -1032,3 +1032,31 @@ fn intervals_over_classes_stand_where_the_capacity_is_near_its_bound() {
     );
     assert!(found.manifolds.iter().all(|m| m.capacity.value > 0.0));
 }
+
+/// Inner products of points whose directions differ by 10⁶ and more in size leave few digits: the active set must neither run in circles
+/// nor lose the solution that it had.
+#[test]
+fn directions_of_very_unequal_size() {
+    let (p, m, n) = (10, 20, 100);
+    for decades in [6.0, 7.0, 8.0, 10.0, 14.0] {
+        let mut points = normal(p * m, n, 5);
+        let centres = normal(p, n, 6);
+        for (i, mut row) in points.rows_mut().into_iter().enumerate() {
+            for (j, x) in row.iter_mut().enumerate() {
+                let size = 10f64.powf(-decades * j as f64 / n as f64);
+                *x = size * (3.0 * *x + centres[[i / m, j]]);
+            }
+        }
+        let found = measure(
+            points.view(),
+            &vec![m; p],
+            &JointSettings::default().vectors(10),
+        );
+        assert!(
+            found.kkt_residual < 1e-4 && found.capacity.value > 0.1,
+            "{decades} decades: residual {:e}, capacity {}",
+            found.kkt_residual,
+            found.capacity.value
+        );
+    }
+}
