@@ -62,7 +62,7 @@
 //! labels are given). The crate reads no file and no clock, prints nothing and holds
 //! no thread pool: it runs on rayon's current one. Its own kernels give the same bytes with any vector instructions, which
 //! [`simd`] tells and chooses. An analysis gives the same bytes with AVX-512 and with AVX2; on Arm its matrix products, faer's, may differ in
-//! their last digits, as eigenproblems of 512 rows and more may everywhere.
+//! their last digits, as eigenproblems of 512 rows and more may everywhere, and the subspace of the centres that is taken with them.
 
 pub mod activations;
 pub mod analysis;
