@@ -7,14 +7,14 @@
 //! 1320, doi 10.1137/0914078), and the rational QL iteration of Pal, Walker and Kahan has the eigenvalues (B. N. Parlett, The
 //! Symmetric Eigenvalue Problem, 1980, § 8.15; `dsterf` of LAPACK).
 //!
-//! The bytes depend on the order of the matrix and on faer's products, not on the pool; sums of this file have eight lanes
+//! The bytes depend on the order of the matrix, not on the pool; sums of this file have eight lanes
 //! and separate roundings at every level of vector instructions.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 
 use crate::plain::length;
+use crate::product::{add_product, product};
 
 /// Half-width b of the band: wide enough for products to run at speed, narrow enough for the chase to stay cheap.
 const WIDTH: usize = 32;
@@ -235,12 +235,6 @@ fn compact(v: MatRef<'_, f64>, scales: &[f64; WIDTH]) -> Mat<f64> {
     s
 }
 
-fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
-    let mut out = Mat::zeros(a.nrows(), b.ncols());
-    matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
-    out
-}
-
 /// What is still to be taken from the matrix that begins at (`first`, `first`): X Vᵀ + V Xᵀ. With X = Y − V (Sᵀ Vᵀ Y) / 2
 /// and Y = A V S it makes Qᵀ A Q of A, Q = I − V S Vᵀ.
 struct Update {
@@ -259,18 +253,19 @@ impl Update {
         y.as_mut()
             .par_col_chunks_mut(CHUNK)
             .enumerate()
-            .for_each(|(chunk, y)| {
+            .for_each(|(chunk, mut y)| {
                 let mut whole = Mat::<f64>::zeros(WIDTH, y.ncols());
                 for sum in sums {
                     whole += sum.subcols(chunk * CHUNK, y.ncols());
                 }
-                matmul(y, Accum::Replace, s.transpose(), &whole, 1.0, Par::Seq);
+                y.fill(0.0);
+                add_product(y, 1.0, s.transpose(), whole.as_ref());
             });
         let middle = product(product(y.as_ref(), v).as_ref(), s.as_ref());
         let (mut left, mut right) = (Mat::zeros(rows, 2 * WIDTH), Mat::zeros(rows, 2 * WIDTH));
         let (mut x, mut copy) = left.as_mut().split_at_col_mut(WIDTH);
         x.copy_from(y.transpose());
-        matmul(x.as_mut(), Accum::Add, v, &middle, -0.5, Par::Seq);
+        add_product(x.as_mut(), -0.5, v, middle.as_ref());
         copy.copy_from(v);
         let (mut copy, mut last) = right.as_mut().split_at_col_mut(WIDTH);
         copy.copy_from(v);
@@ -282,7 +277,7 @@ impl Update {
     fn apply(&self, block: MatMut<'_, f64>, r: usize, c: usize) {
         let left = self.left.as_ref().subrows(r - self.first, block.nrows());
         let right = self.right.as_ref().subrows(c - self.first, block.ncols());
-        matmul(block, Accum::Add, left, right.transpose(), -1.0, Par::Seq);
+        add_product(block, -1.0, left, right.transpose());
     }
 }
 
@@ -316,7 +311,7 @@ fn multiply(
         sum.as_mut().subcols_mut(0, n - first).fill(0.0);
         let mut add = |start: usize, end: usize, v: MatRef<'_, f64>, a: MatRef<'_, f64>| {
             let out = sum.as_mut().subcols_mut(start - first, end - start);
-            matmul(out, Accum::Add, v, a, 1.0, Par::Seq);
+            add_product(out, 1.0, v, a);
         };
         for (start, mut columns) in tiles {
             let end = start + columns.ncols();
@@ -494,7 +489,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     /// Numbers in (−1/2, 1/2), a stream for each seed.
-    fn numbers(seed: u64) -> impl FnMut() -> f64 {
+    pub(crate) fn numbers(seed: u64) -> impl FnMut() -> f64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         move || {
             state ^= state << 13;

@@ -1,10 +1,10 @@
-//! Symmetric eigenproblems and singular values, behind one door.
+//! Products of matrices, symmetric eigenproblems and singular values, behind one door.
 //!
 //! faer's decompositions are generic: they are compiled anew, for about a minute, in each crate that calls them. This
 //! crate calls them for `f64`, so that editing the engine does not compile them again. Eigenvalues alone of large matrices
 //! are had by way of a band. Small problems are solved on the calling thread, large ones in a fixed number of parts on the
-//! rayon pool: the bytes never depend on the pool. Small symmetric problems (below 512) are solved here, by one
-//! order of operations: their bytes do not depend on the processor either.
+//! rayon pool: the bytes never depend on the pool. Those of products, of small symmetric problems (below 512) and of
+//! eigenvalues alone do not depend on the processor either.
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -14,6 +14,9 @@ use faer::{Mat, MatRef, Par};
 
 mod band;
 mod plain;
+mod product;
+
+pub use product::{add_product, add_symmetric_product, dot, product};
 
 /// Eigenvalues in falling order (n), and their orthonormal eigenvectors as columns (n, n), of the symmetric matrix whose
 /// lower triangle `a` (n, n) holds. `None` only if the iteration fails, which it does for matrices that are not finite. Of small

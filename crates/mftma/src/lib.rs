@@ -61,8 +61,8 @@
 //! changes a byte, nor does a power of two as a common factor (but under [`RankRule::Reference`], and where Gaussian vectors or
 //! labels are given). The crate reads no file and no clock, prints nothing and holds
 //! no thread pool: it runs on rayon's current one. Its own kernels give the same bytes with any vector instructions, which
-//! [`simd`] tells and chooses. An analysis gives the same bytes with AVX-512 and with AVX2; on Arm its matrix products, faer's, may differ in
-//! their last digits, as eigenproblems of 512 rows and more may everywhere, and the subspace of the centres that is taken with them.
+//! [`simd`] tells and chooses. An analysis gives the same bytes with AVX-512, with AVX2 and FMA and on 64-bit Arm; eigenproblems of 512 rows and more,
+//! which are faer's, may differ in their last digits, and the subspace of the centres that is taken with them.
 
 pub mod activations;
 pub mod analysis;

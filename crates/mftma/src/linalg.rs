@@ -1,57 +1,12 @@
 //! Dense products on the calling thread, and eigenproblems: bytes never depend on the pool.
 
-use faer::linalg::matmul::{matmul, triangular};
 use faer::prelude::*;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Mat, MatRef};
 
 // Compiled in a crate of their own: faer's generic decompositions take a minute.
-pub(crate) use mftma_linalg::{symmetric_eigen, symmetric_eigenvalues};
-
-/// a (m, k) · b (k, n).
-pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
-    let mut out = Mat::zeros(a.nrows(), b.ncols());
-    add_product(out.as_mut(), 1.0, a, b);
-    out
-}
-
-/// Adds scale · a (m, k) · b (k, n) to `out` (m, n).
-pub(crate) fn add_product(
-    mut out: MatMut<'_, f64>,
-    scale: f64,
-    a: MatRef<'_, f64>,
-    b: MatRef<'_, f64>,
-) {
-    // One row or column of inner products: faer would take each in as many sums as the processor's registers hold, and its bytes would
-    // be the processor's. All else it sums term by term.
-    if (out.nrows() == 1 || out.ncols() == 1)
-        && let Some(rows) = a.transpose().try_as_col_major()
-        && let Some(columns) = b.try_as_col_major()
-    {
-        for j in 0..out.ncols() {
-            for i in 0..out.nrows() {
-                out[(i, j)] += scale * dot(rows.col(i).as_slice(), columns.col(j).as_slice());
-            }
-        }
-        return;
-    }
-    matmul(out, Accum::Add, a, b, scale, Par::Seq);
-}
-
-/// Adds scale · a (m, k) · aᵀ to the lower triangle of `out` (m, m), diagonal included.
-pub(crate) fn add_symmetric_product(out: MatMut<'_, f64>, scale: f64, a: MatRef<'_, f64>) {
-    use triangular::BlockStructure::{Rectangular, TriangularLower};
-    triangular::matmul(
-        out,
-        TriangularLower,
-        Accum::Add,
-        a,
-        Rectangular,
-        a.transpose(),
-        Rectangular,
-        scale,
-        Par::Seq,
-    );
-}
+pub(crate) use mftma_linalg::{
+    add_product, add_symmetric_product, dot, product, symmetric_eigen, symmetric_eigenvalues,
+};
 
 /// Copies the lower triangle of a square matrix onto its upper one.
 pub(crate) fn mirror_lower(a: &mut Mat<f64>) {
@@ -150,29 +105,6 @@ pub(crate) fn add_symmetric_product_tiled(out: &mut Mat<f64>, a: MatRef<'_, f64>
                 a.subcols(start, width),
             );
         });
-}
-
-/// a · b, in eight running sums so that the compiler may take eight entries at a time.
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    crate::simd::arch().dispatch(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0; 8];
-            let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-            let rest: f64 = a_chunks
-                .remainder()
-                .iter()
-                .zip(b_chunks.remainder())
-                .map(|(x, y)| x * y)
-                .sum();
-            for (x, y) in a_chunks.zip(b_chunks) {
-                for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-                    *sum += x * y;
-                }
-            }
-            sums.iter().sum::<f64>() + rest
-        },
-    )
 }
 
 /// These rows (or all) and columns.

@@ -1,7 +1,7 @@
 //! The seeded random projection of the reference, for comparison: beyond N = 5,000 the reference analyses projected
 //! activations, this crate never needs to.
 
-use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
+use faer::{MatMut, MatRef};
 use ndarray::{Array2, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::activations::{Absorb, Activations, Scalar, quiet_pass};
 use crate::error::Error;
-use crate::streams;
+use crate::{linalg, streams};
 
 /// Projects the activations of `source` (ΣM_i points, N features) onto `features` random directions of unit length, as
 /// the reference does: shape (ΣM_i, `features`). Directions are the rows of a standard-normal matrix (`features`, N)
@@ -90,13 +90,11 @@ fn add_block<T: Copy + Into<f64>>(
             .zip(values.par_chunks(CHUNK * w))
             .for_each(|(out, values)| {
                 let rows = values.len() / w;
-                matmul(
+                linalg::add_product(
                     MatMut::from_row_major_slice_mut(out, rows, features),
-                    Accum::Add,
+                    1.0,
                     MatRef::from_row_major_slice(values, rows, w),
                     directions,
-                    1.0,
-                    Par::Seq,
                 );
             });
     }

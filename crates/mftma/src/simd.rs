@@ -1,7 +1,8 @@
 //! Which vector instructions the kernels of this crate and of `mftma-train` use.
 //!
 //! Results do not depend on the level, only speed does: every sum has the same lanes and the same order, and products are
-//! added with one rounding (fused), at each of them. What faer computes is outside of this rule: it chooses by itself.
+//! added with one rounding (fused), at each of them. Eigenproblems from 512 rows on and singular values are faer's, which chooses by
+//! itself.
 //!
 //! The environment variable [`VARIABLE`] names a level to use instead of the best.
 

@@ -184,7 +184,8 @@ fn pickles_that_ask_for_code_are_refused() {
     for (file, word) in [
         ("refused_code.pt", ".print`"),
         ("refused_numpy.pt", "`numpy."),
-        ("refused_legacy.pt", "PyTorch 1.6"),
+        ("refused_before_code.pt", ".print`"),
+        ("refused.pkl", "pickle"),
     ] {
         let output = mftma(&format!("info {file}"), Stdio::null());
         let err = String::from_utf8_lossy(&output.stderr);

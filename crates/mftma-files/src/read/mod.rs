@@ -58,7 +58,7 @@ pub enum Format {
     Npz,
     /// Several tensors behind a JSON header.
     Safetensors,
-    /// What `torch.save` writes since PyTorch 1.6.
+    /// What `torch.save` writes.
     Torch,
     /// HDF5, and so MATLAB 7.3.
     Hdf5,
@@ -96,9 +96,8 @@ impl Format {
         match bytes {
             [0x80, 2..=5, ..] => {
                 return refused(
-                    "a Python pickle (or what torch.save wrote before PyTorch 1.6): reading it would run code from the file",
-                    "load it in Python and save numpy.save('acts.npy', numpy.asarray(x)), or torch.save again with PyTorch 1.6 \
-                     or later",
+                    "a Python pickle: reading it would run code from the file",
+                    "load it in Python and save numpy.save('acts.npy', numpy.asarray(x))",
                 );
             }
             [0x1f, 0x8b, ..] => {
@@ -146,6 +145,9 @@ impl Format {
             } else {
                 Self::Npz
             });
+        }
+        if torch::is_before_archives(bytes) {
+            return Some(Self::Torch);
         }
         // Before HDF5, which begins in the same way where MATLAB wrote it.
         if mat::is_version_5(bytes) {

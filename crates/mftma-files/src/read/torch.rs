@@ -1,8 +1,9 @@
-//! `.pt` and `.pth`: what `torch.save` has written since PyTorch 1.6, a zip archive of a pickle and the tensors' values.
+//! `.pt` and `.pth`: what `torch.save` writes. Since PyTorch 1.6 that is a zip archive of a pickle and the tensors' values; before, it was
+//! five pickles one after the other (a magic number, the version, the machine, the object, the names of storages), then the values.
 //!
 //! A pickle is a program for a small machine that may call any function of Python. The one here knows the instructions that
 //! PyTorch writes and rebuilds tensors, dictionaries, lists and plain values; a file that names any other function or class is
-//! refused with that name. Values of tensors lie in the archive as they are and are used there.
+//! refused with that name. Values of tensors lie in the file as they are and are used there.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read};
@@ -37,16 +38,62 @@ pub(super) fn is_archive(bytes: &[u8]) -> bool {
     })
 }
 
-/// A file's archive and what its pickle holds.
+/// The first pickle of a file that PyTorch wrote before 1.6: a number.
+const MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+
+/// Whether a file is one that PyTorch wrote before 1.6.
+pub(super) fn is_before_archives(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
+/// What a file's pickle holds, and where the values are that it speaks of.
 struct Opened {
-    archive: ZipArchive<Cursor<Shared>>,
-    /// Of the members, within the archive.
-    folder: String,
     contents: Contents,
+    values: Values,
+}
+
+enum Values {
+    Archive {
+        archive: ZipArchive<Cursor<Shared>>,
+        /// Of the members, within the archive.
+        folder: String,
+    },
+    /// Start and length by key.
+    Behind(HashMap<Arc<str>, (usize, usize)>),
+}
+
+impl Values {
+    /// Where those of a storage lie: start and length.
+    fn range(&mut self, bytes: &[u8], key: &str) -> Result<(usize, usize), String> {
+        match self {
+            Self::Archive { archive, folder } => {
+                member(archive, bytes, &format!("{folder}data/{key}"))
+            }
+            Self::Behind(ranges) => ranges
+                .get(key)
+                .copied()
+                .ok_or_else(|| format!("the file holds no storage {key:?}")),
+        }
+    }
 }
 
 impl Opened {
     fn new(place: &Place, bytes: &Arc<Bytes>) -> Result<Self, InputError> {
+        let stopped = |name: &str, stop| match stop {
+            Stop::Damaged(problem) => {
+                InputError::malformed(place, format!("{name} is damaged: {problem}"), REWRITE)
+            }
+            Stop::Refused(what) => InputError::unsupported(
+                place,
+                format!(
+                    "the file asks for {what}, and a reader that ran it would run code from the file"
+                ),
+                TENSORS,
+            ),
+        };
+        if is_before_archives(bytes) {
+            return Self::before_archives(bytes).map_err(|stop| stopped("the file", stop));
+        }
         let damaged = |problem: String| InputError::malformed(place, problem, REWRITE);
         let mut archive = ZipArchive::new(Cursor::new(Shared(Arc::clone(bytes))))
             .map_err(|e| damaged(format!("not a readable zip archive ({e})")))?;
@@ -64,34 +111,70 @@ impl Opened {
             .by_name(pickle)
             .and_then(|file| Ok(file.take(bytes.len() as u64).read_to_end(&mut program)?))
             .map_err(|e| damaged(format!("data.pkl is damaged ({e})")))?;
-        let contents = Machine::run(&program).map_err(|stop| match stop {
-            Stop::Damaged(problem) => damaged(format!("data.pkl is damaged: {problem}")),
-            Stop::Refused(what) => InputError::unsupported(
-                place,
-                format!(
-                    "the file asks for {what}, and a reader that ran it would run code from the file"
-                ),
-                TENSORS,
-            ),
-        })?;
-        Ok(Self {
-            archive,
-            folder,
-            contents,
-        })
+        let (contents, _) = Machine::run(&program, 0).map_err(|stop| stopped("data.pkl", stop))?;
+        let values = Values::Archive { archive, folder };
+        Ok(Self { contents, values })
+    }
+
+    fn before_archives(bytes: &[u8]) -> Result<Self, Stop> {
+        let (version, at) = Machine::run(bytes, MAGIC.len())?;
+        if !matches!(version.top, Value::Integer(1001)) {
+            return Err(Stop::Damaged("it is of another version than 1001"));
+        }
+        let (machine, at) = Machine::run(bytes, at)?;
+        if let Some(Object::Dictionary(said)) = machine.object(&machine.top)
+            && said.iter().any(|(key, value)| {
+                key_name(key) == "little_endian" && matches!(value, Value::Integer(0))
+            })
+        {
+            return Err(Stop::Damaged("values of a big-endian machine are not read"));
+        }
+        let (contents, at) = Machine::run(bytes, at)?;
+        let (names, mut at) = Machine::run(bytes, at)?;
+        let Some(Object::List(keys)) = names.object(&names.top) else {
+            return Err(KIND);
+        };
+        let mut ranges = HashMap::new();
+        for key in keys {
+            let Value::Text(key) = key else {
+                return Err(KIND);
+            };
+            let size = match contents.storages.get(key) {
+                Some(element) => element.size(),
+                None => return Err(Stop::Damaged("it holds values that no tensor has")),
+            };
+            let count = bytes
+                .get(at..)
+                .and_then(|rest| rest.first_chunk())
+                .ok_or(CUT)?;
+            let start = at + count.len();
+            let len = usize::try_from(i64::from_le_bytes(*count)).ok();
+            let len = len.and_then(|count| count.checked_mul(size)).ok_or(CUT)?;
+            at = start
+                .checked_add(len)
+                .filter(|&end| end <= bytes.len())
+                .ok_or(CUT)?;
+            ranges.insert(Arc::clone(key), (start, len));
+        }
+        let values = Values::Behind(ranges);
+        Ok(Self { contents, values })
     }
 }
 
 /// Lists the tensors of a file, in its order. In dictionaries and lists they are named by their keys: `conv1.weight`, `acts.0`.
 pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, InputError> {
     let Opened {
-        mut archive,
-        folder,
         contents,
+        mut values,
     } = Opened::new(place, &bytes)?;
-    let big_endian = match member(&mut archive, &bytes, &format!("{folder}byteorder")) {
-        Ok((start, len)) => bytes.get(start..start + len) == Some(b"big"),
-        Err(_) => false,
+    let big_endian = match &mut values {
+        Values::Archive { archive, folder } => {
+            match member(archive, &bytes, &format!("{folder}byteorder")) {
+                Ok((start, len)) => bytes.get(start..start + len) == Some(b"big"),
+                Err(_) => false,
+            }
+        }
+        Values::Behind(_) => false,
     };
     let mut found = Vec::new();
     let mut passed = PassedOver::default();
@@ -111,13 +194,10 @@ pub(super) fn open(place: &Place, bytes: Arc<Bytes>) -> Result<Vec<Entry>, Input
             let place = place.array(&name);
             (name, place)
         };
-        let opened = member(
-            &mut archive,
-            &bytes,
-            &format!("{folder}data/{}", tensor.key),
-        )
-        .map_err(|problem| InputError::malformed(&place, problem, REWRITE))
-        .and_then(|range| tensor.open(&place, &bytes, range, big_endian));
+        let opened = values
+            .range(&bytes, &tensor.key)
+            .map_err(|problem| InputError::malformed(&place, problem, REWRITE))
+            .and_then(|range| tensor.open(&place, &bytes, range, big_endian));
         entries.push(Entry::opened(name, place, &bytes, opened));
     }
     passed.check(place, entries, TENSORS)
@@ -129,12 +209,9 @@ pub(super) fn list(
     bytes: &Arc<Bytes>,
     name: Option<&str>,
 ) -> Result<Option<Vec<String>>, InputError> {
-    let Contents { objects, top } = Opened::new(place, bytes)?.contents;
-    let object = |value: &Value| match value {
-        Value::Object(at) => objects.get(*at),
-        _ => None,
-    };
-    let found = match (name, object(&top)) {
+    let contents = Opened::new(place, bytes)?.contents;
+    let object = |value: &Value| contents.object(value);
+    let found = match (name, object(&contents.top)) {
         (Some(name), Some(Object::Dictionary(pairs))) => pairs
             .iter()
             .find(|(key, _)| key_name(key) == name)
@@ -190,7 +267,7 @@ fn member(
 #[derive(Debug, Clone)]
 struct Tensor {
     element: Element,
-    /// Which member of the archive holds the values.
+    /// Which storage holds the values.
     key: Arc<str>,
     /// Of the first value in it, in values.
     offset: usize,
@@ -309,7 +386,7 @@ enum Global {
 impl Global {
     fn named(module: &str, name: &str) -> Option<Self> {
         Some(match (module, name) {
-            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::RebuildTensor,
             ("torch._utils", "_rebuild_tensor_v3") => Self::RebuildTensorOfType,
             ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
             ("collections", "OrderedDict") => Self::OrderedDict,
@@ -363,34 +440,40 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     objects: Vec<Object>,
+    storages: HashMap<Arc<str>, Element>,
 }
 
 /// What a pickle built.
 struct Contents {
     objects: Vec<Object>,
+    /// Kinds of the values it speaks of, by key.
+    storages: HashMap<Arc<str>, Element>,
     top: Value,
 }
 
 impl<'a> Machine<'a> {
-    /// Runs a pickle to its end. Every instruction makes at most one value, so that the memory is in proportion to the
+    /// Runs the pickle that begins at `at`; returns also where it ends. Every instruction makes at most one value, so that the memory is in proportion to the
     /// pickle's length.
-    fn run(program: &'a [u8]) -> Result<Contents, Stop> {
+    fn run(program: &'a [u8], at: usize) -> Result<(Contents, usize), Stop> {
         let mut machine = Machine {
             program,
-            at: 0,
+            at,
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
             objects: Vec::new(),
+            storages: HashMap::new(),
         };
         loop {
             let code = machine.byte()?;
             if code == b'.' {
                 let top = machine.pop()?;
-                return Ok(Contents {
+                let contents = Contents {
                     objects: machine.objects,
+                    storages: machine.storages,
                     top,
-                });
+                };
+                return Ok((contents, machine.at));
             }
             machine.step(code)?;
         }
@@ -531,8 +614,9 @@ impl<'a> Machine<'a> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = storage(&id)?;
-                self.stack.push(storage);
+                let (element, key) = storage(&id)?;
+                self.storages.insert(Arc::clone(&key), element);
+                self.stack.push(Value::Storage(element, key));
             }
             b'0' => {
                 self.pop()?;
@@ -727,6 +811,13 @@ impl<'a> Machine<'a> {
 }
 
 impl Contents {
+    fn object(&self, value: &Value) -> Option<&Object> {
+        match value {
+            Value::Object(at) => self.objects.get(*at),
+            _ => None,
+        }
+    }
+
     /// Finds the tensors in a value, each dictionary and list once.
     fn tensors(
         &self,
@@ -818,8 +909,9 @@ fn lengths(value: &Value) -> Result<Vec<usize>, Stop> {
     }
 }
 
-/// A reference to the values of a tensor: `('storage', torch.FloatStorage, '0', 'cpu', 48)`.
-fn storage(id: &Value) -> Result<Value, Stop> {
+/// The element and the key of a reference to the values of a tensor: `('storage', torch.FloatStorage, '0', 'cpu', 48)`. Before archives
+/// a sixth part said of which other storage this is a part, if it is.
+fn storage(id: &Value) -> Result<(Element, Arc<str>), Stop> {
     let Value::Tuple(parts, _) = id else {
         return Err(KIND);
     };
@@ -835,7 +927,12 @@ fn storage(id: &Value) -> Result<Value, Stop> {
                 Global::UntypedStorage => Element::U8,
                 _ => return Err(KIND),
             };
-            Ok(Value::Storage(element, Arc::clone(key)))
+            if !matches!(parts.get(5), None | Some(Value::None)) {
+                return Err(Stop::Damaged(
+                    "a storage is part of another one, which is not read",
+                ));
+            }
+            Ok((element, Arc::clone(key)))
         }
         _ => Err(KIND),
     }

@@ -219,6 +219,63 @@ fn hostile_pickles() {
     assert!(read(&lists).is_err());
 }
 
+/// A file as before archives: the pickle of an object, that of the names of storages, and what follows them.
+fn before_archives(object: &[u8], names: &[u8], rest: &[u8]) -> Vec<u8> {
+    let mut file =
+        b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
+    for part in [object, names, rest] {
+        file.extend_from_slice(part);
+    }
+    file
+}
+
+#[test]
+fn hostile_files_from_before_archives() {
+    let read = |object: &[u8], names: &[u8], rest: &[u8]| {
+        exercise::arrays(Format::Torch, &before_archives(object, names, rest))
+    };
+    let object = tensor(b"K\x00", b"K\x02K\x03\x86", b"K\x03K\x01\x86");
+    let names = b"]X\x01\x00\x00\x000a.";
+    let mut values = 6_i64.to_le_bytes().to_vec();
+    values.resize(8 + 24, 0);
+    read(&object, names, &values).unwrap();
+    for cut in 0..values.len() {
+        refused(read(&object, names, &values[..cut]), "cut short");
+    }
+    for count in [-1, i64::MIN, i64::MAX, 7] {
+        let mut values = values.clone();
+        values[..8].copy_from_slice(&i64::to_le_bytes(count));
+        refused(read(&object, names, &values), "cut short");
+    }
+    let mut fewer = values.clone();
+    fewer[0] = 5;
+    refused(read(&object, names, &fewer), "reaches past");
+    refused(read(&object, b"].", &values), "no storage");
+    refused(read(&object, b"K\x00.", &values), "another kind");
+    refused(read(&object, b"]K\x00a.", &values), "another kind");
+    refused(
+        read(&object, b"]X\x01\x00\x00\x001a.", &values),
+        "no tensor has",
+    );
+    let part = object.clone();
+    let at = part.windows(2).position(|pair| pair == b"tQ").unwrap();
+    let part = [&part[..at], b"K\x01", &part[at..]].concat();
+    refused(read(&part, names, &values), "part of another");
+    let whole = before_archives(&object, names, &values);
+    for (at, byte, word) in [(18, 0, "another version"), (17, b'.', "too little")] {
+        let mut changed = whole.clone();
+        changed[at] = byte;
+        refused(exercise::arrays(Format::Torch, &changed), word);
+    }
+    // Every byte changed, every length: no panic.
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x11;
+        let _ = exercise::arrays(Format::Torch, &changed);
+        let _ = exercise::arrays(Format::Torch, &whole[..at]);
+    }
+}
+
 #[test]
 fn hostile_matlab_files() {
     let good = fixture("numbers_v5_compressed.mat");

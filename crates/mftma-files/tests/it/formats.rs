@@ -186,9 +186,41 @@ fn pytorch_files_run_nothing() {
     );
     refused(read::open(&fixture("refused_numpy.pt")), &["`numpy."]);
     refused(
-        read::open(&fixture("refused_legacy.pt")),
-        &["pickle", "PyTorch 1.6"],
+        read::open(&fixture("refused_before_code.pt")),
+        &[".print`", "run code"],
     );
+    refused(
+        read::open(&fixture("refused.pkl")),
+        &["pickle", "numpy.save"],
+    );
+}
+
+#[test]
+fn pytorch_files_from_before_archives() {
+    let entry = open("numbers_before.pt").remove(0);
+    assert_eq!(
+        (entry.name.as_str(), entry.stored()),
+        ("numbers_before", "mapped")
+    );
+    check(entry, "6 x 8 float32", 8, number);
+    let mut entries = open("numbers_before_many.pt");
+    for (name, described) in [
+        ("conv1", "6 x 8 float32"),
+        ("transposed", "6 x 8 float32, Fortran order"),
+        ("brain", "6 x 8 bfloat16"),
+        ("whole", "6 x 8 int64"),
+        ("rows", "6 x 8 float32"),
+        ("more.0", "6 x 8 float32"),
+    ] {
+        let entry = take(&mut entries, name);
+        assert_eq!(entry.stored(), "mapped", "{name}");
+        check(entry, described, 8, number);
+    }
+    let entry = take(&mut entries, "more.1.0");
+    check(entry, "6 x 8 float32", 8, |i, j| number(i, j) + 1.0);
+    for name in ["labels", "names"] {
+        same_labels(&[&format!("numbers_before_many.pt::{name}")]);
+    }
 }
 
 #[test]

@@ -49,10 +49,11 @@
 use std::collections::BTreeMap;
 
 use faer::{Mat, MatRef};
+use mftma_linalg::product;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Values, each_slice, product};
+use super::{Values, each_slice};
 use crate::activations::Activations;
 use crate::error::Error;
 

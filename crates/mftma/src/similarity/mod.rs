@@ -28,14 +28,14 @@ pub mod matching;
 
 use std::sync::OnceLock;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
-use mftma_linalg::symmetric_eigen;
+use faer::{Mat, MatMut, MatRef};
+use mftma_linalg::{product, symmetric_eigen};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::activations::{Absorb, Activations, Scalar, quiet_pass};
 use crate::error::Error;
+use crate::linalg;
 
 /// Features taken at once; rows of the Gram matrix that one task fills. Fixed, so that sums are ordered by the data.
 const WIDTH: usize = 512;
@@ -75,13 +75,11 @@ impl Representation {
                     let (first, rows) = (panel * PANEL, out.len() / n);
                     let out = MatMut::from_row_major_slice_mut(out, rows, n);
                     let last = first + rows;
-                    matmul(
+                    linalg::add_product(
                         out.get_mut(.., ..last),
-                        Accum::Add,
+                        1.0,
                         x.get(first..last, ..),
                         x.get(..last, ..).transpose(),
-                        1.0,
-                        Par::Seq,
                     );
                 });
         })?;
@@ -355,13 +353,6 @@ pub fn svcca(
         forced: (k + l).saturating_sub(a.points() - 1),
         variates: product(u, left),
     })
-}
-
-/// a (m, k) · b (k, n), on the calling thread.
-pub(super) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
-    let mut out = Mat::zeros(a.nrows(), b.ncols());
-    matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
-    out
 }
 
 /// PWCCA: the correlations of [`svcca`], each weighted by α_i = Σ_j |⟨h_i, x_j⟩| over the features x_j of the first side,

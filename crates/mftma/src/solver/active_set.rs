@@ -400,6 +400,10 @@ impl ActiveSet {
         let mut refused = false;
         loop {
             let mut residual = self.polish(c, b, g, tolerance);
+            let (mut j, mut top) = argmax(self.arch, g, n);
+            if top <= tolerance && residual <= USELESS * tolerance {
+                return (End::Optimal, residual);
+            }
             let mut objective = self.objective(b);
             if residual > USELESS * tolerance {
                 // No digits are left: back to members that had some, or to none.
@@ -409,6 +413,7 @@ impl ActiveSet {
                 self.fill(c, b, kept.iter().map(|&j: &u32| j as usize));
                 residual = self.polish(c, b, g, tolerance);
                 objective = self.objective(b);
+                (j, top) = argmax(self.arch, g, n);
             }
             let state = self.state();
             let risen = best.is_none_or(|best: f64| objective > best + RISE * best.abs());
@@ -424,10 +429,10 @@ impl ActiveSet {
                 stuck.extend(entered);
             }
             seen.push(state);
-            for &j in &stuck {
-                g[j] = 0.0;
+            if !stuck.is_empty() {
+                stuck.iter().for_each(|&j: &usize| g[j] = 0.0);
+                (j, top) = argmax(self.arch, g, n);
             }
-            let (mut j, mut top) = argmax(self.arch, g, n);
             if stuck.len() >= MOST_STUCK || (top <= tolerance && !stuck.is_empty()) {
                 c.gradient(&self.members, &self.x, b, g);
                 for &j in &self.members {

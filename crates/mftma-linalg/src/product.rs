@@ -1,0 +1,329 @@
+//! Products of matrices, whose bytes depend neither on the pool nor on the processor.
+//!
+//! Every entry is summed term by term, one rounding each, in runs of [`RUN`] terms. So does faer on x86-64 with AVX2 or AVX-512, which
+//! large products are left to there; elsewhere its runs are as long as the processor's caches make them. One row or column of inner
+//! products, which faer takes in as many sums as the registers hold, is taken in eight sums.
+
+use faer::linalg::matmul::{matmul, triangular};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+
+/// How many terms are summed before the sum is added to an entry.
+const RUN: usize = 512;
+/// Up to so many multiplications faer has kernels, and roundings, of another kind.
+const SMALL: usize = 4096;
+/// Rows and columns of a tile whose sums stay in registers: sixteen registers of NEON.
+const ROWS: usize = 8;
+const COLUMNS: usize = 4;
+
+/// a (m, k) · b (k, n), on the calling thread.
+pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
+    let mut out = Mat::zeros(a.nrows(), b.ncols());
+    add_product(out.as_mut(), 1.0, a, b);
+    out
+}
+
+/// Adds scale · a (m, k) · b (k, n) to `out` (m, n), on the calling thread.
+pub fn add_product(mut out: MatMut<'_, f64>, scale: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
+    let (m, n) = out.shape();
+    if (m == 1 || n == 1)
+        && let Some(rows) = a.transpose().try_as_col_major()
+        && let Some(columns) = b.try_as_col_major()
+    {
+        for j in 0..n {
+            for i in 0..m {
+                out[(i, j)] += scale * dot(rows.col(i).as_slice(), columns.col(j).as_slice());
+            }
+        }
+        return;
+    }
+    let large = m * n * a.ncols() > SMALL && faer_goes_by_terms();
+    if large || column_by_column(out.as_ref(), a, b) {
+        matmul(out, Accum::Add, a, b, scale, Par::Seq);
+    } else {
+        by_terms(out, Part::Whole, scale, a, b);
+    }
+}
+
+/// Whether faer adds multiples of whole columns (or rows) to those of `out`: term by term too, but with no sum beside it.
+fn column_by_column(out: MatRef<'_, f64>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> bool {
+    let columns = out.try_as_col_major().is_some() && a.try_as_col_major().is_some();
+    let rows = out.try_as_row_major().is_some() && b.try_as_row_major().is_some();
+    match (out.nrows(), out.ncols(), a.ncols()) {
+        (_, _, 1) => columns || rows,
+        (_, 1, _) => columns,
+        (1, _, _) => rows,
+        _ => false,
+    }
+}
+
+/// Adds scale · a (m, k) · aᵀ to the lower triangle of `out` (m, m), diagonal included, on the calling thread.
+pub fn add_symmetric_product(out: MatMut<'_, f64>, scale: f64, a: MatRef<'_, f64>) {
+    use triangular::BlockStructure::{Rectangular, TriangularLower};
+    if !faer_goes_by_terms() {
+        return by_terms(out, Part::Lower, scale, a, a.transpose());
+    }
+    triangular::matmul(
+        out,
+        TriangularLower,
+        Accum::Add,
+        a,
+        Rectangular,
+        a.transpose(),
+        Rectangular,
+        scale,
+        Par::Seq,
+    );
+}
+
+/// Whether faer's own products take the steps of [`by_terms`].
+fn faer_goes_by_terms() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+/// Which entries of a product are wanted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part {
+    Whole,
+    /// The diagonal and what is below it.
+    Lower,
+}
+
+/// Adds scale · a · b.
+fn by_terms(
+    mut out: MatMut<'_, f64>,
+    part: Part,
+    scale: f64,
+    a: MatRef<'_, f64>,
+    b: MatRef<'_, f64>,
+) {
+    let (m, n, depth) = (out.nrows(), out.ncols(), a.ncols());
+    for first in (0..depth).step_by(RUN) {
+        let terms = RUN.min(depth - first);
+        // Tiles of rows and of columns, one after the other, terms outermost; what is beyond the edges is nought.
+        let mut left = vec![[0.0; ROWS]; m.div_ceil(ROWS) * terms];
+        for (tile, left) in left.chunks_exact_mut(terms).enumerate() {
+            let rows = ROWS.min(m - tile * ROWS);
+            for (t, left) in left.iter_mut().enumerate() {
+                for (r, left) in left[..rows].iter_mut().enumerate() {
+                    *left = a[(tile * ROWS + r, first + t)];
+                }
+            }
+        }
+        let mut right = vec![[0.0; COLUMNS]; terms];
+        for column in (0..n).step_by(COLUMNS) {
+            let columns = COLUMNS.min(n - column);
+            for (t, right) in right.iter_mut().enumerate() {
+                for (c, right) in right[..columns].iter_mut().enumerate() {
+                    *right = b[(first + t, column + c)];
+                }
+            }
+            for (tile, left) in left.chunks_exact(terms).enumerate() {
+                let row = tile * ROWS;
+                if part == Part::Lower && row + ROWS <= column {
+                    continue;
+                }
+                let sums = pulp::Arch::new().dispatch(Tile(left, &right));
+                for (c, sums) in sums[..columns].iter().enumerate() {
+                    for (r, sum) in sums[..ROWS.min(m - row)].iter().enumerate() {
+                        let (i, j) = (row + r, column + c);
+                        if part == Part::Whole || i >= j {
+                            out[(i, j)] += scale * sum;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sums of the products of two tiles, term by term.
+struct Tile<'a>(&'a [[f64; ROWS]], &'a [[f64; COLUMNS]]);
+
+impl pulp::NullaryFnOnce for Tile<'_> {
+    type Output = [[f64; ROWS]; COLUMNS];
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        let mut sums = [[0.0; ROWS]; COLUMNS];
+        for (left, right) in self.0.iter().zip(self.1) {
+            for (sums, y) in sums.iter_mut().zip(right) {
+                for (sum, x) in sums.iter_mut().zip(left) {
+                    *sum = x.mul_add(*y, *sum);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// a · b, in eight running sums so that the compiler may take eight entries at a time.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0; 8];
+            let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+            let rest: f64 = a_chunks
+                .remainder()
+                .iter()
+                .zip(b_chunks.remainder())
+                .map(|(x, y)| x * y)
+                .sum();
+            for (x, y) in a_chunks.zip(b_chunks) {
+                for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+                    *sum += x * y;
+                }
+            }
+            sums.iter().sum::<f64>() + rest
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::band::tests::numbers;
+    use proptest::prelude::*;
+
+    /// As it lies in memory: by columns, by rows, with gaps.
+    #[derive(Clone, Copy, Debug)]
+    enum Layout {
+        Columns,
+        Rows,
+        Gaps,
+    }
+
+    const LAYOUTS: [Layout; 3] = [Layout::Columns, Layout::Rows, Layout::Gaps];
+
+    /// Space for a matrix of this shape in this layout, and drawn values in it.
+    fn drawn(m: usize, n: usize, layout: Layout, number: &mut impl FnMut() -> f64) -> Mat<f64> {
+        let (rows, columns) = match layout {
+            Layout::Columns => (m, n),
+            Layout::Rows => (n, m),
+            Layout::Gaps => (2 * m + 1, n),
+        };
+        Mat::from_fn(rows, columns, |_, _| {
+            number() * 10_f64.powi((6.0 * number()) as i32)
+        })
+    }
+
+    fn seen(space: &Mat<f64>, m: usize, layout: Layout) -> MatRef<'_, f64> {
+        match layout {
+            Layout::Columns => space.as_ref(),
+            Layout::Rows => space.transpose(),
+            Layout::Gaps => space.subrows(1, m),
+        }
+    }
+
+    fn bits(a: &Mat<f64>) -> Vec<u64> {
+        let columns = 0..a.ncols();
+        columns
+            .flat_map(|j| a.col_as_slice(j).iter().map(|x| x.to_bits()))
+            .collect()
+    }
+
+    fn shape() -> impl Strategy<Value = (usize, usize, usize)> {
+        prop_oneof![
+            (2_usize..20, 2_usize..20, 2_usize..40),
+            (2_usize..9, 2_usize..9, 2_usize..1_100),
+            (2_usize..120, 2_usize..120, 2_usize..1_100),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// What is done on other processors is what faer does on this one.
+        #[test]
+        fn by_terms_has_the_bytes_of_faer(
+            (m, n, k) in shape(),
+            scale in prop::sample::select(vec![1.0, -1.0, -0.5, 0.3]),
+            layouts in prop::array::uniform3(prop::sample::select(LAYOUTS.to_vec())),
+            seed in 0_u64..1_000,
+        ) {
+            if m * n * k <= SMALL || !faer_goes_by_terms() {
+                return Ok(());
+            }
+            let mut number = numbers(seed);
+            let [of_a, of_b, of_out] = layouts;
+            let (a, b) = (drawn(m, k, of_a, &mut number), drawn(k, n, of_b, &mut number));
+            let (a, b) = (seen(&a, m, of_a), seen(&b, k, of_b));
+            let start = drawn(m, n, of_out, &mut number);
+            let view = |out: &mut Mat<f64>, work: &dyn Fn(MatMut<'_, f64>)| match of_out {
+                Layout::Columns => work(out.as_mut()),
+                Layout::Rows => work(out.as_mut().transpose_mut()),
+                Layout::Gaps => work(out.as_mut().subrows_mut(1, m)),
+            };
+            let (mut faers, mut ours) = (start.clone(), start.clone());
+            view(&mut faers, &|out| matmul(out, Accum::Add, a, b, scale, Par::Seq));
+            view(&mut ours, &|out| by_terms(out, Part::Whole, scale, a, b));
+            prop_assert_eq!(bits(&faers), bits(&ours));
+        }
+
+        #[test]
+        fn lower_triangle_by_terms_has_the_bytes_of_faer(
+            (m, _, k) in shape(),
+            scale in prop::sample::select(vec![1.0, -1.0, 0.3]),
+            layout in prop::sample::select(LAYOUTS.to_vec()),
+            seed in 0_u64..1_000,
+        ) {
+            if !faer_goes_by_terms() {
+                return Ok(());
+            }
+            let mut number = numbers(seed);
+            let a = drawn(m, k, layout, &mut number);
+            let a = seen(&a, m, layout);
+            let mut faers = drawn(m, m, Layout::Columns, &mut number);
+            let mut ours = faers.clone();
+            add_symmetric_product(faers.as_mut(), scale, a);
+            by_terms(ours.as_mut(), Part::Lower, scale, a, a.transpose());
+            prop_assert_eq!(bits(&faers), bits(&ours));
+        }
+
+        /// Against the sum of each entry's terms.
+        #[test]
+        fn products_are_sums_of_terms(
+            m in 1_usize..30,
+            n in 1_usize..30,
+            k in 0_usize..600,
+            layouts in prop::array::uniform2(prop::sample::select(LAYOUTS.to_vec())),
+            seed in 0_u64..1_000,
+        ) {
+            let mut number = numbers(seed);
+            let [of_a, of_b] = layouts;
+            let (a, b) = (drawn(m, k, of_a, &mut number), drawn(k, n, of_b, &mut number));
+            let (a, b) = (seen(&a, m, of_a), seen(&b, k, of_b));
+            let mut square = Mat::<f64>::zeros(m, m);
+            add_symmetric_product(square.as_mut(), 2.0, a);
+            let mut triangle = Mat::<f64>::zeros(m, m);
+            by_terms(triangle.as_mut(), Part::Lower, 2.0, a, a.transpose());
+            let mut terms = Mat::<f64>::zeros(m, n);
+            by_terms(terms.as_mut(), Part::Whole, 1.0, a, b);
+            let whole = product(a, b);
+            let near = |x: f64, terms: &dyn Fn(usize) -> f64| {
+                let size: f64 = (0..k).map(|t| terms(t).abs()).sum();
+                (x - (0..k).map(terms).sum::<f64>()).abs() <= 1e-13 * size
+            };
+            for i in 0..m {
+                for j in 0..n {
+                    let entry = |t: usize| a[(i, t)] * b[(t, j)];
+                    prop_assert!(near(whole[(i, j)], &entry) && near(terms[(i, j)], &entry));
+                }
+                for j in 0..m {
+                    let entry = |t: usize| 2.0 * a[(i, t)] * a[(j, t)];
+                    for x in [square[(i, j)], triangle[(i, j)]] {
+                        let right = if j <= i { near(x, &entry) } else { x == 0.0 };
+                        prop_assert!(right);
+                    }
+                }
+            }
+        }
+    }
+}
