@@ -1,8 +1,9 @@
 //! Products of matrices, whose bytes depend neither on the pool nor on the processor.
 //!
 //! Every entry is summed term by term, one rounding each, in runs of [`RUN`] terms. So does faer on x86-64 with AVX2 or AVX-512, which
-//! large products are left to there; elsewhere its runs are as long as the processor's caches make them. One row or column of inner
-//! products, which faer takes in as many sums as the registers hold, is taken in eight sums.
+//! large products and triangular ones are left to there; elsewhere its runs are as long as the processor's caches make them. Where it adds
+//! multiples of whole columns to columns it does so on every processor. One row or column of inner products, which faer takes in as many
+//! sums as the registers hold, is taken in eight sums. Strides must not be negative.
 
 use faer::linalg::matmul::{matmul, triangular};
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -14,6 +15,8 @@ const SMALL: usize = 4096;
 /// Rows and columns of a tile whose sums stay in registers: sixteen registers of NEON.
 const ROWS: usize = 8;
 const COLUMNS: usize = 4;
+/// Rows that are laid out for the tiles at a time, RUN terms of which are a mebibyte.
+const BLOCK: usize = 256;
 
 /// a (m, k) · b (k, n), on the calling thread.
 pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
@@ -25,6 +28,7 @@ pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
 /// Adds scale · a (m, k) · b (k, n) to `out` (m, n), on the calling thread.
 pub fn add_product(mut out: MatMut<'_, f64>, scale: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
     let (m, n) = out.shape();
+    assert_eq!((m, n, a.ncols()), (a.nrows(), b.ncols(), b.nrows()));
     if (m == 1 || n == 1)
         && let Some(rows) = a.transpose().try_as_col_major()
         && let Some(columns) = b.try_as_col_major()
@@ -49,7 +53,7 @@ fn column_by_column(out: MatRef<'_, f64>, a: MatRef<'_, f64>, b: MatRef<'_, f64>
     let columns = out.try_as_col_major().is_some() && a.try_as_col_major().is_some();
     let rows = out.try_as_row_major().is_some() && b.try_as_row_major().is_some();
     match (out.nrows(), out.ncols(), a.ncols()) {
-        (_, _, 1) => columns || rows,
+        (_, _, 1) | (1, 1, _) => columns || rows,
         (_, 1, _) => columns,
         (1, _, _) => rows,
         _ => false,
@@ -59,6 +63,7 @@ fn column_by_column(out: MatRef<'_, f64>, a: MatRef<'_, f64>, b: MatRef<'_, f64>
 /// Adds scale · a (m, k) · aᵀ to the lower triangle of `out` (m, m), diagonal included, on the calling thread.
 pub fn add_symmetric_product(out: MatMut<'_, f64>, scale: f64, a: MatRef<'_, f64>) {
     use triangular::BlockStructure::{Rectangular, TriangularLower};
+    assert_eq!(out.shape(), (a.nrows(), a.nrows()));
     if !faer_goes_by_terms() {
         return by_terms(out, Part::Lower, scale, a, a.transpose());
     }
@@ -104,37 +109,40 @@ fn by_terms(
     b: MatRef<'_, f64>,
 ) {
     let (m, n, depth) = (out.nrows(), out.ncols(), a.ncols());
+    let longest = RUN.min(depth);
+    // Tiles of rows and one of columns, terms outermost; what is beyond the edges is nought.
+    let mut left = vec![[0.0; ROWS]; BLOCK.min(m).div_ceil(ROWS) * longest];
+    let mut right = vec![[0.0; COLUMNS]; longest];
     for first in (0..depth).step_by(RUN) {
         let terms = RUN.min(depth - first);
-        // Tiles of rows and of columns, one after the other, terms outermost; what is beyond the edges is nought.
-        let mut left = vec![[0.0; ROWS]; m.div_ceil(ROWS) * terms];
-        for (tile, left) in left.chunks_exact_mut(terms).enumerate() {
-            let rows = ROWS.min(m - tile * ROWS);
-            for (t, left) in left.iter_mut().enumerate() {
-                for (r, left) in left[..rows].iter_mut().enumerate() {
-                    *left = a[(tile * ROWS + r, first + t)];
+        for block in (0..m).step_by(BLOCK) {
+            let tiles = (block..m.min(block + BLOCK)).step_by(ROWS);
+            for (row, left) in tiles.clone().zip(left.chunks_exact_mut(terms)) {
+                for (t, left) in left.iter_mut().enumerate() {
+                    *left = [0.0; ROWS];
+                    for (r, left) in left[..ROWS.min(m - row)].iter_mut().enumerate() {
+                        *left = a[(row + r, first + t)];
+                    }
                 }
             }
-        }
-        let mut right = vec![[0.0; COLUMNS]; terms];
-        for column in (0..n).step_by(COLUMNS) {
-            let columns = COLUMNS.min(n - column);
-            for (t, right) in right.iter_mut().enumerate() {
-                for (c, right) in right[..columns].iter_mut().enumerate() {
-                    *right = b[(first + t, column + c)];
+            for column in (0..n).step_by(COLUMNS) {
+                for (t, right) in right[..terms].iter_mut().enumerate() {
+                    *right = [0.0; COLUMNS];
+                    for (c, right) in right[..COLUMNS.min(n - column)].iter_mut().enumerate() {
+                        *right = b[(first + t, column + c)];
+                    }
                 }
-            }
-            for (tile, left) in left.chunks_exact(terms).enumerate() {
-                let row = tile * ROWS;
-                if part == Part::Lower && row + ROWS <= column {
-                    continue;
-                }
-                let sums = pulp::Arch::new().dispatch(Tile(left, &right));
-                for (c, sums) in sums[..columns].iter().enumerate() {
-                    for (r, sum) in sums[..ROWS.min(m - row)].iter().enumerate() {
-                        let (i, j) = (row + r, column + c);
-                        if part == Part::Whole || i >= j {
-                            out[(i, j)] += scale * sum;
+                for (row, left) in tiles.clone().zip(left.chunks_exact(terms)) {
+                    if part == Part::Lower && row + ROWS <= column {
+                        continue;
+                    }
+                    let sums = pulp::Arch::new().dispatch(Tile(left, &right[..terms]));
+                    for (c, sums) in sums[..COLUMNS.min(n - column)].iter().enumerate() {
+                        for (r, sum) in sums[..ROWS.min(m - row)].iter().enumerate() {
+                            let (i, j) = (row + r, column + c);
+                            if part == Part::Whole || i >= j {
+                                out[(i, j)] += scale * sum;
+                            }
                         }
                     }
                 }
@@ -222,6 +230,14 @@ mod tests {
         }
     }
 
+    fn view(space: &mut Mat<f64>, m: usize, layout: Layout, work: &dyn Fn(MatMut<'_, f64>)) {
+        match layout {
+            Layout::Columns => work(space.as_mut()),
+            Layout::Rows => work(space.as_mut().transpose_mut()),
+            Layout::Gaps => work(space.as_mut().subrows_mut(1, m)),
+        }
+    }
+
     fn bits(a: &Mat<f64>) -> Vec<u64> {
         let columns = 0..a.ncols();
         columns
@@ -229,11 +245,61 @@ mod tests {
             .collect()
     }
 
+    /// The same on every processor: every way that a product is taken, by every layout.
+    #[test]
+    fn bytes_are_those_of_any_processor() {
+        let mut number = numbers(7);
+        let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+        let mut add = |out: &Mat<f64>| {
+            for bits in bits(out) {
+                digest = (digest ^ bits)
+                    .wrapping_mul(0x0100_0000_01b3)
+                    .rotate_left(23);
+            }
+        };
+        for (m, n, k) in [
+            (1, 1, 1),
+            (1, 1, 5_000),
+            (1, 40, 700),
+            (40, 1, 700),
+            (30, 20, 1),
+            (1, 1_000, 9),
+            (3, 5, 200),
+            (16, 16, 16),
+            (17, 16, 16),
+            (270, 33, 1_100),
+        ] {
+            for (l, of_a) in LAYOUTS.into_iter().enumerate() {
+                for (r, of_b) in LAYOUTS.into_iter().enumerate() {
+                    let a = drawn(m, k, of_a, &mut number);
+                    let b = drawn(k, n, of_b, &mut number);
+                    let (a, b) = (seen(&a, m, of_a), seen(&b, k, of_b));
+                    let of_out = LAYOUTS[(l + 2 * r) % 3];
+                    let mut out = drawn(m, n, of_out, &mut number);
+                    view(&mut out, m, of_out, &|out| add_product(out, 0.3, a, b));
+                    add(&out);
+                    let mut lower = drawn(m, m, Layout::Columns, &mut number);
+                    add_symmetric_product(lower.as_mut(), -0.7, a);
+                    add(&lower);
+                }
+            }
+        }
+        assert_eq!(digest, 0xd30d_b454_b441_0d77, "{digest:#018x}");
+    }
+
+    #[test]
+    #[should_panic(expected = "left")]
+    fn shapes_must_agree() {
+        let (a, b) = (Mat::zeros(2, 3), Mat::zeros(4, 2));
+        add_product(Mat::zeros(2, 2).as_mut(), 1.0, a.as_ref(), b.as_ref());
+    }
+
     fn shape() -> impl Strategy<Value = (usize, usize, usize)> {
         prop_oneof![
             (2_usize..20, 2_usize..20, 2_usize..40),
             (2_usize..9, 2_usize..9, 2_usize..1_100),
             (2_usize..120, 2_usize..120, 2_usize..1_100),
+            (250_usize..270, 2_usize..20, 500_usize..520),
         ]
     }
 
@@ -256,14 +322,9 @@ mod tests {
             let (a, b) = (drawn(m, k, of_a, &mut number), drawn(k, n, of_b, &mut number));
             let (a, b) = (seen(&a, m, of_a), seen(&b, k, of_b));
             let start = drawn(m, n, of_out, &mut number);
-            let view = |out: &mut Mat<f64>, work: &dyn Fn(MatMut<'_, f64>)| match of_out {
-                Layout::Columns => work(out.as_mut()),
-                Layout::Rows => work(out.as_mut().transpose_mut()),
-                Layout::Gaps => work(out.as_mut().subrows_mut(1, m)),
-            };
             let (mut faers, mut ours) = (start.clone(), start.clone());
-            view(&mut faers, &|out| matmul(out, Accum::Add, a, b, scale, Par::Seq));
-            view(&mut ours, &|out| by_terms(out, Part::Whole, scale, a, b));
+            view(&mut faers, m, of_out, &|out| matmul(out, Accum::Add, a, b, scale, Par::Seq));
+            view(&mut ours, m, of_out, &|out| by_terms(out, Part::Whole, scale, a, b));
             prop_assert_eq!(bits(&faers), bits(&ours));
         }
 

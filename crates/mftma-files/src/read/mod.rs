@@ -97,7 +97,7 @@ impl Format {
             [0x80, 2..=5, ..] => {
                 return refused(
                     "a Python pickle: reading it would run code from the file",
-                    "load it in Python and save numpy.save('acts.npy', numpy.asarray(x))",
+                    "load it in Python with what wrote it and save numpy.save('acts.npy', numpy.asarray(x))",
                 );
             }
             [0x1f, 0x8b, ..] => {

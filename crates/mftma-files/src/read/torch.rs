@@ -38,12 +38,23 @@ pub(super) fn is_archive(bytes: &[u8]) -> bool {
     })
 }
 
-/// The first pickle of a file that PyTorch wrote before 1.6: a number.
-const MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+/// In a file that PyTorch wrote before 1.6: the first pickle, a number, but for the protocol and a frame.
+const MAGIC: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 
-/// Whether a file is one that PyTorch wrote before 1.6.
+/// Whether a file is one that PyTorch wrote before 1.6, in any of the pickle's binary protocols.
 pub(super) fn is_before_archives(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC)
+    after_magic(bytes).is_some()
+}
+
+/// Where the second pickle of such a file begins.
+fn after_magic(bytes: &[u8]) -> Option<usize> {
+    let start = match bytes {
+        [0x80, 2..=5, 0x95, ..] => 11,
+        [0x80, 2..=5, ..] => 2,
+        _ => return None,
+    };
+    let rest = bytes.get(start..)?;
+    rest.starts_with(MAGIC).then_some(start + MAGIC.len())
 }
 
 /// What a file's pickle holds, and where the values are that it speaks of.
@@ -90,9 +101,10 @@ impl Opened {
                 ),
                 TENSORS,
             ),
+            Stop::Unread(what) => InputError::unsupported(place, what.to_owned(), TENSORS),
         };
-        if is_before_archives(bytes) {
-            return Self::before_archives(bytes).map_err(|stop| stopped("the file", stop));
+        if let Some(at) = after_magic(bytes) {
+            return Self::before_archives(bytes, at).map_err(|stop| stopped("the file", stop));
         }
         let damaged = |problem: String| InputError::malformed(place, problem, REWRITE);
         let mut archive = ZipArchive::new(Cursor::new(Shared(Arc::clone(bytes))))
@@ -116,19 +128,13 @@ impl Opened {
         Ok(Self { contents, values })
     }
 
-    fn before_archives(bytes: &[u8]) -> Result<Self, Stop> {
-        let (version, at) = Machine::run(bytes, MAGIC.len())?;
+    /// From where its second pickle begins. Values are little-endian whatever machine wrote them.
+    fn before_archives(bytes: &[u8], at: usize) -> Result<Self, Stop> {
+        let (version, at) = Machine::run(bytes, at)?;
         if !matches!(version.top, Value::Integer(1001)) {
             return Err(Stop::Damaged("it is of another version than 1001"));
         }
-        let (machine, at) = Machine::run(bytes, at)?;
-        if let Some(Object::Dictionary(said)) = machine.object(&machine.top)
-            && said.iter().any(|(key, value)| {
-                key_name(key) == "little_endian" && matches!(value, Value::Integer(0))
-            })
-        {
-            return Err(Stop::Damaged("values of a big-endian machine are not read"));
-        }
+        let (_, at) = Machine::run(bytes, at)?;
         let (contents, at) = Machine::run(bytes, at)?;
         let (names, mut at) = Machine::run(bytes, at)?;
         let Some(Object::List(keys)) = names.object(&names.top) else {
@@ -341,6 +347,8 @@ enum Stop {
     Damaged(&'static str),
     /// It was asked for something that could run code.
     Refused(String),
+    /// Something that is not read.
+    Unread(&'static str),
 }
 
 /// What stands on the machine's stack: small values, or the number of one that can be changed.
@@ -928,8 +936,8 @@ fn storage(id: &Value) -> Result<(Element, Arc<str>), Stop> {
                 _ => return Err(KIND),
             };
             if !matches!(parts.get(5), None | Some(Value::None)) {
-                return Err(Stop::Damaged(
-                    "a storage is part of another one, which is not read",
+                return Err(Stop::Unread(
+                    "a storage that is part of another one, as PyTorch wrote before 0.4",
                 ));
             }
             Ok((element, Arc::clone(key)))

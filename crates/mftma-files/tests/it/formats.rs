@@ -203,6 +203,8 @@ fn pytorch_files_from_before_archives() {
         ("numbers_before", "mapped")
     );
     check(entry, "6 x 8 float32", 8, number);
+    let mut entries = open("numbers_before_protocol_4.pt");
+    check(take(&mut entries, "conv1"), "6 x 8 float32", 8, number);
     let mut entries = open("numbers_before_many.pt");
     for (name, described) in [
         ("conv1", "6 x 8 float32"),

@@ -56,6 +56,7 @@ use serde::Serialize;
 use super::{Values, each_slice};
 use crate::activations::Activations;
 use crate::error::Error;
+use crate::linalg;
 
 /// A distance from a unit vector to a span that is rounding.
 const ROUNDING: f64 = 1e-8;
@@ -296,7 +297,10 @@ impl<'a> Pair<'a> {
             let taken = product(span.as_ref(), along.as_ref());
             rest -= taken;
         }
-        (0..neurons.len()).map(|j| rest.col(j).norm_l2()).collect()
+        let column = |j| rest.col_as_slice(j);
+        (0..neurons.len())
+            .map(|j| linalg::dot(column(j), column(j)).sqrt())
+            .collect()
     }
 
     fn holds(&self, sets: &Sets) -> bool {

@@ -29,7 +29,7 @@ pub mod matching;
 use std::sync::OnceLock;
 
 use faer::{Mat, MatMut, MatRef};
-use mftma_linalg::{product, symmetric_eigen};
+use mftma_linalg::{dot, product, symmetric_eigen};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
@@ -347,7 +347,10 @@ pub fn svcca(
     let images = product(cross.transpose(), left);
     Ok(CanonicalCorrelations {
         correlations: (0..r)
-            .map(|i| images.col(i).norm_l2().clamp(0.0, 1.0))
+            .map(|i| {
+                let image = images.col_as_slice(i);
+                dot(image, image).sqrt().clamp(0.0, 1.0)
+            })
             .collect(),
         kept: (k, l),
         forced: (k + l).saturating_sub(a.points() - 1),
