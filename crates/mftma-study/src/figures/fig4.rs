@@ -904,6 +904,18 @@ fn over_layers(
     found
 }
 
+/// The greatest number of each run.
+fn most_by_seed(rows: &[&Row], number: impl Fn(&Row) -> Option<usize>) -> BTreeMap<u64, usize> {
+    let mut most = BTreeMap::new();
+    for row in rows {
+        if let Some(number) = number(row) {
+            let entry = most.entry(row.seed).or_insert(number);
+            *entry = number.max(*entry);
+        }
+    }
+    most
+}
+
 fn draw_resets(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row]) {
     let [x, y, ..] = area;
     letter(
@@ -913,16 +925,24 @@ fn draw_resets(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row]) {
         "Forgotten after one layer is put back",
     );
     let (names, places) = along(rows);
-    let epochs: BTreeSet<usize> = rows.iter().map(|row| row.epoch).collect();
-    let Some(latest) = epochs.last() else {
-        return;
-    };
+    // Each run has a best epoch of its own.
+    let latest = most_by_seed(rows, |row| Some(row.epoch));
+    let is_latest = |row: &Row| latest.get(&row.seed) == Some(&row.epoch);
+    let earlier: BTreeSet<usize> = rows
+        .iter()
+        .filter(|row| !is_latest(row))
+        .map(|row| row.epoch)
+        .collect();
     let mut lines = Vec::new();
     for group in HELD_GROUPS {
-        for epoch in &epochs {
-            let points = over_layers(rows, &places, |r| r.epoch == *epoch && r.group == group);
-            lines.push((group_colour(group), epoch == latest, points));
+        for epoch in &earlier {
+            let points = over_layers(rows, &places, |r| {
+                r.epoch == *epoch && !is_latest(r) && r.group == group
+            });
+            lines.push((group_colour(group), false, points));
         }
+        let points = over_layers(rows, &places, |r| is_latest(r) && r.group == group);
+        lines.push((group_colour(group), true, points));
     }
     let all: Vec<Vec<Band>> = lines.iter().map(|(.., points)| points.clone()).collect();
     let ends = (-0.4, names.len().max(2) as f64 - 0.6);
@@ -983,9 +1003,12 @@ fn draw_counts(canvas: &mut Canvas, area: [f64; 4], rows: &[&Row]) {
     let Some(&last) = counts.last() else {
         return;
     };
+    // Where the searches of a run have ended its share stays.
+    let longest = most_by_seed(rows, count);
     let lines = HELD_GROUPS.map(|group| -> Vec<Band> {
         let at = |&n: &usize| {
-            let (value, error) = mean(rows, |r| r.group == group && count(r) == Some(n))?;
+            let here = |r: &Row| count(r) == longest.get(&r.seed).map(|&longest| n.min(longest));
+            let (value, error) = mean(rows, |r| r.group == group && here(r))?;
             Some(percent((n as f64, value, error)))
         };
         counts.iter().filter_map(at).collect()
@@ -1427,6 +1450,33 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].value, rows[0].count, rows[0].epoch), (0.1, 10, 4));
         assert!((rows[0].standard_error.unwrap() - 0.009f64.sqrt()).abs() < 1e-12);
+    }
+
+    /// One line of either group for the best epochs, whichever each run has, one broken for epoch 0.
+    #[test]
+    fn runs_with_other_best_epochs_share_their_lines() {
+        let rows = |best: [usize; 2]| -> Vec<Row> {
+            let each = best.into_iter().zip(1..).flat_map(|(best, seed)| {
+                let groups = HELD_GROUPS.into_iter();
+                groups.flat_map(move |group| [(group, seed, 0, 0.9), (group, seed, best, 0.4)])
+            });
+            let each = each.flat_map(|(group, seed, epoch, value)| {
+                let layers = ["conv1_1", "conv1_2"].into_iter().enumerate();
+                layers.map(move |(place, layer)| Row {
+                    layer_index: Some(place + 1),
+                    layer: Some(layer.into()),
+                    condition: Some(Condition::Reset(layer.into())),
+                    group: group.into(),
+                    measure: Measure::Forgotten,
+                    value,
+                    ..row(seed, 64, epoch)
+                })
+            });
+            each.collect()
+        };
+        let svg = |best| draw("A title", &["f"], &rows(best), &with(&[]), "");
+        assert_eq!(svg([40, 41]), svg([40, 40]));
+        assert_eq!(svg([40, 41]).matches("stroke-dasharray").count(), 2);
     }
 
     #[test]
