@@ -5,7 +5,10 @@
 //! multiples of whole columns to columns it does so on every processor. One row or column of inner products, which faer takes in as many
 //! sums as the registers hold, is taken in eight sums. Strides must not be negative.
 
+use std::cell::RefCell;
+
 use faer::linalg::matmul::{matmul, triangular};
+use faer::prelude::*;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 /// How many terms are summed before the sum is added to an entry.
@@ -101,47 +104,94 @@ enum Part {
 }
 
 /// Adds scale · a · b.
-fn by_terms(
-    mut out: MatMut<'_, f64>,
+fn by_terms(out: MatMut<'_, f64>, part: Part, scale: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
+    thread_local! {
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
+    }
+    // By columns where it can be: products of terms are the same the other way round.
+    let (out, a, b) = match part {
+        Part::Whole if out.col_stride() == 1 => (out.transpose_mut(), b.transpose(), a.transpose()),
+        _ => (out, a, b),
+    };
+    SCRATCH.with_borrow_mut(|scratch| {
+        let longest = RUN.min(a.ncols());
+        let rows = BLOCK.min(out.nrows()).div_ceil(ROWS);
+        let Scratch { left, right } = scratch;
+        left.resize(left.len().max(rows * longest), [0.0; ROWS]);
+        right.resize(right.len().max(longest), [0.0; COLUMNS]);
+        pulp::Arch::new().dispatch(ByTerms {
+            out,
+            part,
+            scale,
+            a,
+            b,
+            left,
+            right,
+        });
+    });
+}
+
+/// Tiles of rows and one of columns, terms outermost; what is beyond the edges is nought.
+#[derive(Default)]
+struct Scratch {
+    left: Vec<[f64; ROWS]>,
+    right: Vec<[f64; COLUMNS]>,
+}
+
+/// [`by_terms`], with room for its tiles.
+struct ByTerms<'a> {
+    out: MatMut<'a, f64>,
     part: Part,
     scale: f64,
-    a: MatRef<'_, f64>,
-    b: MatRef<'_, f64>,
-) {
-    let (m, n, depth) = (out.nrows(), out.ncols(), a.ncols());
-    let longest = RUN.min(depth);
-    // Tiles of rows and one of columns, terms outermost; what is beyond the edges is nought.
-    let mut left = vec![[0.0; ROWS]; BLOCK.min(m).div_ceil(ROWS) * longest];
-    let mut right = vec![[0.0; COLUMNS]; longest];
-    for first in (0..depth).step_by(RUN) {
-        let terms = RUN.min(depth - first);
-        for block in (0..m).step_by(BLOCK) {
-            let tiles = (block..m.min(block + BLOCK)).step_by(ROWS);
-            for (row, left) in tiles.clone().zip(left.chunks_exact_mut(terms)) {
-                for (t, left) in left.iter_mut().enumerate() {
-                    *left = [0.0; ROWS];
-                    for (r, left) in left[..ROWS.min(m - row)].iter_mut().enumerate() {
-                        *left = a[(row + r, first + t)];
-                    }
+    a: MatRef<'a, f64>,
+    b: MatRef<'a, f64>,
+    left: &'a mut [[f64; ROWS]],
+    right: &'a mut [[f64; COLUMNS]],
+}
+
+impl pulp::NullaryFnOnce for ByTerms<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self {
+            mut out,
+            part,
+            scale,
+            a,
+            b,
+            left,
+            right,
+        } = self;
+        let (m, n, depth) = (out.nrows(), out.ncols(), a.ncols());
+        for first in (0..depth).step_by(RUN) {
+            let terms = RUN.min(depth - first);
+            let right = &mut right[..terms];
+            for block in (0..m).step_by(BLOCK) {
+                let tiles = (block..m.min(block + BLOCK)).step_by(ROWS);
+                for (row, left) in tiles.clone().zip(left.chunks_exact_mut(terms)) {
+                    lay(left, a, row, first);
                 }
-            }
-            for column in (0..n).step_by(COLUMNS) {
-                for (t, right) in right[..terms].iter_mut().enumerate() {
-                    *right = [0.0; COLUMNS];
-                    for (c, right) in right[..COLUMNS.min(n - column)].iter_mut().enumerate() {
-                        *right = b[(first + t, column + c)];
-                    }
-                }
-                for (row, left) in tiles.clone().zip(left.chunks_exact(terms)) {
-                    if part == Part::Lower && row + ROWS <= column {
-                        continue;
-                    }
-                    let sums = pulp::Arch::new().dispatch(Tile(left, &right[..terms]));
-                    for (c, sums) in sums[..COLUMNS.min(n - column)].iter().enumerate() {
-                        for (r, sum) in sums[..ROWS.min(m - row)].iter().enumerate() {
-                            let (i, j) = (row + r, column + c);
-                            if part == Part::Whole || i >= j {
-                                out[(i, j)] += scale * sum;
+                for column in (0..n).step_by(COLUMNS) {
+                    lay(right, b.transpose(), column, first);
+                    let columns = COLUMNS.min(n - column);
+                    for (row, left) in tiles.clone().zip(left.chunks_exact(terms)) {
+                        if part == Part::Lower && row + ROWS <= column {
+                            continue;
+                        }
+                        let sums = tile(left, right);
+                        let rows = ROWS.min(m - row);
+                        for (j, sums) in (column..).zip(&sums[..columns]) {
+                            let from = if part == Part::Lower { j.max(row) } else { row };
+                            let sums = &sums[(from - row).min(rows)..rows];
+                            if let Some(column) = out.rb_mut().col_mut(j).try_as_col_major_mut() {
+                                let column = &mut column.as_slice_mut()[from.min(row + rows)..];
+                                let entries = column.iter_mut().zip(sums);
+                                entries.for_each(|(entry, sum)| *entry += scale * sum);
+                            } else {
+                                for (i, sum) in (from..).zip(sums) {
+                                    out[(i, j)] += scale * sum;
+                                }
                             }
                         }
                     }
@@ -151,24 +201,43 @@ fn by_terms(
     }
 }
 
-/// Sums of the products of two tiles, term by term.
-struct Tile<'a>(&'a [[f64; ROWS]], &'a [[f64; COLUMNS]]);
-
-impl pulp::NullaryFnOnce for Tile<'_> {
-    type Output = [[f64; ROWS]; COLUMNS];
-
-    #[inline(always)]
-    fn call(self) -> Self::Output {
-        let mut sums = [[0.0; ROWS]; COLUMNS];
-        for (left, right) in self.0.iter().zip(self.1) {
-            for (sums, y) in sums.iter_mut().zip(right) {
-                for (sum, x) in sums.iter_mut().zip(left) {
-                    *sum = x.mul_add(*y, *sum);
-                }
+/// Lays out the terms from `first` on of up to N rows from `row` on.
+#[inline(always)]
+fn lay<const N: usize>(out: &mut [[f64; N]], a: MatRef<'_, f64>, row: usize, first: usize) {
+    let rows = N.min(a.nrows() - row);
+    if rows < N {
+        out.fill([0.0; N]);
+    }
+    if let Some(a) = a.try_as_col_major() {
+        for (t, out) in (first..).zip(out) {
+            out[..rows].copy_from_slice(&a.col(t).as_slice()[row..row + rows]);
+        }
+    } else if let Some(a) = a.transpose().try_as_col_major() {
+        for r in 0..rows {
+            let terms = &a.col(row + r).as_slice()[first..];
+            out.iter_mut().zip(terms).for_each(|(out, x)| out[r] = *x);
+        }
+    } else {
+        for (t, out) in (first..).zip(out) {
+            for (r, out) in (row..).zip(&mut out[..rows]) {
+                *out = a[(r, t)];
             }
         }
-        sums
     }
+}
+
+/// Sums of the products of two tiles, term by term.
+#[inline(always)]
+fn tile(left: &[[f64; ROWS]], right: &[[f64; COLUMNS]]) -> [[f64; ROWS]; COLUMNS] {
+    let mut sums = [[0.0; ROWS]; COLUMNS];
+    for (left, right) in left.iter().zip(right) {
+        for (sums, y) in sums.iter_mut().zip(right) {
+            for (sum, x) in sums.iter_mut().zip(left) {
+                *sum = x.mul_add(*y, *sum);
+            }
+        }
+    }
+    sums
 }
 
 /// a · b, in eight running sums so that the compiler may take eight entries at a time.
