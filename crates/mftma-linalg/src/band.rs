@@ -14,7 +14,7 @@ use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 
 use crate::plain::length;
-use crate::product::{add_product, product};
+use crate::product::{add_product, eight_sums, product};
 
 /// Half-width b of the band: wide enough for products to run at speed, narrow enough for the chase to stay cheap.
 const WIDTH: usize = 32;
@@ -175,20 +175,7 @@ pub(crate) fn reflect(x: &mut [f64]) -> f64 {
 
 #[inline(always)]
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; 8];
-    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f64 = a_chunks
-        .remainder()
-        .iter()
-        .zip(b_chunks.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
-    for (x, y) in a_chunks.zip(b_chunks) {
-        for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-            *sum += x * y;
-        }
-    }
-    let [a, b, c, d, e, f, g, h] = sums;
+    let ([a, b, c, d, e, f, g, h], rest) = eight_sums(a, b);
     ((a + e) + (b + f)) + ((c + g) + (d + h)) + rest
 }
 

@@ -245,22 +245,29 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            let mut sums = [0.0; 8];
-            let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-            let rest: f64 = a_chunks
-                .remainder()
-                .iter()
-                .zip(b_chunks.remainder())
-                .map(|(x, y)| x * y)
-                .sum();
-            for (x, y) in a_chunks.zip(b_chunks) {
-                for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-                    *sum += x * y;
-                }
-            }
+            let (sums, rest) = eight_sums(a, b);
             sums.iter().sum::<f64>() + rest
         },
     )
+}
+
+/// Running sums of a · b, one for each place within eight entries, and that of the entries beyond whole eights.
+#[inline(always)]
+pub(crate) fn eight_sums(a: &[f64], b: &[f64]) -> ([f64; 8], f64) {
+    let mut sums = [0.0; 8];
+    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest = a_chunks
+        .remainder()
+        .iter()
+        .zip(b_chunks.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+            *sum += x * y;
+        }
+    }
+    (sums, rest)
 }
 
 #[cfg(test)]
